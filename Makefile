@@ -1,0 +1,46 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Both make .venv and install what they need.
+PYTHON ?= python3
+VENV ?= .venv
+# The smaller TensorFlow wheel exists for Linux on x86-64; elsewhere, or for a GPU: make EXTRAS=dev,train
+EXTRAS ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),dev$(comma)train-cpu,dev$(comma)train)
+comma := ,
+BPNET = $(VENV)/bin/bpnet
+DEMO ?= demo
+
+.PHONY: demo test test-slow lint format clean
+
+$(VENV)/installed: setup.cfg setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --upgrade pip
+	$(VENV)/bin/pip install --quiet -e '.[$(EXTRAS)]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BPNET) dataset synthetic -o $(DEMO)/train --images 1000 --overwrite
+	$(BPNET) dataset synthetic -o $(DEMO)/validation --images 80 --seed 1 --overwrite
+	$(BPNET) train -e specs/quickstart.yaml -r $(DEMO)/run
+	$(BPNET) evaluate -m $(DEMO)/run/model.keras -r $(DEMO)/evaluation
+	$(BPNET) export -m $(DEMO)/run/model.keras -o $(DEMO)/quickstart.onnx --overwrite
+	$(BPNET) infer $(DEMO)/validation/images -m $(DEMO)/quickstart.onnx -r $(DEMO)/results
+	@echo
+	@echo "Look at: $(DEMO)/results/annotated/      people drawn on photos the network has not seen"
+	@echo "         $(DEMO)/evaluation/report.html  accuracy, and the photos it did worst on"
+	@echo "         tensorboard --logdir $(DEMO)/run/tensorboard"
+
+test: $(VENV)/installed lint
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/installed
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

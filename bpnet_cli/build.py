@@ -1,0 +1,87 @@
+"""From the spec to the library: the one place that turns spec sections into plain arguments.
+
+`pose`, `data` and `models` know no spec; the workflows above call these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bpnet_cli import __version__
+from bpnet_cli.errors import SpecError
+from bpnet_cli.models.metadata import ModelMetadata
+from bpnet_cli.pose.options import DecodeOptions
+from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
+from bpnet_cli.spec.dataset import DataSource
+from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.spec.network import StageSpec
+from bpnet_cli.spec.skeleton_file import load_skeleton_values
+
+
+def skeleton_of(spec: ExperimentSpec) -> Skeleton:
+    """The skeleton that the spec names or points to."""
+    if spec.skeleton in BUILT_IN_SKELETONS:
+        return BUILT_IN_SKELETONS[spec.skeleton]
+    return Skeleton.from_dict(load_skeleton_values(spec.skeleton))
+
+
+def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
+    """What a model file of this spec says about itself."""
+    from bpnet_cli.models.backbones import BACKBONES, STRIDE
+
+    backbone = BACKBONES[spec.model.backbone]
+    return ModelMetadata(
+        spec=spec.model_dump(mode="json"),
+        skeleton=skeleton,
+        stride=STRIDE,
+        input_multiple=backbone.input_multiple,
+        scale=backbone.scale,
+        offset=backbone.offset,
+        version=__version__,
+    )
+
+
+def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
+    """The spec's network with fresh weights (no pretrained ones). Raises SpecError for a size that doesn't fit."""
+    from bpnet_cli.models.backbones import BACKBONES
+    from bpnet_cli.models.bodyposenet import build_network
+    from bpnet_cli.models.stages import Convolutions
+
+    model = spec.model
+    multiple = BACKBONES[model.backbone].input_multiple
+    for key in ("input_height", "input_width"):
+        if getattr(model, key) % multiple:
+            raise SpecError(
+                f"model.{key}: must be a multiple of {multiple} for backbone {model.backbone}"
+                f" (got {getattr(model, key)})"
+            )
+    return build_network(
+        backbone=model.backbone,
+        stages=model.stages,
+        shared=model.branches == "shared",
+        feature_channels=model.feature_channels,
+        initial_stage=_stage_shape(model.initial_stage),
+        refinement_stage=_stage_shape(model.refinement_stage),
+        convolutions=Convolutions(model.convolution == "separable", model.batch_norm, model.initializer),
+        heatmap_channels=skeleton.heatmap_channels,
+        paf_channels=skeleton.paf_channels,
+    )
+
+
+def decode_options_of(spec: ExperimentSpec) -> DecodeOptions:
+    """The decoder's thresholds."""
+    return DecodeOptions(**spec.inference.decode.model_dump())
+
+
+def photos_of(sources: Sequence[DataSource], skeleton: Skeleton) -> list[Any]:
+    """Photos of all sources, one after the other."""
+    from bpnet_cli.data.coco import load_photos
+
+    return [photo for source in sources for photo in load_photos(source.images, source.annotations, skeleton)]
+
+
+def _stage_shape(stage: StageSpec) -> Any:
+    from bpnet_cli.models.stages import StageShape
+
+    return StageShape(stage.kernel_sizes, stage.channels, stage.head_channels)

@@ -1,0 +1,101 @@
+"""Verbs around files that people write or make: spec, dataset."""
+
+from __future__ import annotations
+
+import click
+
+from bpnet_cli.cli.options import set_option
+
+
+@click.group()
+def spec() -> None:
+    """Check, show or describe experiment specs."""
+
+
+@spec.command()
+@click.argument("spec_path", metavar="SPEC")
+@set_option
+def check(spec_path: str, overrides: tuple[str, ...]) -> None:
+    """Validate a spec; every problem is reported with its line.
+
+    \b
+    Example: bpnet spec check specs/quickstart.yaml
+    """
+    from bpnet_cli.spec.loader import load_spec
+
+    load_spec(spec_path, overrides)
+    click.echo(f"{spec_path}: ok")
+
+
+@spec.command()
+@click.argument("spec_path", metavar="SPEC")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+@set_option
+def show(spec_path: str, output: str | None, overrides: tuple[str, ...]) -> None:
+    """Print a spec with every default filled in and each key explained.
+
+    \b
+    Example: bpnet spec show specs/quickstart.yaml -o full.yaml
+    """
+    from bpnet_cli.spec.dump import dump_spec
+    from bpnet_cli.spec.loader import load_spec
+
+    _print_or_write(dump_spec(load_spec(spec_path, overrides)), output)
+
+
+@spec.command()
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+def schema(output: str | None) -> None:
+    """Print the JSON schema of specs, for editors.
+
+    \b
+    Example: bpnet spec schema -o experiment.schema.json
+    """
+    import json
+
+    from bpnet_cli.spec.loader import json_schema
+
+    _print_or_write(json.dumps(json_schema(), indent=2) + "\n", output)
+
+
+@click.group()
+def dataset() -> None:
+    """Make data sets."""
+
+
+@dataset.command()
+@click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for images/ and annotations/.")
+@click.option("--images", type=click.IntRange(min=1), default=100, show_default=True, help="How many photos.")
+@click.option("--people", type=(int, int), default=(1, 4), show_default=True, help="Fewest and most people a photo.")
+@click.option("--size", type=(int, int), default=(256, 256), show_default=True, help="Height and width in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same photos.")
+@click.option("--overwrite", is_flag=True, help="Replace a data set that is already there.")
+def synthetic(
+    output: str, images: int, people: tuple[int, int], size: tuple[int, int], seed: int, overwrite: bool
+) -> None:
+    """Draw people with exactly known keypoints, in COCO format.
+
+    \b
+    Example: bpnet dataset synthetic -o data/train --images 600 --people 1 4
+    """
+    from bpnet_cli.data.synthetic import generate
+
+    path = generate(
+        output,
+        images,
+        people=people,
+        height=size[0],
+        width=size[1],
+        seed=seed,
+        overwrite=overwrite,
+    )
+    click.echo(f"{images} photos: {path}")
+
+
+def _print_or_write(text: str, output: str | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    from bpnet_cli.files import write_text
+
+    write_text(output, text)

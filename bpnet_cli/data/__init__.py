@@ -1,0 +1,1 @@
+"""Photos and labels: reading COCO keypoint files, augmentation, the tf.data pipeline, synthetic people."""

@@ -1,0 +1,111 @@
+"""Augmentation: one affine map and one colour map per sample, drawn from a random generator and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.data.samples import Sample
+from bpnet_cli.pose.geometry import apply_affine, compose_affine, resize_affine
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges that one sample's changes are drawn from; the spec section `augmentation` describes each.
+
+    Lengths are pixels of the network input, angles degrees.
+    """
+
+    crop: str = "person"
+    person_height: float = 0.6
+    flip_probability: float = 0.5
+    rotation_deg: float = 40.0
+    scale: tuple[float, float] = (0.5, 1.5)
+    translation_px: float = 40.0
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue_deg: float = 8.0
+
+
+def draw_geometry(
+    rng: np.random.Generator, augmentation: Augmentation, sample: Sample, height: int, width: int
+) -> tuple[NDArray[np.float64], bool]:
+    """The 2 x 3 map from photo pixels to pixels of a height x width input, and whether it mirrors.
+
+    With every range at zero a photo lands exactly where `letterbox` puts it at inference, and a person in the middle.
+    """
+    scale = rng.uniform(*augmentation.scale)
+    angle = np.deg2rad(rng.uniform(-augmentation.rotation_deg, augmentation.rotation_deg))
+    shift = rng.uniform(-augmentation.translation_px, augmentation.translation_px, size=2)
+    mirrored = bool(rng.random() < augmentation.flip_probability)
+    base, pivot = _place_photo(sample, height, width)
+    if sample.person is not None:
+        base, pivot = _place_person(sample, augmentation.person_height, height, width)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    sign = -1.0 if mirrored else 1.0
+    linear = np.array([[sign * cos, -sign * sin], [sin, cos]])
+    jitter = np.column_stack([linear, pivot + shift - linear @ pivot])
+    return compose_affine(jitter, base), mirrored
+
+
+def draw_colour(rng: np.random.Generator, augmentation: Augmentation) -> NDArray[np.float32] | None:
+    """A 3 x 4 map of RGB (0..255) to RGB for brightness, contrast, saturation and hue; None when all ranges are zero.
+
+    Hue turns colours around the grey axis, which keeps the map linear, so that all four cost one pass over the pixels.
+    """
+    brightness = rng.uniform(-augmentation.brightness, augmentation.brightness)
+    contrast = 1 + rng.uniform(-augmentation.contrast, augmentation.contrast)
+    saturation = 1 + rng.uniform(-augmentation.saturation, augmentation.saturation)
+    hue = np.deg2rad(rng.uniform(-augmentation.hue_deg, augmentation.hue_deg))
+    if not (augmentation.brightness or augmentation.contrast or augmentation.saturation or augmentation.hue_deg):
+        return None
+    grey = np.full((3, 3), 1 / 3)
+    across = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / np.sqrt(3)
+    turn = np.cos(hue) * (np.eye(3) - grey) + np.sin(hue) * across
+    linear = contrast * (grey + saturation * turn)
+    offset = np.full((3, 1), 127.5 * (1 - contrast) + 255 * brightness)
+    return np.hstack([linear, offset]).astype(np.float32)
+
+
+def move_keypoints(
+    keypoints: NDArray[np.float32], matrix: NDArray[np.float64], mirrored: bool, flip_permutation: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Map (P, K, 3) keypoints; a mirrored person's left becomes its right. Visibility stays, unlabelled rows are 0."""
+    moved = keypoints.copy()
+    moved[..., :2] = apply_affine(matrix, keypoints[..., :2].astype(np.float64))
+    moved[moved[..., 2] <= 0] = 0
+    return moved[:, flip_permutation] if mirrored else moved
+
+
+def warp_image(
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], height: int, width: int, fill: int = 127
+) -> NDArray[np.uint8]:
+    """Warp a (H, W, 3) uint8 image by a 2 x 3 matrix (source to result pixels) into height x width, grey outside."""
+    warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(fill, fill, fill))
+    return np.asarray(warped, np.uint8)
+
+
+def _place_photo(sample: Sample, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Letterbox of the whole photo, and where its centre lands."""
+    photo = sample.photo
+    scale = min(height / photo.height, width / photo.width)
+    new_height, new_width = max(1, round(photo.height * scale)), max(1, round(photo.width * scale))
+    base = resize_affine(new_width / photo.width, new_height / photo.height)
+    return base, np.array([(new_width - 1) / 2, (new_height - 1) / 2])
+
+
+def _place_person(
+    sample: Sample, person_height: float, height: int, width: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The person's box centre in the middle of the input, its box height `person_height` of the input's height."""
+    x, y, box_width, box_height = sample.photo.boxes[sample.person].astype(np.float64)
+    # A lying person's box is low: sizing by height alone would blow it up far beyond the crop.
+    extent = max(box_height, box_width / 2, 1.0)
+    scale = person_height * height / extent
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    box_centre = np.array([x + box_width / 2 - 0.5, y + box_height / 2 - 0.5])
+    return np.column_stack([scale * np.eye(2), centre - scale * box_centre]), centre

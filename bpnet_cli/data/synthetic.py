@@ -1,0 +1,140 @@
+"""Synthetic data sets: drawn people with exact keypoints, in COCO's format, for trials without a download.
+
+Photo i depends on the seed and i alone: a larger set starts with the smaller one, byte for byte, as long as numpy and
+OpenCV stay the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.data.figure import COCO_KEYPOINTS, sample_figure
+from bpnet_cli.data.scene import PART_IDS, Placed, paint_scene, visibilities
+from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.files import write_text
+from bpnet_cli.log import progress
+
+MAX_PEOPLE = 100
+MIN_SIZE = 64
+JPEG_QUALITY = 95
+# As in COCO's own category: pairs of keypoints, counted from 1, in COCO's order.
+COCO_LIMBS = (
+    *((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9)),
+    *((8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7)),
+)
+
+
+def generate(
+    directory: str | Path,
+    images: int,
+    *,
+    people: tuple[int, int] = (1, 4),
+    height: int = 256,
+    width: int = 256,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Path:
+    """Draw `images` photos into directory/images and return the path of directory/annotations/person_keypoints.json.
+
+    people: fewest and most people of a photo. height, width: of the photos, in pixels. overwrite: replace the data set
+    that is there; photos beyond the new ones stay, but are no longer listed.
+    The annotations are written last and at once: a run that was interrupted leaves none.
+    Raises BpnetError for impossible arguments and DataError for a directory that can't be used.
+    """
+    _check_arguments(images, people, height, width, seed)
+    directory = Path(directory)
+    path = directory / "annotations" / "person_keypoints.json"
+    try:
+        _prepare(directory, path, overwrite)
+        data: dict[str, Any] = {**_header(seed), "images": [], "annotations": []}
+        for i in progress(range(1, images + 1), images, "drawing"):
+            entry, annotations = _draw_photo(directory / "images", i, people, height, width, seed)
+            data["images"].append(entry)
+            for annotation in annotations:
+                data["annotations"].append({"id": len(data["annotations"]) + 1, **annotation})
+        write_text(path, json.dumps(data))
+    except OSError as error:
+        raise DataError(f"{directory}: can't write the data set: {error}") from error
+    return path
+
+
+def _check_arguments(images: int, people: tuple[int, int], height: int, width: int, seed: int) -> None:
+    fewest, most = people
+    if images < 1:
+        raise BpnetError(f"images: needs at least 1 (got {images})")
+    if not 1 <= fewest <= most <= MAX_PEOPLE:
+        raise BpnetError(f"people: needs fewest <= most, both in 1..{MAX_PEOPLE} (got {fewest}, {most})")
+    if min(height, width) < MIN_SIZE:
+        raise BpnetError(f"height, width: need at least {MIN_SIZE} pixels (got {height}, {width})")
+    if seed < 0:
+        raise BpnetError(f"seed: must not be negative (got {seed})")
+
+
+def _prepare(directory: Path, path: Path, overwrite: bool) -> None:
+    """Make the folders; refuse to mix with photos that are there; take old annotations away before photos change."""
+    folder = directory / "images"
+    if not overwrite and (path.exists() or (folder.is_dir() and any(folder.iterdir()))):
+        raise DataError(f"{directory}: already holds a data set or part of one; choose another directory or overwrite")
+    for parent in (folder, path.parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _draw_photo(
+    folder: Path, number: int, people: tuple[int, int], height: int, width: int, seed: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Write photo `number`; its COCO image entry and its annotations, which still lack ids."""
+    rng = np.random.default_rng([seed, number])
+    figures = [sample_figure(rng) for _ in range(rng.integers(people[0], people[1], endpoint=True))]
+    image, owners, placed = paint_scene(rng, figures, height, width)
+    name = f"{number:012d}.jpg"
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    (folder / name).write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+    annotations = [
+        {"image_id": number, "category_id": 1, "iscrowd": 0, **_describe(i, person, owners)}
+        for i, person in enumerate(placed)
+    ]
+    entry = {"id": number, "file_name": name, "width": width, "height": height}
+    return entry, [annotation for annotation in annotations if annotation["area"]]
+
+
+def _describe(index: int, person: Placed, owners: NDArray[np.int32]) -> dict[str, Any]:
+    """Keypoints, and the visible pixels as box, area and run lengths."""
+    visible = visibilities(index, person, owners)
+    points = np.where(visible[:, None] > 0, person.points, 0).round(2)
+    mask = owners // PART_IDS == index
+    x, y, box_width, box_height = cv2.boundingRect(mask.astype(np.uint8))
+    return {
+        "keypoints": [
+            number for (x, y), v in zip(points.tolist(), visible.tolist(), strict=True) for number in (x, y, v)
+        ],
+        "num_keypoints": int((visible > 0).sum()),
+        "bbox": [float(number) for number in (x, y, box_width, box_height)],
+        "area": float(mask.sum()),
+        "segmentation": {"size": list(mask.shape), "counts": _run_lengths(mask)},
+    }
+
+
+def _run_lengths(mask: NDArray[np.bool_]) -> list[int]:
+    """COCO's uncompressed code: lengths of runs of 0, 1, 0, ... down the columns, starting with 0."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    lengths: list[int] = np.diff(edges, prepend=0, append=flat.size).tolist()
+    return [0, *lengths] if flat[0] else lengths
+
+
+def _header(seed: int) -> dict[str, Any]:
+    category = {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(COCO_KEYPOINTS),
+        "skeleton": [list(limb) for limb in COCO_LIMBS],
+    }
+    return {"info": {"description": f"bpnet synthetic people, seed {seed}"}, "licenses": [], "categories": [category]}

@@ -1,0 +1,40 @@
+"""Loading Keras and its backend: quietly, and with a clear error where they are not installed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+
+from bpnet_cli.errors import BpnetError
+
+
+def load_keras() -> None:
+    """Import Keras and its backend before anything else does. Raises BpnetError when a package is missing.
+
+    TensorFlow's libraries write to the process's standard error while they load, before any setting silences them, so
+    that is turned away meanwhile and shown only when loading fails.
+    """
+    if sys.modules.get("keras") is not None:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            importlib.import_module("keras")
+        except BaseException as error:
+            chatter.seek(0)
+            os.write(kept, chatter.read())
+            if isinstance(error, ModuleNotFoundError):
+                raise BpnetError(_missing(error.name or "keras")) from None
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _missing(package: str) -> str:
+    return f"this needs {package}, which is not installed: pip install 'bpnet-cli[train]' (ONNX models run without it)"

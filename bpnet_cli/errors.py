@@ -1,0 +1,17 @@
+"""Errors that a user can act on. Everything else is a bug and keeps its traceback."""
+
+
+class BpnetError(Exception):
+    """A user-facing error: its text is the whole message (what, where, what was got, what to do). Exit code 1."""
+
+
+class SpecError(BpnetError):
+    """An experiment spec, a `--set` override or a skeleton file that breaks the schema."""
+
+
+class DataError(BpnetError):
+    """Photos or annotations that can't be used as they are."""
+
+
+class ModelFileError(BpnetError):
+    """A model file that is missing, damaged or not one of ours."""

@@ -1,0 +1,1 @@
+"""How good a model is: COCO keypoint metrics and a report to look at."""

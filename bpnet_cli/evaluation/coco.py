@@ -1,0 +1,141 @@
+"""COCO keypoint metrics (pycocotools) of detected people."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from bpnet_cli.data.coco import CocoFile
+from bpnet_cli.errors import DataError
+from bpnet_cli.log import silenced
+from bpnet_cli.pose.skeleton import Skeleton
+
+METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
+MAX_DETECTIONS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """metrics: COCO's ten numbers by name, -1 where no labelled person is of that size.
+
+    precision: (10, 101) precision by OKS threshold .50:.05:.95 and by recall 0:.01:1, NaN where undefined.
+    best_oks: by image id, the OKS of each labelled person with the detection that fits it best (0 where none does).
+    """
+
+    metrics: Mapping[str, float]
+    precision: NDArray[np.float64]
+    best_oks: Mapping[int, NDArray[np.float64]]
+
+
+def evaluate_detections(
+    truth: CocoFile, detections: Sequence[Mapping[str, Any]], skeleton: Skeleton, image_ids: Sequence[int] | None = None
+) -> Scores:
+    """Metrics of detections in COCO's results format over `image_ids` (all by default).
+
+    OKS constants come from the skeleton by keypoint name. Raises DataError for a labelled keypoint it lacks.
+    """
+    labelled = _as_coco(truth.raw)
+    category_id = _category_id(truth)
+    found = _as_coco({**truth.raw, "annotations": [_with_box(d, i) for i, d in enumerate(detections, start=1)]})
+    evaluation = COCOeval(labelled, found, "keypoints")
+    evaluation.params.kpt_oks_sigmas = _sigmas(truth, skeleton)
+    evaluation.params.imgIds = sorted(truth.images if image_ids is None else image_ids)
+    evaluation.params.catIds = [category_id]
+    with silenced():
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    precision = evaluation.eval["precision"][:, :, 0, 0, 0].astype(float)
+    precision[precision < 0] = np.nan
+    best = {}
+    for image_id in evaluation.params.imgIds:
+        matrix = np.asarray(evaluation.ious[image_id, category_id])
+        people = len(evaluation._gts[image_id, category_id])
+        best[image_id] = matrix.max(axis=0) if matrix.size else np.zeros(people)
+    return Scores(dict(zip(METRICS, map(float, evaluation.stats), strict=True)), precision, best)
+
+
+def merge(files: Sequence[CocoFile]) -> tuple[CocoFile, list[dict[int, int]]]:
+    """Several annotation files as one, and each file's old image ids -> new ones; one file keeps its ids.
+
+    Raises DataError when their keypoints differ.
+    """
+    if len(files) == 1:
+        return files[0], [{image_id: image_id for image_id in files[0].images}]
+    names = files[0].keypoint_names
+    category = next(c for c in files[0].raw["categories"] if c["id"] == _category_id(files[0]))
+    images: dict[int, dict[str, Any]] = {}
+    annotations: dict[int, list[dict[str, Any]]] = {}
+    renumbered, annotation_id = [], 0
+    for file in files:
+        if file.keypoint_names != names:
+            raise DataError(
+                f"{file.path}: its keypoints differ from {files[0].path}'s, so their people can't be pooled"
+            )
+        ids = {image_id: len(images) + i for i, image_id in enumerate(file.images, start=1)}
+        for old, new in ids.items():
+            images[new] = {**file.images[old], "id": new}
+            annotations[new] = []
+            for entry in file.annotations[old]:
+                annotation_id += 1
+                annotations[new].append({**entry, "id": annotation_id, "image_id": new, "category_id": category["id"]})
+        renumbered.append(ids)
+    raw = {
+        "images": list(images.values()),
+        "categories": [category],
+        "annotations": [entry for entries in annotations.values() for entry in entries],
+    }
+    return CocoFile(files[0].path, names, images, annotations, raw), renumbered
+
+
+def _as_coco(raw: Mapping[str, Any]) -> COCO:
+    # COCOeval writes into the annotations it is given.
+    coco = COCO()
+    coco.dataset = {**raw, "annotations": [_complete(entry) for entry in raw["annotations"]]}
+    with silenced():
+        coco.createIndex()
+    return coco
+
+
+def _complete(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An annotation with the keys that COCOeval takes for granted."""
+    entry = dict(copy.copy(entry))
+    keypoints = entry.get("keypoints") or []
+    entry.setdefault("iscrowd", 0)
+    entry.setdefault("num_keypoints", sum(v > 0 for v in keypoints[2::3]))
+    entry.setdefault("area", entry["bbox"][2] * entry["bbox"][3])
+    return entry
+
+
+def _with_box(detection: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """A detection as an annotation. COCO takes a detection's area from its keypoints' extent (as loadRes does)."""
+    points = np.asarray(detection["keypoints"], float).reshape(-1, 3)
+    x0, y0 = points[:, :2].min(axis=0)
+    x1, y1 = points[:, :2].max(axis=0)
+    box = [x0, y0, x1 - x0, y1 - y0]
+    return {**detection, "id": number, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+
+
+def _category_id(truth: CocoFile) -> int:
+    for category in truth.raw["categories"]:
+        if tuple(category.get("keypoints", ())) == truth.keypoint_names:
+            return int(category["id"])
+    raise DataError(f"{truth.path}: lost its keypoint category")
+
+
+def _sigmas(truth: CocoFile, skeleton: Skeleton) -> NDArray[np.float64]:
+    by_name = dict(zip(skeleton.keypoints, skeleton.sigmas, strict=True))
+    missing = [name for name in truth.keypoint_names if name not in by_name]
+    if missing:
+        raise DataError(
+            f"{truth.path}: labels {', '.join(missing)}, which the model's skeleton {skeleton.name} lacks; evaluate"
+            " on labels of the keypoints that it predicts"
+        )
+    return np.array([by_name[name] for name in truth.keypoint_names])

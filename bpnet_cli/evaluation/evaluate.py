@@ -1,0 +1,68 @@
+"""Running a predictor over labelled photos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bpnet_cli.data.coco import CocoFile, check_photos, read_coco_file
+from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge
+from bpnet_cli.inference.predictor import Predictor
+from bpnet_cli.inference.results import coco_entries
+from bpnet_cli.inference.sources import read_ahead, read_photo
+from bpnet_cli.log import progress
+from bpnet_cli.pose.person import Person
+from bpnet_cli.spec.dataset import DataSource
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """Labelled photos, pooled from one or more sources. paths: by image id of `truth`."""
+
+    truth: CocoFile
+    paths: dict[int, Path]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What came out. persons: by image id. detections: the same in COCO's results format. seconds: reading included."""
+
+    labelled: LabelledSet
+    scores: Scores
+    persons: dict[int, list[Person]]
+    detections: list[dict[str, Any]]
+    seconds: float
+
+
+def load_labelled(sources: Sequence[DataSource]) -> LabelledSet:
+    """Read and check the annotation files and the photos they name. Raises DataError."""
+    files = []
+    for source in sources:
+        files.append(read_coco_file(source.annotations))
+        check_photos(source.images, files[-1])
+    truth, renumbered = merge(files)
+    paths = {}
+    for source, file, ids in zip(sources, files, renumbered, strict=True):
+        for old, new in ids.items():
+            paths[new] = Path(source.images) / file.images[old]["file_name"]
+    return LabelledSet(truth, paths)
+
+
+def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluating") -> Evaluation:
+    """COCO metrics of a predictor on every photo of a labelled set."""
+    skeleton = predictor.backend.metadata.skeleton
+    truth = labelled.truth
+    category_id = next(c["id"] for c in truth.raw["categories"] if c.get("keypoints"))
+    persons: dict[int, list[Person]] = {}
+    detections: list[dict[str, Any]] = []
+    start = time.perf_counter()
+    image_ids = sorted(labelled.paths)
+    photos = read_ahead((labelled.paths[image_id] for image_id in image_ids), read_photo)
+    for image_id, photo in progress(zip(image_ids, photos, strict=True), len(image_ids), what):
+        persons[image_id] = predictor.predict(photo)
+        detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, category_id)
+    scores = evaluate_detections(truth, detections, skeleton)
+    return Evaluation(labelled, scores, persons, detections, time.perf_counter() - start)

@@ -1,0 +1,109 @@
+"""`report.html`: one file to look at, with nothing to download."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.data.coco import to_skeleton
+from bpnet_cli.evaluation.coco import METRICS
+from bpnet_cli.evaluation.evaluate import Evaluation
+from bpnet_cli.inference.draw import draw_persons
+from bpnet_cli.inference.sources import read_photo
+from bpnet_cli.models.metadata import ModelMetadata
+from bpnet_cli.pose.person import Person
+from bpnet_cli.pose.skeleton import Skeleton
+
+_WORST_PHOTOS = 12
+_THUMBNAIL_PX = 420
+_PLOT = (460, 300)
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:72em;margin:2em auto;padding:0 1em;color:#1c2733}"
+    "table{border-collapse:collapse}td,th{padding:.25em .9em;border-bottom:1px solid #dde3e8;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}figure{display:inline-block;margin:.5em;vertical-align:top}"
+    "figcaption{font-size:13px;color:#556}img{border-radius:4px}svg text{font-size:12px;fill:#556}"
+)
+
+
+def render_report(result: Evaluation, metadata: ModelMetadata, model_path: str) -> str:
+    """The report as HTML: metrics, precision by recall, and the photos whose people were found worst."""
+    metrics = result.scores.metrics
+    cells = "".join(f"<td>{_number(metrics[name])}</td>" for name in METRICS)
+    names = "".join(f"<th>{name}</th>" for name in METRICS)
+    oks = np.concatenate([np.zeros(0), *result.scores.best_oks.values()])
+    people = len(oks)
+    found = f"{(oks >= 0.5).sum()} of {people} labelled people found with OKS of at least .50" if people else ""
+    title = f"{metadata.spec.get('name', 'model')}: AP {_number(metrics['AP'])}"
+    return "\n".join(
+        [
+            f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style>",
+            f"<h1>{html.escape(title)}</h1>",
+            f"<p>{html.escape(model_path)}, bpnet {html.escape(metadata.version)}, skeleton"
+            f" {html.escape(metadata.skeleton.name)}; {len(result.labelled.paths)} photos of"
+            f" {html.escape(str(result.labelled.truth.path))}</p>",
+            f"<table><tr>{names}</tr><tr>{cells}</tr></table><p>{found}</p>",
+            "<h2>Precision by recall</h2>",
+            _precision_plot(result.scores.precision),
+            "<h2>Photos to look at first</h2><p>Labels left, detections right; lowest mean OKS first.</p>",
+            *_worst_photos(result, metadata.skeleton),
+        ]
+    )
+
+
+def _number(value: float) -> str:
+    return "n/a" if value < 0 else f"{value:.3f}"
+
+
+def _precision_plot(precision: NDArray[np.float64]) -> str:
+    """Curves for OKS .50, .75 and .90 as an SVG."""
+    width, height = _PLOT
+    parts = [f"<svg viewBox='-40 -10 {width + 60} {height + 50}' width='{width + 60}'>"]
+    parts.append(f"<rect width='{width}' height='{height}' fill='none' stroke='#c8d0d8'/>")
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(f"<text x='{tick * width - 8}' y='{height + 18}'>{tick:g}</text>")
+        parts.append(f"<text x='-34' y='{height * (1 - tick) + 4}'>{tick:g}</text>")
+    for row, label, colour in ((0, "OKS .50", "#0072b2"), (5, "OKS .75", "#009e73"), (8, "OKS .90", "#d55e00")):
+        values = np.nan_to_num(precision[row])
+        points = " ".join(f"{i / 100 * width:.1f},{height * (1 - v):.1f}" for i, v in enumerate(values))
+        parts.append(f"<polyline points='{points}' fill='none' stroke='{colour}' stroke-width='2'/>")
+        parts.append(f"<text x='{width - 70}' y='{20 + 16 * (row // 4)}' style='fill:{colour}'>{label}</text>")
+    parts.append(f"<text x='{width / 2 - 20}' y='{height + 36}'>recall</text></svg>")
+    return "".join(parts)
+
+
+def _worst_photos(result: Evaluation, skeleton: Skeleton) -> list[str]:
+    scored = {i: float(oks.mean()) for i, oks in result.scores.best_oks.items() if len(oks)}
+    worst = sorted(scored, key=lambda i: (scored[i], i))[:_WORST_PHOTOS]
+    figures = []
+    for image_id in worst:
+        photo = read_photo(result.labelled.paths[image_id])
+        labels = draw_persons(photo, _labelled_persons(result, image_id, skeleton), skeleton)
+        found = draw_persons(photo, result.persons[image_id], skeleton)
+        caption = f"{result.labelled.paths[image_id].name}: mean OKS {scored[image_id]:.2f}"
+        figures.append(
+            f"<figure>{_picture(np.hstack([labels, found]))}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        )
+    return figures
+
+
+def _labelled_persons(result: Evaluation, image_id: int, skeleton: Skeleton) -> list[Person]:
+    truth = result.labelled.truth
+    columns = [truth.keypoint_names.index(n) if n in truth.keypoint_names else -1 for n in skeleton.keypoints]
+    entries: list[Mapping[str, list[float]]] = [a for a in truth.annotations[image_id] if not a.get("iscrowd")]
+    raw = np.array([a["keypoints"] for a in entries], np.float32).reshape(len(entries), len(truth.keypoint_names), 3)
+    keypoints, _ = to_skeleton(raw, columns, skeleton)
+    keypoints[keypoints[..., 2] <= 0] = np.nan
+    return [Person(rows, 1.0) for rows in keypoints if not np.isnan(rows[:, 2]).all()]
+
+
+def _picture(image: NDArray[np.uint8]) -> str:
+    height, width = image.shape[:2]
+    scale = min(1.0, 2 * _THUMBNAIL_PX / width)
+    small = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return f"<img src='data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}' alt=''>"

@@ -1,0 +1,74 @@
+"""`bpnet evaluate`: metrics, result files and a report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.evaluation.coco import MAX_DETECTIONS, METRICS
+from bpnet_cli.evaluation.evaluate import Evaluation, evaluate, load_labelled
+from bpnet_cli.evaluation.report import render_report
+from bpnet_cli.files import write_text
+from bpnet_cli.inference.load import load_predictor, spec_of
+from bpnet_cli.spec.dataset import DataSource
+from bpnet_cli.spec.experiment import ExperimentSpec
+
+
+def evaluate_model(
+    model_path: str,
+    spec: ExperimentSpec | None,
+    overrides: Sequence[str],
+    images: str | None,
+    annotations: str | None,
+    results_dir: Path,
+) -> str:
+    """Evaluate a model file, write its results to a folder and return a summary.
+
+    Photos are those of `images` and `annotations`, else of the spec's dataset.validation, else of the validation set
+    that the model was trained with. Raises BpnetError.
+    """
+    labelled = load_labelled([DataSource(images=images, annotations=annotations)]) if images and annotations else None
+    predictor = load_predictor(model_path, overrides, spec)
+    if labelled is None:
+        own = spec or spec_of(predictor.backend.metadata, model_path)
+        if not own.dataset.validation_sources:
+            raise BpnetError("no labelled photos: give --images and --annotations, or dataset.validation in the spec")
+        labelled = load_labelled(own.dataset.validation_sources)
+    result = evaluate(predictor, labelled)
+    write_text(results_dir / "metrics.json", json.dumps(metrics_entry(result), indent=2) + "\n")
+    write_text(results_dir / "results.csv", _table(result))
+    write_text(results_dir / "coco_results.json", json.dumps(result.detections))
+    write_text(results_dir / "report.html", render_report(result, predictor.backend.metadata, model_path))
+    metrics = result.scores.metrics
+    shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50", "AP75", "APm", "APl", "AR"))
+    rate = len(labelled.paths) / result.seconds
+    return f"{shown}\n{len(labelled.paths)} photos, {rate:.1f} per second: {results_dir / 'report.html'}"
+
+
+def metrics_entry(result: Evaluation) -> dict[str, float | int]:
+    """`metrics.json`: COCO's ten numbers (-1 where no labelled person is of that size), counts and time."""
+    return {
+        **result.scores.metrics,
+        "images": len(result.labelled.paths),
+        "persons_labelled": sum(len(oks) for oks in result.scores.best_oks.values()),
+        "persons_found": len(result.detections),
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _table(result: Evaluation) -> str:
+    """`results.csv` as TAO writes it: metric, IoU, area, maxDets, score."""
+    thresholds = {"": "0.50:0.95", "50": "0.50", "75": "0.75", "m": "0.50:0.95", "l": "0.50:0.95"}
+    areas = {"m": "medium", "l": "large"}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["metric", "IoU", "area", "maxDets", "score"])
+    for name in METRICS:
+        kind, suffix = name[:2], name[2:]
+        row = [kind, thresholds[suffix], areas.get(suffix, "all"), MAX_DETECTIONS, f"{result.scores.metrics[name]:.6f}"]
+        writer.writerow(row)
+    return text.getvalue()

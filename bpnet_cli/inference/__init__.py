@@ -1,0 +1,1 @@
+"""Running a trained model: sources of photos, network backends, the predictor, drawing and result files."""

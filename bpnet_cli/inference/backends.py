@@ -1,0 +1,99 @@
+"""Networks at work: a photo batch in, maps out, whatever file the network came from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.engine import load_keras
+from bpnet_cli.errors import ModelFileError
+from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
+
+Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class Backend(Protocol):
+    """What the predictor needs of a network."""
+
+    metadata: ModelMetadata
+
+    def maps(self, images: NDArray[np.uint8]) -> Maps:
+        """(B, H, W, 3) uint8 RGB -> heatmaps (B, h, w, K + 1) and pafs (B, h, w, 2L), float32."""
+
+
+class KerasBackend:
+    """A Keras network in memory, given with all its stages' outputs; reads the last stage."""
+
+    def __init__(self, network: Any, metadata: ModelMetadata) -> None:
+        from bpnet_cli.models.bodyposenet import inference_network
+
+        self.metadata = metadata
+        self._run = _compiled(inference_network(network))
+
+    def maps(self, images: NDArray[np.uint8]) -> Maps:
+        """See `Backend.maps`."""
+        outputs = self._run(images)
+        return np.asarray(outputs["heatmaps"], np.float32), np.asarray(outputs["pafs"], np.float32)
+
+
+class OnnxBackend:
+    """An exported network in ONNX Runtime; never imports Keras or TensorFlow."""
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=_providers(ort))
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's error types share no base but Exception
+            raise ModelFileError(f"{path}: ONNX Runtime can't load it ({str(error).splitlines()[0]})") from None
+        entries = self._session.get_modelmeta().custom_metadata_map
+        if ONNX_KEY not in entries:
+            raise ModelFileError(f"{path}: has no {ONNX_KEY!r} metadata: it was not exported by bpnet")
+        self.metadata = ModelMetadata.from_json(entries[ONNX_KEY], path)
+
+    def maps(self, images: NDArray[np.uint8]) -> Maps:
+        """See `Backend.maps`."""
+        heatmaps, pafs = self._session.run(["heatmaps", "pafs"], {"image": images})
+        return np.asarray(heatmaps, np.float32), np.asarray(pafs, np.float32)
+
+
+def load_backend(path: str | Path) -> Backend:
+    """A backend by the file's ending, `.keras` or `.onnx`. Raises ModelFileError."""
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model file")
+    if path.suffix == ".onnx":
+        return OnnxBackend(path)
+    if path.suffix == ".keras":
+        load_keras()
+        from bpnet_cli.models.model_file import load_network
+
+        return KerasBackend(*load_network(path))
+    raise ModelFileError(f"{path}: must be a .keras or an .onnx file")
+
+
+def _compiled(network: Any) -> Any:
+    """The network as a function; on TensorFlow one graph for all sizes, since photos differ in size."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return lambda images: {name: keras.ops.convert_to_numpy(a) for name, a in network(images).items()}
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
+    return tf.function(lambda images: network(images, training=False), input_signature=signature)
+
+
+def _providers(ort: Any) -> list[str]:
+    available: list[str] = ort.get_available_providers()
+    # TensorRT builds an engine per input size, minutes each; it is for those who ask for it.
+    wanted = os.environ.get("BPNET_ONNX_PROVIDERS", "").split(",") if os.environ.get("BPNET_ONNX_PROVIDERS") else []
+    return wanted or [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]

@@ -1,0 +1,53 @@
+"""Predictors from model files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bpnet_cli.build import decode_options_of
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.inference.backends import Backend, KerasBackend, load_backend
+from bpnet_cli.inference.predictor import InputSize, Predictor
+from bpnet_cli.models.metadata import ModelMetadata
+from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.spec.loader import apply_overrides
+
+
+def load_predictor(
+    path: str | Path | None = None, overrides: Sequence[str] = (), spec: ExperimentSpec | None = None
+) -> Predictor:
+    """A predictor from a `.keras` or `.onnx` file.
+
+    overrides: `key=value` changes to the spec in the file, as `--set` takes them. spec: its `inference` section
+    replaces the file's. Raises BpnetError when there is no such file or it is not a bpnet model.
+    """
+    if path is None:
+        raise BpnetError("no model given: name a .keras or .onnx file that bpnet trained or exported (-m MODEL)")
+    backend = load_backend(path)
+    spec = spec or spec_of(backend.metadata, path)
+    return make_predictor(backend, apply_overrides(spec, overrides))
+
+
+def make_predictor(backend: Backend, spec: ExperimentSpec) -> Predictor:
+    """A predictor with a spec's input size and thresholds."""
+    section = spec.inference
+    size = InputSize(section.input_height, section.input_width, section.max_aspect_ratio)
+    return Predictor(backend, size, decode_options_of(spec))
+
+
+def predictor_of_network(network: Any, metadata: ModelMetadata, spec: ExperimentSpec) -> Predictor:
+    """A predictor around a Keras network in memory, as validation in training uses."""
+    return make_predictor(KerasBackend(network, metadata), spec)
+
+
+def spec_of(metadata: ModelMetadata, origin: str | Path) -> ExperimentSpec:
+    """The experiment spec that a model file carries. Raises BpnetError when this version can't read it."""
+    try:
+        return ExperimentSpec.model_validate_json(json.dumps(metadata.spec))
+    except ValueError as error:
+        raise BpnetError(
+            f"{origin}: the spec inside (of bpnet {metadata.version}) doesn't fit this one: {error}"
+        ) from None

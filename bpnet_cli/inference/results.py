@@ -1,0 +1,61 @@
+"""Result files: `detections.json`, `coco_results.json`, one JSON line per video frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from bpnet_cli.models.metadata import ModelMetadata
+from bpnet_cli.pose.person import Person
+from bpnet_cli.pose.skeleton import Skeleton
+
+
+def person_entry(person: Person) -> dict[str, Any]:
+    """A person as in `detections.json`: score, box [x, y, w, h], keypoints [x, y, score] or null where absent."""
+    return {
+        "score": round(float(person.score), 6),
+        "box": [round(value, 2) for value in person.box],
+        "keypoints": [
+            None if np.isnan(score) else [round(float(x), 2), round(float(y), 2), round(float(score), 4)]
+            for x, y, score in person.keypoints
+        ],
+    }
+
+
+def image_entry(name: str, width: int, height: int, persons: Sequence[Person]) -> dict[str, Any]:
+    """A photo as in `detections.json`."""
+    return {"file": name, "width": width, "height": height, "persons": [person_entry(p) for p in persons]}
+
+
+def skeleton_entry(skeleton: Skeleton) -> dict[str, Any]:
+    """The skeleton as in `detections.json`; limbs as pairs of keypoint names."""
+    return {"name": skeleton.name, "keypoints": list(skeleton.keypoints), "limbs": [list(a) for a in skeleton.limbs]}
+
+
+def model_entry(metadata: ModelMetadata, path: str) -> dict[str, Any]:
+    """Which model made the results."""
+    return {"file": path, "name": metadata.spec.get("name"), "bpnet_version": metadata.version}
+
+
+def coco_entries(
+    image_id: int, persons: Iterable[Person], skeleton: Skeleton, keypoint_names: Sequence[str], category_id: int = 1
+) -> list[dict[str, Any]]:
+    """People of one image in COCO's results format, in the order of `keypoint_names`.
+
+    COCO wants coordinates for every keypoint; an absent one gets 0, 0, 0, as does a name the skeleton lacks.
+    """
+    columns = [skeleton.keypoints.index(name) if name in skeleton.keypoints else None for name in keypoint_names]
+    entries = []
+    for person in persons:
+        rows = [[0.0, 0.0, 0.0] if c is None else np.nan_to_num(person.keypoints[c]).tolist() for c in columns]
+        entries.append(
+            {
+                "image_id": image_id,
+                "category_id": category_id,
+                "keypoints": [round(value, 3) for row in rows for value in row],
+                "score": float(person.score),
+            }
+        )
+    return entries

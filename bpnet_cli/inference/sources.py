@@ -1,0 +1,173 @@
+"""Where photos come from: files, folders, globs, videos, cameras."""
+
+from __future__ import annotations
+
+import glob
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import BpnetError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
+_CAMERA = "camera:"
+
+
+@dataclass(frozen=True)
+class PhotoInput:
+    """A photo to run on; name: where its results go, relative to the input it came from."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class VideoInput:
+    """A video file or a camera (`camera:0`)."""
+
+    source: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the user's words stand for. problems: (input, reason) pairs of what can't be used."""
+
+    photos: tuple[PhotoInput, ...]
+    videos: tuple[VideoInput, ...]
+    problems: tuple[tuple[str, str], ...]
+
+
+def find_inputs(words: Sequence[str]) -> Inputs:
+    """Expand files, folders (recursive), globs and cameras; names are unique, a clash gets its folder in front.
+
+    Raises BpnetError for an input that doesn't exist, and when there is nothing to run on.
+    """
+    photos: list[PhotoInput] = []
+    videos: list[VideoInput] = []
+    problems: list[tuple[str, str]] = []
+    for word in words:
+        if word.startswith(_CAMERA):
+            videos.append(_camera(word))
+            continue
+        for path, name in _expand(word):
+            suffix = path.suffix.lower()
+            if suffix in IMAGE_SUFFIXES:
+                photos.append(PhotoInput(path, name))
+            elif suffix in VIDEO_SUFFIXES:
+                videos.append(VideoInput(str(path), name))
+            elif not Path(word).is_dir():
+                problems.append((str(path), f"neither a photo nor a video that is known by its ending ({suffix!r})"))
+    if not photos and not videos and not problems:
+        raise BpnetError(f"{', '.join(words)}: no photos or videos found (photos end in {_listed(IMAGE_SUFFIXES)})")
+    return Inputs(tuple(_unique(photos)), tuple(videos), tuple(problems))
+
+
+def read_photo(path: str | Path) -> NDArray[np.uint8]:
+    """A photo as (H, W, 3) uint8 RGB, turned upright by its EXIF entry. Raises BpnetError."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise BpnetError(f"{path}: can't be read: {error.strerror or error}") from None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise BpnetError(f"{path}: can't be decoded as an image; is the file damaged?")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def write_photo(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a (H, W, 3) uint8 RGB photo in the format of the path's ending. Raises BpnetError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise BpnetError(f"{path}: can't be written")
+
+
+def read_frames(source: str) -> Iterator[NDArray[np.uint8]]:
+    """Frames of a video file or camera as RGB arrays. Raises BpnetError when it can't be opened."""
+    capture = cv2.VideoCapture(int(source[len(_CAMERA) :]) if source.startswith(_CAMERA) else source)
+    try:
+        if not capture.isOpened():
+            raise BpnetError(f"{source}: can't be opened as a video")
+        while True:
+            ok, frame = capture.read()
+            if not ok:
+                return
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+    finally:
+        capture.release()
+
+
+def read_ahead(items: Iterable[Item], read: Callable[[Item], Result], depth: int = 4) -> Iterator[Result]:
+    """`read` of each item in order, done by threads up to `depth` items ahead; its errors come up at their item."""
+    with ThreadPoolExecutor(2) as pool:
+        pending: deque[Future[Result]] = deque()
+        for item in items:
+            pending.append(pool.submit(read, item))
+            if len(pending) > depth:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def video_rate(source: str) -> tuple[float, int | None]:
+    """(frames per second, number of frames or None where unknown); 25 where the file doesn't say."""
+    if source.startswith(_CAMERA):
+        return 25.0, None
+    capture = cv2.VideoCapture(source)
+    try:
+        rate, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        capture.release()
+    return (rate if 0 < rate < 1000 else 25.0), (count if count > 0 else None)
+
+
+def _expand(word: str) -> list[tuple[Path, str]]:
+    """(path, name) of every file that a word stands for."""
+    path = Path(word)
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        return [(p, p.relative_to(path).as_posix()) for p in files]
+    if path.is_file():
+        return [(path, path.name)]
+    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True)) if Path(match).is_file()]
+    if not matches:
+        raise BpnetError(f"{word}: no such file, folder or match")
+    base = Path(word.split("*")[0].split("?")[0].split("[")[0])
+    base = base if base.is_dir() else base.parent
+    return [(match, match.relative_to(base).as_posix()) for match in matches]
+
+
+def _unique(photos: Sequence[PhotoInput]) -> list[PhotoInput]:
+    """Each photo once; those of equal name get as many parent folders in front as tell them apart."""
+    once = list({photo.path.resolve(): photo for photo in photos}.values())
+    taken: set[str] = set()
+    result = []
+    for photo in once:
+        name, parents = photo.name, list(photo.path.resolve().parents)
+        while name in taken and parents:
+            name = f"{parents.pop(0).name}/{name}"
+        taken.add(name)
+        result.append(PhotoInput(photo.path, name))
+    return result
+
+
+def _camera(word: str) -> VideoInput:
+    number = word[len(_CAMERA) :]
+    if not number.isdigit():
+        raise BpnetError(f"{word}: a camera is given by its number, as in camera:0")
+    return VideoInput(word, f"camera_{number}.mp4")
+
+
+def _listed(suffixes: frozenset[str]) -> str:
+    return ", ".join(sorted(suffixes))

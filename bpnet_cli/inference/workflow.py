@@ -1,0 +1,183 @@
+"""`bpnet infer`: photos, folders and videos in; result files out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.files import atomic_path, write_text
+from bpnet_cli.inference.draw import draw_persons
+from bpnet_cli.inference.load import load_predictor
+from bpnet_cli.inference.predictor import Predictor
+from bpnet_cli.inference.results import coco_entries, image_entry, model_entry, skeleton_entry
+from bpnet_cli.inference.sources import (
+    Inputs,
+    PhotoInput,
+    VideoInput,
+    find_inputs,
+    read_ahead,
+    read_frames,
+    read_photo,
+    video_rate,
+    write_photo,
+)
+from bpnet_cli.log import progress
+from bpnet_cli.pose.person import Person
+
+
+@dataclass
+class Summary:
+    """What happened. failed: (input, reason) pairs."""
+
+    photos: int = 0
+    frames: int = 0
+    persons: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """For the terminal."""
+        parts = [f"{self.photos} photos"] if self.photos or not self.frames else []
+        parts += [f"{self.frames} video frames"] if self.frames else []
+        lines = [f"{self.persons} people in {' and '.join(parts)}: {', '.join(self.written)}"]
+        lines += [f"failed: {name}: {reason}" for name, reason in self.failed]
+        return "\n".join(lines)
+
+
+def infer_inputs(
+    words: Sequence[str],
+    model_path: str,
+    results_dir: Path,
+    overrides: Sequence[str],
+    annotate: bool,
+    max_frames: int | None,
+) -> Summary:
+    """Run a model on everything that `words` name and write the result files; one bad photo doesn't stop the rest.
+
+    Raises BpnetError when an input doesn't exist or nothing could be read.
+    """
+    inputs = find_inputs(words)
+    predictor = load_predictor(model_path, overrides)
+    summary = Summary(failed=list(inputs.problems))
+    drawn = results_dir / "annotated" if annotate else None
+    if inputs.photos or not inputs.videos:
+        _infer_photos(inputs, predictor, model_path, results_dir, drawn, summary)
+    for video in inputs.videos:
+        _infer_video(video, predictor, results_dir, drawn, max_frames, summary)
+    if summary.failed and not summary.photos and not summary.frames:
+        reasons = "\n".join(f"  {name}: {reason}" for name, reason in summary.failed)
+        raise BpnetError(f"none of the inputs could be used:\n{reasons}")
+    return summary
+
+
+def _infer_photos(
+    inputs: Inputs, predictor: Predictor, model_path: str, results_dir: Path, drawn: Path | None, summary: Summary
+) -> None:
+    skeleton = predictor.backend.metadata.skeleton
+    entries: list[dict[str, Any]] = []
+    coco: list[dict[str, Any]] = []
+    read = read_ahead(inputs.photos, _read_or_reason)
+    for number, (source, photo) in enumerate(
+        progress(zip(inputs.photos, read, strict=True), len(inputs.photos), "photos"), start=1
+    ):
+        if isinstance(photo, str):
+            summary.failed.append((str(source.path), photo))
+            continue
+        persons = predictor.predict(photo)
+        height, width = photo.shape[:2]
+        entries.append(image_entry(source.name, width, height, persons))
+        names = [name for name in skeleton.keypoints if name not in {row[0] for row in skeleton.midpoints}]
+        for entry in coco_entries(_image_id(source, number), persons, skeleton, names):
+            coco.append({"file_name": source.name, **entry})
+        summary.photos += 1
+        summary.persons += len(persons)
+        if drawn is not None:
+            write_photo(drawn / source.name, draw_persons(photo, persons, skeleton))
+    if not entries:
+        return
+    result = {
+        "model": model_entry(predictor.backend.metadata, model_path),
+        "skeleton": skeleton_entry(skeleton),
+        "images": entries,
+        "failed": [{"file": name, "reason": reason} for name, reason in summary.failed],
+    }
+    write_text(results_dir / "detections.json", json.dumps(result))
+    write_text(results_dir / "coco_results.json", json.dumps(coco))
+    summary.written += [str(results_dir / "detections.json"), str(results_dir / "coco_results.json")]
+    summary.written += [str(drawn)] if drawn is not None else []
+
+
+def _read_or_reason(source: PhotoInput) -> NDArray[np.uint8] | str:
+    try:
+        return read_photo(source.path)
+    except BpnetError as error:
+        return str(error).removeprefix(f"{source.path}: ")
+
+
+def _image_id(source: PhotoInput, number: int) -> int:
+    """COCO wants a number: the file's own where its name is one (000000001234.jpg), else its place in the list."""
+    stem = source.path.stem
+    return int(stem) if stem.isascii() and stem.isdigit() else number
+
+
+def _infer_video(
+    video: VideoInput,
+    predictor: Predictor,
+    results_dir: Path,
+    drawn: Path | None,
+    max_frames: int | None,
+    summary: Summary,
+) -> None:
+    """One JSON line per frame, and an annotated copy as .mp4."""
+    rate, count = video_rate(video.source)
+    count = min(count, max_frames) if count and max_frames else max_frames or count
+    lines = results_dir / f"{video.name}.jsonl"
+    writer: cv2.VideoWriter | None = None
+    frames = 0
+    try:
+        with atomic_path(lines) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            stream = islice(read_frames(video.source), max_frames)
+            for frames, frame in enumerate(progress(stream, count, video.name), start=1):
+                persons = predictor.predict(frame)
+                file.write(json.dumps(_frame_entry(video, frames - 1, rate, frame, persons)) + "\n")
+                summary.persons += len(persons)
+                if drawn is not None:
+                    writer = writer or _video_writer(drawn / Path(video.name).with_suffix(".mp4"), rate, frame)
+                    picture = draw_persons(frame, persons, predictor.backend.metadata.skeleton)
+                    writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            if not frames:
+                raise BpnetError(f"{video.source}: no frame could be read")
+    except BpnetError as error:
+        summary.failed.append((video.source, str(error).removeprefix(f"{video.source}: ")))
+        return
+    finally:
+        if writer is not None:
+            writer.release()
+    summary.frames += frames
+    summary.written += [str(lines), *([str(drawn)] if drawn is not None else [])]
+
+
+def _frame_entry(
+    video: VideoInput, index: int, rate: float, frame: NDArray[np.uint8], persons: Sequence[Person]
+) -> dict[str, Any]:
+    height, width = frame.shape[:2]
+    return {"frame": index, "seconds": round(index / rate, 4), **image_entry(video.name, width, height, persons)}
+
+
+def _video_writer(path: Path, rate: float, frame: NDArray[np.uint8]) -> cv2.VideoWriter:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = frame.shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
+    if not writer.isOpened():
+        raise BpnetError(f"{path}: OpenCV can't write this video here; use --no-annotate")
+    return writer

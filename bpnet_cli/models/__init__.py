@@ -1,0 +1,1 @@
+"""Networks as plain functional Keras graphs, their weights and their files."""

@@ -1,0 +1,56 @@
+"""EfficientNet-Lite0 up to stride 16, its stride 8 and stride 16 features fused at stride 8.
+
+Source: Tan & Le, EfficientNet, ICML 2019, in the "Lite" form (ReLU6, no squeeze-excite). Layer names follow the arrays
+of the documented `.npz` weights with "/" written as "_".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import layers
+
+_FEATURES = 128
+# (repeats, kernel, stride of the first block, expansion, output channels) of the stages up to stride 16.
+_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
+_STRIDE_8_STAGE = 2
+
+
+def efficientnet_lite0(x: Any) -> Any:
+    """(B, H, W, 3), H and W multiples of 16 -> (B, H/8, W/8, 128)."""
+    x = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False, name="stem_conv")(x)
+    x = _norm_relu6(x, "stem_bn")
+    block, stride_8 = 0, None
+    for stage, (repeats, kernel, first_stride, expansion, width) in enumerate(_STAGES):
+        for repeat in range(repeats):
+            x = _block(x, f"block_{block:02d}", kernel, first_stride if repeat == 0 else 1, expansion, width)
+            block += 1
+        if stage == _STRIDE_8_STAGE:
+            stride_8 = x
+    fine = layers.Conv2D(_FEATURES, 1, use_bias=False, name="fuse_stride8_conv")(stride_8)
+    fine = layers.BatchNormalization(momentum=0.9, name="fuse_stride8_bn")(fine)
+    coarse = layers.Conv2D(_FEATURES, 1, use_bias=False, name="fuse_stride16_conv")(x)
+    coarse = layers.BatchNormalization(momentum=0.9, name="fuse_stride16_bn")(coarse)
+    # Nearest, because Keras' bilinear upsampling does not trace with unknown height and width.
+    coarse = layers.UpSampling2D(2, interpolation="nearest", name="fuse_stride16_up")(coarse)
+    return layers.ReLU(name="fuse_relu")(layers.Add(name="fuse_add")([fine, coarse]))
+
+
+def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, width: int) -> Any:
+    """MBConv without squeeze-excite; adds its input when the shape allows."""
+    shortcut, channels = x, x.shape[-1]
+    if expansion > 1:
+        x = layers.Conv2D(channels * expansion, 1, use_bias=False, name=f"{name}_expand")(x)
+        x = _norm_relu6(x, f"{name}_expand_bn")
+    x = layers.DepthwiseConv2D(kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
+    x = _norm_relu6(x, f"{name}_depthwise_bn")
+    x = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_project")(x)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_project_bn")(x)
+    if stride == 1 and channels == width:
+        x = layers.Add(name=f"{name}_add")([shortcut, x])
+    return x
+
+
+def _norm_relu6(x: Any, name: str) -> Any:
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=name)(x)
+    return layers.ReLU(max_value=6.0, name=name.replace("bn", "relu6"))(x)

@@ -1,0 +1,84 @@
+"""The network: normalisation, backbone, stages. One plain functional graph with stable layer names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from bpnet_cli.models.backbones import BACKBONES
+from bpnet_cli.models.stages import Convolutions, StageShape, build_stage
+
+
+def build_network(
+    *,
+    backbone: str,
+    stages: int,
+    shared: bool,
+    feature_channels: int,
+    initial_stage: StageShape,
+    refinement_stage: StageShape,
+    convolutions: Convolutions,
+    heatmap_channels: int,
+    paf_channels: int,
+    height: int | None = None,
+    width: int | None = None,
+) -> Any:
+    """A functional `keras.Model` from RGB photos to the maps of every stage.
+
+    Input `image`: (B, H, W, 3) uint8 RGB 0..255; normalisation is the graph's first layer. H and W are free unless
+    `height` and `width` fix them, and must be multiples of the backbone's `input_multiple`.
+    Outputs: [heatmaps of stage 1..S, pafs of stage 1..S], float32, (B, H/8, W/8, heatmap_channels or paf_channels).
+    """
+    parts = BACKBONES[backbone]
+    image = keras.Input((height, width, 3), dtype="uint8", name="image")
+    x = layers.Rescaling(parts.scale, list(parts.offset), name="normalization")(image)
+    x = parts.build(x)
+    features = convolutions.hidden(x, feature_channels, 3, "channel_reduction_conv")
+    heatmaps: list[Any] = []
+    pafs: list[Any] = []
+    for index in range(1, stages + 1):
+        shape, x = initial_stage, features
+        if index > 1:
+            shape = refinement_stage
+            x = layers.Concatenate(name=f"stage{index}_concat")([features, heatmaps[-1], pafs[-1]])
+        heat, paf = build_stage(
+            x,
+            index,
+            shape,
+            convolutions,
+            shared=shared,
+            last=index == stages,
+            channels=(heatmap_channels, paf_channels),
+        )
+        heatmaps.append(heat)
+        pafs.append(paf)
+    return keras.Model(image, heatmaps + pafs, name="bodyposenet")
+
+
+def split_outputs(outputs: list[Any]) -> tuple[list[Any], list[Any]]:
+    """(heatmaps of every stage, pafs of every stage) of a network's output list."""
+    stages = len(outputs) // 2
+    return outputs[:stages], outputs[stages:]
+
+
+def inference_network(network: Any) -> Any:
+    """The same graph and weights, ending in the last stage: outputs {"heatmaps", "pafs"}."""
+    heatmaps, pafs = split_outputs(network.outputs)
+    return keras.Model(network.inputs[0], {"heatmaps": heatmaps[-1], "pafs": pafs[-1]}, name="bodyposenet_inference")
+
+
+def count_macs(network: Any, height: int, width: int) -> int:
+    """Multiply-accumulates of the convolutions for one height x width image."""
+    fixed = keras.models.clone_model(
+        network, input_tensors=keras.Input((height, width, 3), dtype="uint8", name="image")
+    )
+    total = 0
+    for layer in fixed.layers:
+        if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Conv2DTranspose):
+            kernel = layer.kernel.shape
+            # Every kernel value is used once per output position; a transposed one once per input position.
+            grid = layer.input.shape if isinstance(layer, layers.Conv2DTranspose) else layer.output.shape
+            total += grid[1] * grid[2] * kernel[0] * kernel[1] * kernel[2] * kernel[3]
+    return total

@@ -1,0 +1,96 @@
+"""Stages: each predicts heatmaps and PAFs; refinement stages see the features and the stage before them.
+
+Sources: Cao et al., CVPR 2017 (separate branches); NVIDIA's BodyPoseNet (trunk shared by both branches, layer names).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras import initializers, layers
+
+HEATMAPS, PAFS = "heat", "paf"
+
+
+@dataclass(frozen=True)
+class StageShape:
+    """kernel_sizes: one hidden convolution each, of `channels`; then 1x1 to `head_channels`; then 1x1 to the maps."""
+
+    kernel_sizes: Sequence[int]
+    channels: int
+    head_channels: int
+
+
+@dataclass(frozen=True)
+class Convolutions:
+    """How hidden convolutions are made.
+
+    separable: depthwise k x k then 1x1 instead of a full k x k. batch_norm: after each. initializer: Keras name of the
+    kernels' initializer; "random_normal" means sigma 0.01, as BodyPoseNet's stages have it.
+    """
+
+    separable: bool = False
+    batch_norm: bool = False
+    initializer: str = "he_normal"
+
+    def hidden(self, x: Any, channels: int, kernel: int, name: str) -> Any:
+        """Convolution, optional batch norm, ReLU."""
+        if self.separable and kernel > 1:
+            x = layers.DepthwiseConv2D(kernel, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
+            if self.batch_norm:
+                x = layers.BatchNormalization(momentum=0.9, name=f"{name}_depthwise_bn")(x)
+            kernel = 1
+        x = layers.Conv2D(
+            channels,
+            kernel,
+            padding="same",
+            use_bias=not self.batch_norm,
+            kernel_initializer=self._kernel_initializer(),
+            name=name,
+        )(x)
+        if self.batch_norm:
+            x = layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+        return layers.ReLU(name=f"{name}_relu")(x)
+
+    def _kernel_initializer(self) -> Any:
+        if self.initializer == "random_normal":
+            return initializers.RandomNormal(stddev=0.01)
+        return initializers.get(self.initializer)
+
+
+def build_stage(
+    x: Any,
+    index: int,
+    shape: StageShape,
+    convolutions: Convolutions,
+    *,
+    shared: bool,
+    last: bool,
+    channels: tuple[int, int],
+) -> tuple[Any, Any]:
+    """Stage number `index` (1 = initial) on features `x`; returns (heatmaps, pafs), linear float32.
+
+    shared: one trunk for both branches, else each has its own. channels: of the heatmaps and of the PAFs.
+    """
+    trunk_end = len(shape.kernel_sizes) + 1
+    shared_trunk = _trunk(x, f"stage{index}", shape, convolutions) if shared else None
+    maps = []
+    for branch, width in zip((HEATMAPS, PAFS), channels, strict=True):
+        name = f"stage{index}_{branch}"
+        trunk = shared_trunk if shared else _trunk(x, name, shape, convolutions)
+        hidden = convolutions.hidden(trunk, shape.head_channels, 1, f"{name}_conv{trunk_end}")
+        output_name = {HEATMAPS: "heatmap_out", PAFS: "paf_out"}[branch] if last else f"{name}_out"
+        maps.append(
+            layers.Conv2D(
+                width, 1, kernel_initializer=initializers.RandomNormal(stddev=0.01), dtype="float32", name=output_name
+            )(hidden)
+        )
+    return maps[0], maps[1]
+
+
+def _trunk(x: Any, name: str, shape: StageShape, convolutions: Convolutions) -> Any:
+    for i, kernel in enumerate(shape.kernel_sizes, start=1):
+        x = convolutions.hidden(x, shape.channels, kernel, f"{name}_conv{i}")
+    return x

@@ -1,0 +1,110 @@
+"""Pretrained weights: ImageNet's from keras.applications, `.npz` arrays, or another model file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import ModelFileError
+from bpnet_cli.models.backbones import BACKBONES
+from bpnet_cli.models.model_file import load_network
+
+
+def load_pretrained(network: Any, backbone: str, source: str) -> list[str]:
+    """Copy pretrained weights into `network` by layer name; returns the names of the layers that were filled.
+
+    source: "none"; "imagenet" for backbones that keras.applications knows; or the path of a `.npz` or `.keras` file.
+    Raises ModelFileError when the source is absent or nothing of it fits.
+    """
+    if source == "none":
+        return []
+    if source == "imagenet":
+        return load_imagenet(network, backbone)
+    if source.endswith(".npz"):
+        return load_arrays(network, source)
+    if source.endswith(".keras"):
+        return _copy_layers(load_network(source)[0], network, source)
+    raise ModelFileError(
+        f"model.pretrained: must be none, imagenet, or a path ending in .npz or .keras (got {source!r})"
+    )
+
+
+def load_imagenet(network: Any, backbone: str) -> list[str]:
+    """ImageNet weights from keras.applications, downloaded by Keras on first use."""
+    application = BACKBONES[backbone].keras_application
+    if application is None:
+        known = ", ".join(name for name, parts in BACKBONES.items() if parts.keras_application)
+        raise ModelFileError(
+            f"model.pretrained: Keras has no ImageNet weights for {backbone} (it has for: {known}); give a .npz or"
+            " .keras file, or none"
+        )
+    try:
+        source = getattr(keras.applications, application)(weights="imagenet", include_top=False)
+    except Exception as error:  # noqa: BLE001 - keras.utils.get_file wraps every network failure in `Exception`
+        raise ModelFileError(f"model.pretrained: imagenet: the download failed ({error})") from None
+    return copy_application(source, network)
+
+
+def copy_application(source: Any, network: Any) -> list[str]:
+    """Copy a keras.applications network by layer name, turned from BGR to this project's RGB input."""
+    first = next(layer for layer in source.layers if isinstance(layer, keras.layers.Conv2D))
+    kernel, *rest = first.get_weights()
+    first.set_weights([kernel[:, :, ::-1], *rest])
+    return _copy_layers(source, network, "imagenet")
+
+
+def load_arrays(network: Any, path: str | Path) -> list[str]:
+    """Fill layers from a `.npz` of arrays named `layer/variable`, "/" inside a layer's name standing for "_".
+
+    Kernels are [height, width, in, out] (depthwise [height, width, channels, 1]); any float type. Arrays of layers
+    that the network lacks (a classifier's head, say) are passed over; a shape that differs is an error.
+    """
+    if not Path(path).is_file():
+        raise ModelFileError(f"{path}: no such file of weights (model.pretrained)")
+    layers = {layer.name: layer for layer in network.layers}
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: np.asarray(archive[name]) for name in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ModelFileError(f"{path}: not a .npz of plain arrays ({error})") from None
+    filled = set()
+    for name, array in arrays.items():
+        prefix, _, variable_name = name.rpartition("/")
+        layer_name = prefix.replace("/", "_")
+        if layer_name in layers:
+            _assign(layers[layer_name], variable_name, array, f"{path}: {name}")
+            filled.add(layer_name)
+    if not filled:
+        raise ModelFileError(f"{path}: none of its {len(arrays)} arrays belongs to a layer of this network")
+    return sorted(filled)
+
+
+def _assign(layer: Any, variable_name: str, array: NDArray[Any], where: str) -> None:
+    variables = {variable.name: variable for variable in layer.weights}
+    if variable_name == "depthwise_kernel" and variable_name not in variables:
+        variable_name = "kernel"
+    if variable_name not in variables:
+        raise ModelFileError(f"{where}: layer {layer.name} has no {variable_name}, only {', '.join(variables)}")
+    variable = variables[variable_name]
+    if tuple(variable.shape) != array.shape:
+        raise ModelFileError(f"{where}: has shape {array.shape}, the layer needs {tuple(variable.shape)}")
+    variable.assign(array.astype(np.float32))
+
+
+def _copy_layers(source: Any, network: Any, origin: str) -> list[str]:
+    """Copy layers of the same name and shapes. Raises ModelFileError when there is none."""
+    theirs = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
+    filled = []
+    for layer in network.layers:
+        weights = theirs.get(layer.name)
+        if weights and [w.shape for w in weights] == [tuple(v.shape) for v in layer.weights]:
+            layer.set_weights(weights)
+            filled.append(layer.name)
+    if not filled:
+        raise ModelFileError(f"model.pretrained: {origin}: no layer has the name and shape of one of this network")
+    return filled

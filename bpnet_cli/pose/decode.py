@@ -1,0 +1,72 @@
+"""The decoder: from heatmaps and PAFs to people. One implementation for infer, evaluate and validation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.pose.assemble import assemble
+from bpnet_cli.pose.geometry import cell_to_pixel
+from bpnet_cli.pose.limbs import find_limbs
+from bpnet_cli.pose.options import DecodeOptions
+from bpnet_cli.pose.peaks import find_peaks
+from bpnet_cli.pose.person import Person
+from bpnet_cli.pose.skeleton import BODY_18, Skeleton
+
+__all__ = ["DecodeOptions", "decode"]
+
+_DEFAULTS = DecodeOptions()
+
+
+def decode(
+    heatmaps: NDArray[np.floating],
+    pafs: NDArray[np.floating],
+    skeleton: Skeleton = BODY_18,
+    stride: int = 8,
+    options: DecodeOptions = _DEFAULTS,
+) -> list[Person]:
+    """People in a network's maps, best first; keypoints in network-input pixels.
+
+    heatmaps: (h, w, K + 1), the background last. pafs: (h, w, 2L). stride: input pixels per map cell.
+    Values that are not finite count as 0. Raises BpnetError for maps that don't fit the skeleton or each other.
+    """
+    _check_shapes(heatmaps, pafs, skeleton)
+    peaks = find_peaks(heatmaps[..., :-1], options.peak_threshold, options.max_peaks)
+    limbs = find_limbs(pafs, peaks, skeleton.limb_indices, options.limb_threshold, options.limb_samples)
+    diagonal = float(np.hypot(heatmaps.shape[0], heatmaps.shape[1]))
+    groups = assemble(peaks, limbs, skeleton.limb_indices, diagonal, options.merge_distance)
+    rows = np.full((len(peaks.score) + 1, 3), np.nan, np.float32)
+    rows[:-1, 0] = cell_to_pixel(peaks.points.real, stride)
+    rows[:-1, 1] = cell_to_pixel(peaks.points.imag, stride)
+    rows[:-1, 2] = peaks.score
+    return _rank(rows[groups], (groups >= 0).sum(axis=1), options)
+
+
+def _rank(keypoints: NDArray[np.float32], count: NDArray[np.intp], options: DecodeOptions) -> list[Person]:
+    """People worth keeping, best first; keypoints (P, K, 3), count (P,) of those found.
+
+    The score is the mean keypoint score x count ** 0.25 x log of the size in pixels: many keypoints and a large person
+    make a right pose likelier than the height of its peaks tells.
+    """
+    total = np.add.reduce(keypoints[..., 2], axis=1, where=~np.isnan(keypoints[..., 2]))
+    size = np.fmax.reduce(keypoints[..., :2], axis=1) - np.fmin.reduce(keypoints[..., :2], axis=1)
+    scores = total * count**-0.75 * np.log1p(np.hypot(size[:, 0], size[:, 1]))
+    kept = (total >= options.person_threshold) & (count >= options.min_keypoints)
+    order = np.argsort(-scores, kind="stable")
+    return [Person(keypoints[i], float(scores[i])) for i in order[kept[order]]]
+
+
+def _check_shapes(heatmaps: NDArray[np.floating], pafs: NDArray[np.floating], skeleton: Skeleton) -> None:
+    wanted = {"heatmaps": skeleton.heatmap_channels, "pafs": skeleton.paf_channels}
+    for (name, channels), maps in zip(wanted.items(), (heatmaps, pafs), strict=True):
+        shape = np.shape(maps)
+        if len(shape) != 3 or shape[2] != channels or 0 in shape[:2]:
+            raise BpnetError(
+                f"decode: {name} must have shape (height, width, {channels}) for skeleton {skeleton.name}, got {shape}"
+            )
+    if heatmaps.shape[:2] != pafs.shape[:2]:
+        raise BpnetError(
+            "decode: heatmaps and pafs must have the same height and width, "
+            f"got {heatmaps.shape[:2]} and {pafs.shape[:2]}"
+        )

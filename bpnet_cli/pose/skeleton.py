@@ -1,0 +1,206 @@
+"""Skeletons: which keypoints exist, which limbs join them, and what a left-right flip does to them.
+
+Everything that depends on the number or order of keypoints is derived from a `Skeleton`; no other module knows a count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import SpecError
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Keypoints, directed limbs and flip pairs by name.
+
+    name: what specs and result files call it.
+    keypoints: K names in channel order.
+    limbs: L pairs (from, to); limb l owns PAF channels 2l (x) and 2l + 1 (y).
+    flip_pairs: pairs of names that swap when the image is mirrored; a keypoint in no pair maps to itself.
+    sigmas: K per-keypoint OKS constants (COCO's convention: k_i = 2 * sigma_i).
+    midpoints: (keypoint, a, b): a keypoint that data sets don't label, taken halfway between a and b where both are
+        labelled (body_18's neck).
+    """
+
+    name: str
+    keypoints: tuple[str, ...]
+    limbs: tuple[tuple[str, str], ...]
+    flip_pairs: tuple[tuple[str, str], ...]
+    sigmas: tuple[float, ...]
+    midpoints: tuple[tuple[str, str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for problem in _problems(self):
+            raise SpecError(f"skeleton {self.name}: {problem}")
+
+    @cached_property
+    def limb_indices(self) -> NDArray[np.intp]:
+        """(L, 2) keypoint indices of each limb's start and end."""
+        index = {name: i for i, name in enumerate(self.keypoints)}
+        return np.array([(index[a], index[b]) for a, b in self.limbs], dtype=np.intp).reshape(-1, 2)
+
+    @cached_property
+    def flip_permutation(self) -> NDArray[np.intp]:
+        """(K,) index of the keypoint that each keypoint becomes in a mirrored image; an involution."""
+        index = {name: i for i, name in enumerate(self.keypoints)}
+        permutation = np.arange(len(self.keypoints))
+        for a, b in self.flip_pairs:
+            permutation[index[a]], permutation[index[b]] = index[b], index[a]
+        return permutation
+
+    @property
+    def heatmap_channels(self) -> int:
+        """One per keypoint, then the background."""
+        return len(self.keypoints) + 1
+
+    @property
+    def paf_channels(self) -> int:
+        """x and y per limb."""
+        return 2 * len(self.limbs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and strings, as stored in model files and written in skeleton files."""
+        return {
+            "name": self.name,
+            "keypoints": list(self.keypoints),
+            "limbs": [list(limb) for limb in self.limbs],
+            "flip_pairs": [list(pair) for pair in self.flip_pairs],
+            "sigmas": list(self.sigmas),
+            "midpoints": {keypoint: [a, b] for keypoint, a, b in self.midpoints},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Skeleton:
+        """The inverse of `to_dict`. Raises SpecError when names don't match up."""
+        return cls(
+            name=values["name"],
+            keypoints=tuple(values["keypoints"]),
+            limbs=tuple((a, b) for a, b in values["limbs"]),
+            flip_pairs=tuple((a, b) for a, b in values["flip_pairs"]),
+            sigmas=tuple(values["sigmas"]),
+            midpoints=tuple((keypoint, a, b) for keypoint, (a, b) in values.get("midpoints", {}).items()),
+        )
+
+
+def _problems(skeleton: Skeleton) -> list[str]:
+    """What is wrong with a skeleton, in words; empty when nothing is."""
+    known = set(skeleton.keypoints)
+    problems = []
+    if not skeleton.keypoints:
+        problems.append("has no keypoints")
+    if len(known) != len(skeleton.keypoints):
+        problems.append(f"names a keypoint twice: {_repeated(skeleton.keypoints)}")
+    groups: dict[str, Sequence[Sequence[str]]] = {
+        "limbs": skeleton.limbs,
+        "flip_pairs": skeleton.flip_pairs,
+        "midpoints": skeleton.midpoints,
+    }
+    for key, rows in groups.items():
+        for row in rows:
+            for name in row:
+                if name not in known:
+                    problems.append(f"{key} {list(row)}: {name!r} is not one of its keypoints")
+            if len(set(row)) != len(row):
+                problems.append(f"{key} {list(row)}: needs different keypoints")
+    if len(set(skeleton.limbs)) != len(skeleton.limbs):
+        problems.append(f"has a limb twice: {_repeated(skeleton.limbs)}")
+    paired = [name for pair in skeleton.flip_pairs for name in pair]
+    if len(set(paired)) != len(paired):
+        problems.append(f"flip_pairs: {_repeated(paired)} is in two pairs")
+    if len(skeleton.sigmas) != len(skeleton.keypoints):
+        problems.append(f"has {len(skeleton.sigmas)} sigmas for {len(skeleton.keypoints)} keypoints")
+    if any(not sigma > 0 for sigma in skeleton.sigmas):
+        problems.append("sigmas must be positive")
+    return problems
+
+
+def _repeated(items: Sequence[object]) -> object:
+    return next(item for i, item in enumerate(items) if item in items[:i])
+
+
+BODY_18 = Skeleton(
+    # Order and limbs are BodyPoseNet's and OpenPose's (COCO model), so that their maps fit; sigmas are COCO's, the
+    # neck takes the shoulders'.
+    name="body_18",
+    keypoints=(
+        "nose",
+        "neck",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_eye",
+        "left_eye",
+        "right_ear",
+        "left_ear",
+    ),
+    limbs=(
+        ("neck", "right_hip"),
+        ("right_hip", "right_knee"),
+        ("right_knee", "right_ankle"),
+        ("neck", "left_hip"),
+        ("left_hip", "left_knee"),
+        ("left_knee", "left_ankle"),
+        ("neck", "right_shoulder"),
+        ("right_shoulder", "right_elbow"),
+        ("right_elbow", "right_wrist"),
+        ("right_shoulder", "right_ear"),
+        ("neck", "left_shoulder"),
+        ("left_shoulder", "left_elbow"),
+        ("left_elbow", "left_wrist"),
+        ("left_shoulder", "left_ear"),
+        ("neck", "nose"),
+        ("nose", "right_eye"),
+        ("nose", "left_eye"),
+        ("right_eye", "right_ear"),
+        ("left_eye", "left_ear"),
+    ),
+    flip_pairs=(
+        ("left_shoulder", "right_shoulder"),
+        ("left_elbow", "right_elbow"),
+        ("left_wrist", "right_wrist"),
+        ("left_hip", "right_hip"),
+        ("left_knee", "right_knee"),
+        ("left_ankle", "right_ankle"),
+        ("left_eye", "right_eye"),
+        ("left_ear", "right_ear"),
+    ),
+    sigmas=(
+        0.026,
+        0.079,
+        0.079,
+        0.072,
+        0.062,
+        0.079,
+        0.072,
+        0.062,
+        0.107,
+        0.087,
+        0.089,
+        0.107,
+        0.087,
+        0.089,
+        0.025,
+        0.025,
+        0.035,
+        0.035,
+    ),
+    midpoints=(("neck", "left_shoulder", "right_shoulder"),),
+)
+
+BUILT_IN_SKELETONS = {BODY_18.name: BODY_18}

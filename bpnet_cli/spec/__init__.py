@@ -1,0 +1,1 @@
+"""What a user may write: experiment specs, overrides and skeleton files."""

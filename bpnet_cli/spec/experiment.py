@@ -1,0 +1,44 @@
+"""The experiment spec: everything a run needs to know, in one file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from bpnet_cli.spec.base import Model, refusal
+from bpnet_cli.spec.dataset import AugmentationSpec, DatasetSpec, TargetsSpec
+from bpnet_cli.spec.inference import InferenceSpec
+from bpnet_cli.spec.network import ExportSpec, LossSpec, ModelSpec
+from bpnet_cli.spec.training import Optimizer, SgdSpec, TrainingSpec
+
+BUILT_IN_SKELETONS = ("body_18",)
+
+
+def _known_skeleton(value: str) -> str:
+    if value not in BUILT_IN_SKELETONS and not value.endswith((".yaml", ".yml")):
+        built_in = ", ".join(BUILT_IN_SKELETONS)
+        raise refusal(f"must be a built-in skeleton ({built_in}) or a path to a .yaml file", choices=BUILT_IN_SKELETONS)
+    return value
+
+
+class ExperimentSpec(Model):
+    """A bpnet experiment."""
+
+    name: str = Field(default="experiment", min_length=1, description="what reports and model files call it")
+    skeleton: Annotated[str, AfterValidator(_known_skeleton)] = Field(
+        default="body_18", description="body_18, or a path to a skeleton .yaml file relative to the working directory"
+    )
+    dataset: DatasetSpec = Field(default=DatasetSpec(), description="photos, and the people in them who count")
+    augmentation: AugmentationSpec = Field(
+        default=AugmentationSpec(), description="how a training crop varies from one epoch to the next"
+    )
+    targets: TargetsSpec = Field(default=TargetsSpec(), description="what the maps to learn look like")
+    model: ModelSpec = Field(default=ModelSpec(), description="the network")
+    loss: LossSpec = Field(default=LossSpec(), description="what training minimises")
+    optimizer: Optimizer = Field(default=SgdSpec(), description="how training minimises the loss: sgd or adamw")
+    training: TrainingSpec = Field(default=TrainingSpec(), description="how long to train, and what to keep")
+    inference: InferenceSpec = Field(
+        default=InferenceSpec(), description="how photos become network inputs, and maps become people"
+    )
+    export: ExportSpec = Field(default=ExportSpec(), description="the ONNX file")

@@ -1,0 +1,107 @@
+"""Sections about the network: its graph, its loss and its exported form."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bpnet_cli.spec.base import Model, refusal
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise refusal("must be odd, so that a kernel has a centre")
+    return size
+
+
+_KernelSizes = Annotated[
+    tuple[Annotated[int, Field(ge=1), AfterValidator(_odd)], ...],
+    Field(min_length=1, description="kernel size of each hidden convolution, map cells, odd"),
+]
+_Channels = Annotated[int, Field(ge=1, description="channels of each hidden convolution")]
+_HeadChannels = Annotated[int, Field(ge=1, description="channels of the 1x1 convolution before the stage's outputs")]
+
+
+class StageSpec(Model):
+    """A stage: hidden convolutions, a 1x1 convolution, then the 1x1 outputs."""
+
+    kernel_sizes: _KernelSizes
+    channels: _Channels
+    head_channels: _HeadChannels
+
+
+class InitialStageSpec(StageSpec):
+    """Stage 1, which sees the backbone's features."""
+
+    kernel_sizes: _KernelSizes = (3, 3, 3)
+    channels: _Channels = 128
+    head_channels: _HeadChannels = 512
+
+
+class RefinementStageSpec(StageSpec):
+    """Stages 2 and up, which see the features and the maps of the stage before."""
+
+    kernel_sizes: _KernelSizes = (7, 7, 7, 7, 7)
+    channels: _Channels = 128
+    head_channels: _HeadChannels = 128
+
+
+def _known_weights(value: str) -> str:
+    if value not in ("none", "imagenet") and not value.endswith((".npz", ".keras")):
+        raise refusal("must be 'none', 'imagenet' or a path to a .npz or .keras file", choices=("none", "imagenet"))
+    return value
+
+
+class ModelSpec(Model):
+    """The network."""
+
+    backbone: Literal["vgg19_strided", "vgg19", "efficientnet_lite0", "tiny"] = Field(
+        default="vgg19_strided", description="feature extractor: vgg19_strided, vgg19, efficientnet_lite0 or tiny"
+    )
+    pretrained: Annotated[str, AfterValidator(_known_weights)] = Field(
+        default="none",
+        description="weights to start from: none, imagenet, or a path to a .npz or .keras file relative to the working "
+        "directory",
+    )
+    branches: Literal["shared", "separate"] = Field(
+        default="shared",
+        description="shared: heatmaps and PAFs leave one trunk per stage; separate: a trunk for each, as in OpenPose",
+    )
+    stages: int = Field(default=3, ge=1, le=12, description="stages: the initial one plus refinements, 1 to 12")
+    input_height: int = Field(default=256, ge=32, multiple_of=8, description="training input's height, pixels")
+    input_width: int = Field(default=256, ge=32, multiple_of=8, description="training input's width, pixels")
+    feature_channels: int = Field(default=128, ge=1, description="channels of the features that every stage sees")
+    convolution: Literal["plain", "separable"] = Field(
+        default="plain", description="convolutions of the stages: plain, or separable (depthwise, then 1x1)"
+    )
+    batch_norm: bool = Field(
+        default=False, description="batch normalisation after each hidden convolution of the stages"
+    )
+    initializer: Literal["he_normal", "random_normal"] = Field(
+        default="he_normal",
+        description="kernels' initial values in the stages: he_normal, or random_normal (sigma 0.01, as BodyPoseNet)",
+    )
+    initial_stage: InitialStageSpec = Field(default=InitialStageSpec(), description="stage 1")
+    refinement_stage: RefinementStageSpec = Field(default=RefinementStageSpec(), description="stages 2 and up")
+
+
+class LossSpec(Model):
+    """What training minimises."""
+
+    heatmap_weight: float = Field(default=1.0, ge=0, description="weight of the heatmaps' squared error")
+    paf_weight: float = Field(default=1.0, ge=0, description="weight of the PAFs' squared error")
+    l1: float = Field(default=0.0, ge=0, description="weight of the sum of kernels' absolute values")
+    l2: float = Field(default=0.0, ge=0, description="weight of the sum of kernels' squares")
+
+    @model_validator(mode="after")
+    def _something_is_learnt(self) -> LossSpec:
+        if self.heatmap_weight == 0 and self.paf_weight == 0:
+            raise refusal("heatmap_weight and paf_weight are both 0: nothing would be learnt")
+        return self
+
+
+class ExportSpec(Model):
+    """The ONNX file."""
+
+    opset: int = Field(default=17, ge=13, description="ONNX operator set, 13 or later")

@@ -1,0 +1,118 @@
+"""Sections about a training run: optimizer, learning-rate schedule, epochs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, Tag, model_validator
+
+from bpnet_cli.spec.base import Model, named_or, refusal
+
+
+class ConstantSchedule(Model):
+    """The same learning rate throughout."""
+
+    name: Literal["constant"] = Field(default="constant", description="constant: the same learning rate throughout")
+
+
+class SoftStartAnnealingSchedule(Model):
+    """Rises exponentially from the minimum, holds, falls back exponentially."""
+
+    # A `name` without a default is what tells this schedule from the default one, in the JSON schema too.
+    name: Literal["soft_start_annealing"] = Field(
+        description="soft_start_annealing: rises exponentially from the minimum, holds, falls back"
+    )
+    soft_start: float = Field(default=0.05, ge=0, le=1, description="share of the run at which the rise ends, 0 to 1")
+    annealing: float = Field(default=0.5, ge=0, le=1, description="share of the run at which the fall begins, 0 to 1")
+    min_learning_rate: float = Field(default=8e-8, gt=0, description="learning rate at both ends, per step")
+
+    @model_validator(mode="after")
+    def _start_ends_before_annealing(self) -> SoftStartAnnealingSchedule:
+        if self.soft_start >= self.annealing:
+            text = f"must be less than annealing ({self.annealing:g})"
+            raise refusal(text, ("soft_start",), self.soft_start)
+        return self
+
+
+class CosineSchedule(Model):
+    """Rises linearly, then follows half a cosine down."""
+
+    name: Literal["cosine"] = Field(description="cosine: rises linearly, then follows half a cosine down")
+    warmup_fraction: float = Field(default=0.05, ge=0, le=1, description="share of the run spent rising, 0 to 1")
+    min_learning_rate: float = Field(default=0.0, ge=0, description="learning rate at the end, per step")
+
+
+Schedule = Annotated[
+    Annotated[ConstantSchedule, Tag("constant")]
+    | Annotated[SoftStartAnnealingSchedule, Tag("soft_start_annealing")]
+    | Annotated[CosineSchedule, Tag("cosine")],
+    named_or("constant"),
+]
+
+
+_LearningRate = Annotated[float, Field(gt=0, description="largest learning rate, per step")]
+
+
+class _Optimizer(Model):
+    name: str = Field(description="which optimizer")
+    learning_rate: _LearningRate
+    clip_norm: float | None = Field(
+        default=None, gt=0, description="largest norm of all gradients together; null: gradients aren't clipped"
+    )
+    layer_multipliers: Literal["none", "bodyposenet"] = Field(
+        default="none",
+        description="factors of the rate: none, or bodyposenet (biases x2; refinement stages x4, their biases x8)",
+    )
+    schedule: Schedule = Field(
+        default=ConstantSchedule(),
+        description="how the learning rate changes over the run: constant, soft_start_annealing or cosine",
+    )
+
+    @model_validator(mode="after")
+    def _minimum_is_below(self) -> _Optimizer:
+        minimum = getattr(self.schedule, "min_learning_rate", 0.0)
+        if minimum > self.learning_rate:
+            text = f"must not be more than the optimizer's learning_rate ({self.learning_rate:g})"
+            raise refusal(text, ("schedule", "min_learning_rate"), minimum)
+        return self
+
+
+class SgdSpec(_Optimizer):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["sgd"] = Field(default="sgd", description="sgd: stochastic gradient descent with momentum")
+    learning_rate: _LearningRate = 2e-5
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step that carries on, 0 to 1")
+    nesterov: bool = Field(default=False, description="look ahead along the momentum")
+
+
+class AdamWSpec(_Optimizer):
+    """Adam with decoupled weight decay."""
+
+    name: Literal["adamw"] = Field(description="adamw: Adam with decoupled weight decay")
+    learning_rate: _LearningRate = 1e-3
+    weight_decay: float = Field(default=1e-4, ge=0, description="share of each weight taken off per unit of rate")
+
+
+Optimizer = Annotated[Annotated[SgdSpec, Tag("sgd")] | Annotated[AdamWSpec, Tag("adamw")], named_or("sgd")]
+
+
+class TrainingSpec(Model):
+    """How long to train, and what to keep."""
+
+    epochs: int = Field(default=100, ge=1, description="passes over the training crops")
+    steps_per_epoch: int | None = Field(
+        default=None, ge=1, description="batches per epoch; null: as many as one pass takes"
+    )
+    batch_size: int = Field(default=10, ge=1, description="crops per step")
+    seed: int = Field(default=42, ge=0, lt=2**32, description="seed of weights, shuffling and augmentation")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        default="float32", description="arithmetic: float32, mixed_bfloat16 or mixed_float16"
+    )
+    deterministic: bool = Field(default=False, description="the same run gives the same weights; slower")
+    keep_checkpoints: int = Field(default=5, ge=1, description="checkpoints kept, the newest ones")
+    validate_every_epochs: int = Field(default=5, ge=1, description="epochs between two measurements of AP")
+    workers: int | None = Field(
+        default=None, ge=1, description="photos loaded at the same time; null: the number of CPU cores"
+    )
+    log_images: int = Field(default=4, ge=0, description="validation photos drawn in TensorBoard")

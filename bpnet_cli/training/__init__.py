@@ -1,0 +1,1 @@
+"""Training: loss, schedules, optimizers, callbacks and the run itself."""

@@ -1,0 +1,131 @@
+"""Keras callbacks of a run. They pass what they measure on through `logs`, in the order that `train` lists them."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.log import say
+from bpnet_cli.training.records import History, Status, TensorBoardLog
+
+Logs = dict[str, Any]
+
+
+class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]
+    """Raises BpnetError at the first step whose loss is not finite, before a checkpoint could be overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remember the epoch for the message."""
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Check the loss."""
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise BpnetError(
+                f"the loss became {loss} in epoch {self.epoch}, step {batch + 1}: lower optimizer.learning_rate, set"
+                " optimizer.clip_norm, or use training.precision=float32; the last checkpoint is intact"
+            )
+
+
+class Pace(keras.callbacks.Callback):  # type: ignore[misc]
+    """Adds images_per_second and learning_rate to `logs`; shows a bar on a terminal."""
+
+    def __init__(self, batch_size: int, steps: int, epochs: int, schedule: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.batch_size, self.steps, self.epochs = batch_size, steps, epochs
+        self.schedule = schedule
+        self.bar: Any = None
+        self.start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Start the clock and the bar."""
+        self.start = time.perf_counter()
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            total = self.steps * self.batch_size
+            self.bar = tqdm(total=total, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", leave=False)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Move the bar."""
+        if self.bar is not None:
+            self.bar.update(self.batch_size)
+            self.bar.set_postfix(loss=f"{(logs or {}).get('loss', math.nan):.4g}")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Report the pace of training alone: this comes before validation."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+        if logs is not None:
+            logs["images_per_second"] = self.steps * self.batch_size / (time.perf_counter() - self.start)
+            logs["learning_rate"] = float(self.schedule((epoch + 1) * self.steps))
+
+
+class Validate(keras.callbacks.Callback):  # type: ignore[misc]
+    """Adds AP to `logs` every few epochs and after the last one."""
+
+    def __init__(self, measure: Callable[[], float], every: int, epochs: int) -> None:
+        super().__init__()
+        self.measure, self.every, self.epochs = measure, every, epochs
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Measure when it is due."""
+        if logs is not None and ((epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
+            logs["AP"] = self.measure()
+
+
+class Save(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls `save(finished_epochs, ap)` after every epoch; ap is None where none was measured."""
+
+    def __init__(self, save: Callable[[int, float | None], None]) -> None:
+        super().__init__()
+        self.save = save
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Save."""
+        self.save(epoch + 1, (logs or {}).get("AP"))
+
+
+class Record(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes the epoch to history, status, TensorBoard and the terminal."""
+
+    def __init__(
+        self,
+        history: History,
+        status: Status,
+        board: TensorBoardLog,
+        pictures: Callable[[], dict[str, NDArray[np.uint8]]],
+        steps: int,
+        epochs: int,
+    ) -> None:
+        super().__init__()
+        self.history, self.status, self.board, self.pictures = history, status, board, pictures
+        self.steps, self.epochs = steps, epochs
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write; pictures go with a measured AP."""
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        row = {name: f"{value:.6g}" for name, value in values.items()}
+        ap = row.pop("AP", "")
+        self.history.add({"epoch": epoch + 1, "step": (epoch + 1) * self.steps, **row, "AP": ap})
+        self.status.add("RUNNING", f"epoch {epoch + 1}/{self.epochs}", epoch=epoch + 1, kpi=values)
+        self.board.add((epoch + 1) * self.steps, values, self.pictures() if "AP" in values else {})
+        measured = f"  AP {values['AP']:.3f}" if "AP" in values else ""
+        say(
+            f"epoch {epoch + 1}/{self.epochs}  loss {values['loss']:.4g}{measured}"
+            f"  {values['images_per_second']:.1f} images/s"
+        )

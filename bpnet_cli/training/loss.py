@@ -1,0 +1,127 @@
+"""The loss: masked sum of squares over the maps of all stages, on targets rendered from keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from bpnet_cli.models.bodyposenet import split_outputs
+from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.pose.targets import render_target_batch
+
+
+@dataclass(frozen=True)
+class TargetShape:
+    """How targets are drawn: sigma of the keypoints' Gaussians and half width of limbs, in input pixels."""
+
+    stride: int = 8
+    heatmap_sigma_px: float = 7.0
+    paf_half_width_px: float = 8.0
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """heatmap, paf: factors of the two kinds of maps. l1, l2: of the sums of |kernel| and kernel^2."""
+
+    heatmap: float = 1.0
+    paf: float = 1.0
+    l1: float = 0.0
+    l2: float = 0.0
+
+
+def masked_sum_of_squares(predicted: Any, target: Any, mask: Any) -> Any:
+    """0.5 * sum(mask * (predicted - target)^2) / batch; the original's loss (facts of the original, section 7).
+
+    predicted, target: (B, h, w, C). mask: broadcastable to them, 1 counts, 0 is ignored; fractions count squared, as
+    the original multiplies the error.
+    """
+    error = (predicted - target) * mask
+    return 0.5 * ops.sum(ops.square(error)) / ops.cast(ops.shape(predicted)[0], "float32")
+
+
+def channel_masks(mask: Any, labelled: Any, skeleton: Skeleton) -> tuple[Any, Any]:
+    """Masks of heatmaps (B, h, w, K + 1) and pafs (B, h, w, 2L).
+
+    mask: (B, h, w). labelled: (B, K). A channel whose keypoint (or either end of whose limb) the data set does not
+    label is left out, and so is the background where any keypoint is unknown.
+    """
+    background = ops.min(labelled, axis=1, keepdims=True)
+    heat = ops.concatenate([labelled, background], axis=1)
+    ends = skeleton.limb_indices
+    limbs = ops.take(labelled, ends[:, 0], axis=1) * ops.take(labelled, ends[:, 1], axis=1)
+    paf = ops.repeat(limbs, 2, axis=1)
+    spatial = mask[..., None]
+    return spatial * heat[:, None, None, :], spatial * paf[:, None, None, :]
+
+
+class TrainingModel(keras.Model):  # type: ignore[misc]
+    """Wraps a plain network for `fit`: renders targets on the device and sums the loss over stages.
+
+    Labels are the pipeline's mapping of keypoints, mask and labelled. The network stays a plain graph of its own, which
+    is what gets saved.
+    """
+
+    def __init__(self, network: Any, skeleton: Skeleton, targets: TargetShape, weights: LossWeights) -> None:
+        super().__init__(name="training")
+        self.network = network
+        self.skeleton = skeleton
+        self.targets = targets
+        self.weights_of_loss = weights
+        stages = len(network.outputs) // 2
+        self.heatmap_losses = [keras.metrics.Mean(name=f"heatmap_loss_stage{i + 1}") for i in range(stages)]
+        self.paf_losses = [keras.metrics.Mean(name=f"paf_loss_stage{i + 1}") for i in range(stages)]
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """The network's outputs."""
+        return self.network(images, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Mapping[str, Any] | None = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Loss of a batch; see `masked_sum_of_squares`."""
+        if y is None:
+            raise TypeError("compute_loss needs the pipeline's labels")
+        heatmaps, pafs = split_outputs(y_pred)
+        target_heatmaps, target_pafs = render_target_batch(
+            y["keypoints"],
+            heatmaps[-1].shape[1],
+            heatmaps[-1].shape[2],
+            self.skeleton.limb_indices,
+            stride=self.targets.stride,
+            heatmap_sigma_px=self.targets.heatmap_sigma_px,
+            paf_half_width_px=self.targets.paf_half_width_px,
+            xp=ops,
+        )
+        heatmap_mask, paf_mask = channel_masks(y["mask"], y["labelled"], self.skeleton)
+        total = self.regularization()
+        for maps, target, mask, weight, meters in (
+            (heatmaps, target_heatmaps, heatmap_mask, self.weights_of_loss.heatmap, self.heatmap_losses),
+            (pafs, target_pafs, paf_mask, self.weights_of_loss.paf, self.paf_losses),
+        ):
+            for predicted, meter in zip(maps, meters, strict=True):
+                loss = masked_sum_of_squares(predicted, target, mask)
+                meter.update_state(loss)
+                total = total + weight * loss
+        return total
+
+    def regularization(self) -> Any:
+        """l1 * sum |kernel| + l2 * sum kernel^2 over the network's kernels.
+
+        Computed here and not by the layers, so that loading, fine-tuning or pruning a network can't lose it.
+        """
+        total = ops.zeros((), "float32")
+        if self.weights_of_loss.l1 or self.weights_of_loss.l2:
+            for variable in self.network.trainable_variables:
+                if variable.path.endswith("kernel"):
+                    total = total + self.weights_of_loss.l1 * ops.sum(ops.abs(variable))
+                    total = total + self.weights_of_loss.l2 * ops.sum(ops.square(variable))
+        return total

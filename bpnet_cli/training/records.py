@@ -1,0 +1,74 @@
+"""What a run writes for people to follow it: `history.csv`, `status.jsonl`, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.files import write_text
+
+
+class History:
+    """`history.csv`: one row per epoch. Reopening drops the rows of epochs that will be run again."""
+
+    def __init__(self, path: Path, finished_epochs: int) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        if path.is_file() and finished_epochs:
+            with open(path, newline="", encoding="utf-8") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= finished_epochs]
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row and write the file."""
+        self.rows.append(dict(row))
+        names = list(dict.fromkeys(name for entry in self.rows for name in entry))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())
+
+
+class Status:
+    """`status.jsonl`: one line per event, for programs that watch a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, status: str, message: str, **values: Any) -> None:
+        """Append a line. status: STARTED, RUNNING, SUCCESS, FAILURE or INTERRUPTED."""
+        time = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        line = json.dumps({"time": time, "status": status, "message": message, **values})
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+class TensorBoardLog:
+    """Scalars and pictures for TensorBoard."""
+
+    def __init__(self, directory: Path) -> None:
+        import tensorflow as tf
+
+        self._summary = tf.summary
+        self._writer = tf.summary.create_file_writer(str(directory))
+
+    def add(self, step: int, scalars: Mapping[str, float], pictures: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Write scalars and (H, W, 3) uint8 RGB pictures of one step."""
+        with self._writer.as_default(step=step):
+            for name, value in scalars.items():
+                self._summary.scalar(name, value)
+            for name, picture in pictures.items():
+                self._summary.image(name, picture[None])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        self._writer.close()

@@ -1,0 +1,43 @@
+"""May a run go on in a folder that holds an earlier one?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.log import say
+from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.spec.loader import load_spec
+
+# A change here makes the checkpoint's arrays, or its place in the stream of samples, mean something else.
+_BREAKING = ("skeleton", "model", "optimizer.name", "training.batch_size", "training.steps_per_epoch", "training.seed")
+
+
+def check_same_run(saved_spec: Path, spec: ExperimentSpec, has_checkpoints: bool) -> None:
+    """Raise BpnetError, listing the keys, when `spec` can't go on with the checkpoints of the run in `saved_spec`.
+
+    Other changes are said and accepted.
+    """
+    if not has_checkpoints or not saved_spec.is_file():
+        return
+    before = load_spec(saved_spec)
+    changes = list(_differences(before.model_dump(mode="json"), spec.model_dump(mode="json")))
+    breaking = [change for change in changes if change[0].startswith(_BREAKING)]
+    if breaking:
+        listed = "; ".join(f"{key}: {old} -> {new}" for key, old, new in breaking)
+        raise BpnetError(
+            f"{saved_spec.parent}: holds a run that this spec can't go on with ({listed}); use another -r folder, or"
+            " --no-resume to delete that run"
+        )
+    for key, old, new in changes:
+        say(f"changed since the run began: {key}: {old} -> {new}")
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in before | after:
+            yield from _differences(before.get(key), after.get(key), f"{path}.{key}" if path else key)
+    elif before != after:
+        yield path, before, after

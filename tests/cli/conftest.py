@@ -1,0 +1,73 @@
+"""The real command, in this process: importing TensorFlow once is enough."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bpnet_cli.cli import main
+
+Run = Callable[..., Result]
+
+TINY_MODEL = """
+model:
+  backbone: tiny
+  stages: 2
+  input_height: 64
+  input_width: 64
+  feature_channels: 8
+  convolution: separable
+  batch_norm: true
+  initial_stage: {kernel_sizes: [3], channels: 8, head_channels: 8}
+  refinement_stage: {kernel_sizes: [3], channels: 8, head_channels: 8}
+inference: {input_height: 64}
+optimizer: {name: adamw, learning_rate: 1.0e-3}
+"""
+
+
+@pytest.fixture(scope="session")
+def bpnet() -> Run:
+    """Runs the command; fails the test on an exception that is not a clean exit."""
+
+    def run(*words: object) -> Result:
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def write_spec(directory: Path, drawn: Path, training: str) -> Path:
+    """A spec that trains the tiny network on the drawn photos."""
+    source = json.dumps(
+        {"images": str(drawn / "images"), "annotations": str(drawn / "annotations" / "person_keypoints.json")}
+    )
+    path = directory / "spec.yaml"
+    data = f"dataset: {{train: {source}, validation: {source}}}\naugmentation: {{crop: photo}}\n"
+    path.write_text(f"name: test\n{data}{TINY_MODEL}training: {training}\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, drawn: Path, bpnet: Run, keras_loaded: None) -> Path:
+    """A finished run: two epochs of three steps."""
+    directory = tmp_path_factory.mktemp("trained")
+    spec = write_spec(
+        directory, drawn, "{epochs: 2, steps_per_epoch: 3, batch_size: 4, validate_every_epochs: 2, log_images: 1}"
+    )
+    result = bpnet("train", "-e", spec, "-r", directory / "run")
+    assert result.exit_code == 0, result.output
+    return directory
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Path, bpnet: Run) -> Path:
+    """The run's best model as ONNX."""
+    result = bpnet("export", "-m", trained / "run" / "model.keras", "-o", trained / "model.onnx")
+    assert result.exit_code == 0, result.output
+    return trained / "model.onnx"

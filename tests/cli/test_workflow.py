@@ -1,0 +1,304 @@
+"""Train, evaluate, export and infer through the real command, on drawn people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from bpnet_cli import BODY_18
+from tests.cli.conftest import Run, write_spec
+
+
+def test_train_leaves_the_documented_files(trained: Path) -> None:
+    run = trained / "run"
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "spec.yaml",
+        "model.keras",
+        "last.keras",
+        "checkpoints",
+        "tensorboard",
+        "history.csv",
+        "status.jsonl",
+    }
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["step"] for row in rows] == ["3", "6"]
+    assert float(rows[0]["loss"]) > 0
+    assert rows[0]["AP"] == ""
+    assert 0 <= float(rows[1]["AP"]) <= 1
+    status = [json.loads(line) for line in (run / "status.jsonl").read_text().splitlines()]
+    assert [entry["status"] for entry in status] == ["STARTED", "RUNNING", "RUNNING", "SUCCESS"]
+    assert yaml.safe_load((run / "spec.yaml").read_text())["training"]["batch_size"] == 4
+    assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["epoch-00001.npz", "epoch-00002.npz"]
+
+
+def test_tensorboard_has_scalars_and_pictures(trained: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained / "run" / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"loss", "heatmap_loss_stage2", "learning_rate", "images_per_second", "AP"} <= tags
+    assert any(tag.endswith("/people") for tag in tags)
+    assert any(tag.endswith("/maps") for tag in tags)
+
+
+def test_rerunning_goes_on_and_equals_one_long_run(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    """Interrupted after an epoch and rerun, the same samples and steps follow: the same weights come out."""
+    from bpnet_cli.models.model_file import load_network
+
+    spec = write_spec(
+        tmp_path, drawn, "{epochs: 3, steps_per_epoch: 2, batch_size: 4, deterministic: true, workers: 2}"
+    )
+    assert bpnet("train", "-e", spec, "-r", tmp_path / "long").exit_code == 0
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("bpnet_cli.training.records.History.add", interrupt)
+        assert bpnet("train", "-e", spec, "-r", tmp_path / "cut").exit_code == 1
+    assert "INTERRUPTED" in (tmp_path / "cut" / "status.jsonl").read_text()
+    again = bpnet("train", "-e", spec, "-r", tmp_path / "cut")
+    assert "going on after epoch 1" in again.output
+    for a, b in zip(
+        *(load_network(tmp_path / n / "last.keras")[0].get_weights() for n in ("long", "cut")), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    done = bpnet("train", "-e", spec, "-r", tmp_path / "cut")
+    assert done.exit_code == 0
+    assert "already trained for 3 epochs" in done.output
+
+
+def test_a_run_with_another_network_is_refused_and_lists_the_keys(trained: Path, bpnet: Run) -> None:
+    before = (trained / "run" / "spec.yaml").read_bytes()
+    result = bpnet("train", "-e", trained / "spec.yaml", "-r", trained / "run", "--set", "model.stages=1")
+    assert result.exit_code == 1
+    assert "model.stages: 2 -> 1" in result.output
+    assert (trained / "run" / "spec.yaml").read_bytes() == before
+
+
+def test_no_resume_starts_over(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}")
+    assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 0
+    words = ("train", "-e", spec, "-r", tmp_path / "run", "--no-resume", "--set", "model.stages=1")
+    assert bpnet(*words).exit_code == 0
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines()))
+    assert len(rows) == 1
+    assert "heatmap_loss_stage2" not in rows[0]
+
+
+def test_checkpoints_are_kept_as_asked_and_a_damaged_one_is_passed_over(
+    tmp_path: Path, drawn: Path, bpnet: Run
+) -> None:
+    spec = write_spec(tmp_path, drawn, "{epochs: 4, steps_per_epoch: 1, batch_size: 2, keep_checkpoints: 2}")
+    assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 0
+    kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    assert [path.name for path in kept] == ["epoch-00003.npz", "epoch-00004.npz"]
+    kept[1].write_bytes(kept[1].read_bytes()[:1000])
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run")
+    assert "epoch-00004.npz: damaged" in result.output
+    assert "going on after epoch 3" in result.output
+
+
+def test_nan_stops_with_a_clear_message(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    spec = write_spec(tmp_path, drawn, "{epochs: 2, steps_per_epoch: 3, batch_size: 2}")
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", "optimizer.learning_rate=1e38")
+    assert result.exit_code == 1
+    assert "the loss became" in result.output
+    assert "lower optimizer.learning_rate" in result.output
+    assert "FAILURE" in (tmp_path / "run" / "status.jsonl").read_text()
+
+
+def test_a_photo_that_breaks_mid_run_is_named(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    import shutil
+
+    shutil.copytree(drawn, tmp_path / "data")
+    photo = tmp_path / "data" / "images" / "000000000003.jpg"
+    photo.write_bytes(photo.read_bytes()[:300])  # the header stays whole
+    spec = write_spec(tmp_path, tmp_path / "data", "{epochs: 1, batch_size: 4}")
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run")
+    assert result.exit_code == 1
+    assert f"Error: {photo}: can't be decoded" in result.output
+
+
+def test_evaluate_writes_the_documented_files(trained: Path, tmp_path: Path, bpnet: Run) -> None:
+    result = bpnet("evaluate", "-m", trained / "run" / "model.keras", "-r", tmp_path)
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert {"AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl"} <= set(metrics)
+    rows = list(csv.reader((tmp_path / "results.csv").read_text().splitlines()))
+    assert rows[0] == ["metric", "IoU", "area", "maxDets", "score"]
+    assert len(rows) == 11
+    assert isinstance(json.loads((tmp_path / "coco_results.json").read_text()), list)
+    report = (tmp_path / "report.html").read_text()
+    assert "<svg" in report
+    assert "data:image/jpeg;base64," in report
+    assert "http" not in report.replace("http-equiv", "")
+
+
+def test_keras_and_onnx_agree(trained: Path, exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    words = ("--images", drawn / "images", "--annotations", drawn / "annotations" / "person_keypoints.json")
+    for name, model in (("keras", trained / "run" / "model.keras"), ("onnx", exported)):
+        assert bpnet("evaluate", "-m", model, *words, "-r", tmp_path / name).exit_code == 0
+    a, b = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("keras", "onnx"))
+    assert a["AP"] == pytest.approx(b["AP"], abs=0.002)
+    assert a["persons_found"] == b["persons_found"]
+
+
+def test_export_says_what_it_wrote(trained: Path, tmp_path: Path, bpnet: Run) -> None:
+    import onnx
+
+    model = trained / "run" / "model.keras"
+    result = bpnet("export", "-m", model, "-o", tmp_path / "m.onnx")
+    assert "input   image: uint8 [batch, height, width, 3]" in result.output
+    assert "output  heatmaps: float32 [batch, rows, columns, 19]" in result.output
+    difference = float(result.output.split("largest difference to Keras: ")[1])
+    assert difference <= 1e-4
+    onnx.checker.check_model(onnx.load(tmp_path / "m.onnx"), full_check=True)
+    again = bpnet("export", "-m", model, "-o", tmp_path / "m.onnx")
+    assert again.exit_code == 1
+    assert "exists already; give --overwrite" in again.output
+    assert bpnet("export", "-m", model, "-o", tmp_path / "m.onnx", "--overwrite").exit_code == 0
+    for output, message in ((tmp_path / "m.tflite", "must end in .onnx"), (model / "x.onnx", "can't be written")):
+        refused = bpnet("export", "-m", model, "-o", output)
+        assert refused.exit_code == 1
+        assert message in refused.output
+
+
+def test_export_refuses_a_model_that_differs(
+    trained: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bpnet_cli.export.onnx.largest_difference", lambda *_: 2e-4)
+    result = bpnet("export", "-m", trained / "run" / "model.keras", "-o", tmp_path / "m.onnx")
+    assert result.exit_code == 1
+    assert "ONNX Runtime's maps differ from Keras' by 0.0002" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_infer_on_a_folder_keeps_names_and_reports_failures(
+    exported: Path, drawn: Path, tmp_path: Path, bpnet: Run
+) -> None:
+    photos = tmp_path / "photos"
+    (photos / "deep").mkdir(parents=True)
+    source = cv2.imread(str(drawn / "images" / "000000000001.jpg"))
+    cv2.imwrite(str(photos / "a.png"), source)
+    cv2.imwrite(str(photos / "deep" / "000000000042.jpg"), source)
+    (photos / "broken.jpg").write_bytes(b"no photo")
+    result = bpnet(
+        "infer", photos, "-m", exported, "-r", tmp_path / "out", "--set", "inference.decode.peak_threshold=0.0"
+    )
+    assert result.exit_code == 3, result.output
+    assert "broken.jpg: can't be decoded" in result.output
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert set(found) == {"model", "skeleton", "images", "failed"}
+    assert found["skeleton"]["keypoints"] == list(BODY_18.keypoints)
+    assert [entry["file"] for entry in found["images"]] == ["a.png", "deep/000000000042.jpg"]
+    assert (found["images"][0]["width"], found["images"][0]["height"]) == (128, 128)
+    assert found["failed"][0]["file"].endswith("broken.jpg")
+    for entry in found["images"]:
+        for person in entry["persons"]:
+            assert len(person["keypoints"]) == 18
+            assert all(point is None or len(point) == 3 for point in person["keypoints"])
+    drawn_names = {str(p.relative_to(tmp_path / "out" / "annotated")) for p in (tmp_path / "out").rglob("*.[pj][np]g")}
+    assert drawn_names == {"a.png", "deep/000000000042.jpg"}
+    coco = json.loads((tmp_path / "out" / "coco_results.json").read_text())
+    assert {entry["image_id"] for entry in coco} <= {1, 42}
+    assert all(len(entry["keypoints"]) == 51 for entry in coco)
+
+
+def test_infer_on_a_video(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    path = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
+    for value in (10, 120, 240):
+        writer.write(np.full((64, 96, 3), value, np.uint8))
+    writer.release()
+    result = bpnet("infer", path, "-m", exported, "-r", tmp_path / "out", "--max-frames", 2)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (tmp_path / "out" / "v.avi.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["seconds"], line["width"]) for line in lines] == [(0, 0.0, 96), (1, 0.1, 96)]
+    assert (tmp_path / "out" / "annotated" / "v.mp4").stat().st_size > 0
+
+
+def test_infer_errors(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"x")
+    for words, message in (
+        ((tmp_path / "none",), "no such file, folder or match"),
+        ((tmp_path / "bad.jpg",), "none of the inputs could be used"),
+    ):
+        result = bpnet("infer", *words, "-m", exported, "-r", tmp_path / "out")
+        assert result.exit_code == 1
+        assert message in result.output
+    assert not (tmp_path / "out" / "detections.json").exists()
+
+
+def test_onnx_inference_needs_neither_keras_nor_tensorflow(exported: Path, drawn: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'tf2onnx', 'onnx', 'jax', 'torch'): sys.modules[name] = None\n"
+        "from bpnet_cli.cli import main\n"
+        f"main(['infer', {str(drawn / 'images')!r}, '-m', {str(exported)!r}, '-r', {str(tmp_path)!r}])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert len(json.loads((tmp_path / "detections.json").read_text())["images"]) == 12
+
+
+def test_without_keras_training_says_what_to_install(trained: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['keras'] = None\n"
+        "from bpnet_cli.cli import main\n"
+        f"main(['train', '-e', {str(trained / 'spec.yaml')!r}, '-r', {str(tmp_path / 'run')!r}])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "pip install 'bpnet-cli[train]'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_info_on_files(trained: Path, exported: Path, bpnet: Run) -> None:
+    keras_file = json.loads(bpnet("info", "-m", trained / "run" / "model.keras", "--json").output)
+    onnx_file = json.loads(bpnet("info", "-m", exported, "--json").output)
+    assert keras_file["parameters"] > 0
+    assert keras_file["gmacs_at"] == [64, 64]
+    for key in ("name", "stride", "skeleton", "keypoints", "outputs"):
+        assert keras_file[key] == onnx_file[key]
+
+
+def test_the_python_interface(exported: Path, drawn: Path) -> None:
+    import bpnet_cli
+
+    photo = cv2.cvtColor(cv2.imread(str(drawn / "images" / "000000000001.jpg")), cv2.COLOR_BGR2RGB)
+    predictor = bpnet_cli.load_predictor(exported)
+    assert isinstance(predictor, bpnet_cli.Predictor)
+    for person in predictor.predict(photo):
+        assert person.keypoints.shape == (18, 3)
+
+
+def test_a_skeleton_of_ones_own(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    """Three keypoints, two limbs, same commands; labels that the skeleton lacks are left out of training."""
+    (tmp_path / "arm.yaml").write_text(
+        "name: arm\nkeypoints: [left_shoulder, left_elbow, left_wrist]\n"
+        "limbs: [[left_shoulder, left_elbow], [left_elbow, left_wrist]]\n"
+    )
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}")
+    words = ("--set", f"skeleton={tmp_path / 'arm.yaml'}", "--set", "dataset.validation=null")
+    assert bpnet("train", "-e", spec, "-r", tmp_path / "run", *words).exit_code == 0
+    model = tmp_path / "run" / "model.keras"
+    assert json.loads(bpnet("info", "-m", model, "--json").output)["keypoints"] == [
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+    ]
+    assert bpnet("export", "-m", model, "-o", tmp_path / "arm.onnx").exit_code == 0
+    assert bpnet("infer", drawn / "images", "-m", tmp_path / "arm.onnx", "-r", tmp_path / "out").exit_code == 0

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bpnet_cli import BODY_18
+from bpnet_cli.build import metadata_of, network_of
+from bpnet_cli.errors import ModelFileError, SpecError
+from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
+from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.spec.loader import load_spec_text
+
+pytestmark = pytest.mark.usefixtures("keras_loaded")
+BACKBONE_NAMES = ["vgg19_strided", "vgg19", "efficientnet_lite0", "tiny"]
+SMALL_STAGES = (
+    "initial_stage: {kernel_sizes: [3], channels: 8, head_channels: 8},"
+    " refinement_stage: {kernel_sizes: [3], channels: 8, head_channels: 8}, feature_channels: 8"
+)
+
+
+def make_spec(backbone: str = "tiny", **keys: object) -> ExperimentSpec:
+    more = "".join(f", {key}: {value}" for key, value in keys.items())
+    return load_spec_text(f"model: {{backbone: {backbone}, stages: 2, {SMALL_STAGES}{more}}}", "test")
+
+
+@pytest.mark.parametrize(
+    ("stages", "branches", "parameters", "convolutions"),
+    [(3, "shared", 16_777_835, 37), (6, "shared", 30_015_638, 64), (3, "separate", 25_965_035, 50)],
+)
+def test_bodyposenet_has_nvidias_size(stages: int, branches: str, parameters: int, convolutions: int) -> None:
+    spec = load_spec_text(f"model: {{stages: {stages}, branches: {branches}}}", "test")
+    network = network_of(spec, BODY_18)
+    assert network.count_params() == parameters
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert kinds.count("Conv2D") == convolutions
+    assert kinds.count("Concatenate") == stages - 1
+    assert not any("Pool" in kind for kind in kinds)
+
+
+@pytest.mark.parametrize(("size", "gmacs"), [((256, 256), 29.39), ((288, 384), 49.60), ((368, 656), 108.3)])
+def test_bodyposenet_costs_what_nvidias_does(size: tuple[int, int], gmacs: float) -> None:
+    from bpnet_cli.models.bodyposenet import count_macs
+
+    network = network_of(ExperimentSpec(), BODY_18)
+    assert count_macs(network, *size) / 1e9 == pytest.approx(gmacs, abs=0.05)
+
+
+@pytest.mark.parametrize("backbone", BACKBONE_NAMES)
+class TestEveryBackbone:
+    def test_maps_have_stride_8_at_any_size(self, backbone: str) -> None:
+        spec = make_spec(backbone)
+        network = network_of(spec, BODY_18)
+        multiple = metadata_of(spec, BODY_18).input_multiple
+        for height, width in ((4 * multiple, 6 * multiple), (5 * multiple, 3 * multiple)):
+            outputs = network(np.zeros((1, height, width, 3), np.uint8))
+            assert [tuple(o.shape) for o in outputs] == [
+                (1, height // 8, width // 8, channels) for channels in (19, 19, 38, 38)
+            ]
+
+    def test_one_column_of_light_is_seen_by_the_cells_around_it(self, backbone: str) -> None:
+        """The change in the maps is centred on the cell whose pixels changed.
+
+        Strided "same" convolutions look up to half a cell to the right, and weights are random: hence the tolerance.
+        """
+        import keras
+
+        keras.utils.set_random_seed(0)
+        network = network_of(make_spec(backbone), BODY_18)
+        dark = np.full((1, 256, 512, 3), 127, np.uint8)
+        lit = dark.copy()
+        lit[:, :, 8 * 32 : 8 * 33] = 255
+        change = sum(
+            np.abs(np.asarray(a) - np.asarray(b)).sum((0, 1, 3))
+            for a, b in zip(network(lit), network(dark), strict=True)
+        )
+        centre = (change * np.arange(64)).sum() / change.sum()
+        assert centre == pytest.approx(32, abs=1.5)
+
+    def test_saves_and_loads_as_a_plain_keras_file(self, backbone: str, tmp_path: Path) -> None:
+        import keras
+
+        from bpnet_cli.models.model_file import load_network, save_network
+
+        spec = make_spec(backbone)
+        network = network_of(spec, BODY_18)
+        save_network(network, metadata_of(spec, BODY_18), tmp_path / "m.keras")
+        photo = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+        loaded, metadata = load_network(tmp_path / "m.keras")
+        plain = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+        for other in (loaded, plain):
+            for a, b in zip(network(photo), other(photo), strict=True):
+                np.testing.assert_array_equal(a, b)
+        assert metadata.skeleton == BODY_18
+        assert ExperimentSpec.model_validate_json(_json(metadata.spec)) == spec
+
+    def test_mixed_precision_answers_in_float32(self, backbone: str) -> None:
+        import keras
+
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            network = network_of(make_spec(backbone), BODY_18)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert {str(output.dtype) for output in network.outputs} == {"float32"}
+
+
+def _json(values: Any) -> str:
+    import json
+
+    return json.dumps(values)
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ({"branches": "separate"}, {"stage1_heat_conv1", "stage1_paf_conv1", "stage2_heat_conv2", "stage2_paf_conv1"}),
+        ({"branches": "shared"}, {"stage1_conv1", "stage2_conv1", "stage1_heat_out", "heatmap_out", "paf_out"}),
+        ({"convolution": "separable"}, {"stage1_conv1_depthwise", "channel_reduction_conv_depthwise"}),
+        ({"batch_norm": "true"}, {"stage1_conv1_bn", "channel_reduction_conv_bn"}),
+    ],
+)
+def test_options_show_in_layer_names(keys: dict, names: set[str]) -> None:
+    network = network_of(make_spec(**keys), BODY_18)
+    assert names <= {layer.name for layer in network.layers}
+
+
+def test_initializer_is_obeyed() -> None:
+    for name, low, high in (("random_normal", 0.005, 0.015), ("he_normal", 0.05, 0.5)):
+        network = network_of(make_spec(initializer=name), BODY_18)
+        assert low < np.std(network.get_layer("stage1_conv1").get_weights()[0]) < high
+
+
+def test_input_size_must_fit_the_backbone() -> None:
+    with pytest.raises(SpecError, match=r"model.input_width: must be a multiple of 16 .*\(got 264\)"):
+        network_of(make_spec("efficientnet_lite0", input_width=264), BODY_18)
+
+
+def test_normalisation_is_inside() -> None:
+    network = network_of(ExperimentSpec(), BODY_18)
+    layer = network.get_layer("normalization")
+    photo = np.array([[[[0, 128, 255]]]], np.uint8)
+    np.testing.assert_allclose(layer(photo), [[[[-0.5, 0.0, 0.49609375]]]])
+
+
+def test_files_that_are_not_ours(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    with pytest.raises(ModelFileError, match="no such model file"):
+        read_keras_metadata(path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(ModelFileError, match="not a .keras archive"):
+        read_keras_metadata(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(ModelFileError, match="was not written by bpnet"):
+        read_keras_metadata(path)
+    with pytest.raises(ModelFileError, match="metadata can't be read"):
+        ModelMetadata.from_json("{}", path)
+    text = metadata_of(make_spec(), BODY_18).to_json()
+    with pytest.raises(ModelFileError, match="written by a newer bpnet"):
+        ModelMetadata.from_json(text.replace('"format": 1', '"format": 2'), path)
+
+
+class TestPretrained:
+    def test_imagenet_fills_vgg19_and_turns_bgr_to_rgb(self) -> None:
+        import keras
+
+        from bpnet_cli.models.weights import copy_application
+
+        source = keras.applications.VGG19(weights=None, include_top=False)
+        first = source.get_layer("block1_conv1").get_weights()[0].copy()
+        network = network_of(make_spec("vgg19"), BODY_18)
+        filled = copy_application(source, network)
+        assert len(filled) == 10
+        np.testing.assert_array_equal(network.get_layer("block1_conv1").get_weights()[0], first[:, :, ::-1])
+        wanted = source.get_layer("block4_conv2").get_weights()[0]
+        np.testing.assert_array_equal(network.get_layer("block4_conv2").get_weights()[0], wanted)
+
+    def test_imagenet_is_refused_where_keras_has_none(self) -> None:
+        from bpnet_cli.models.weights import load_pretrained
+
+        with pytest.raises(ModelFileError, match="no ImageNet weights for tiny"):
+            load_pretrained(network_of(make_spec(), BODY_18), "tiny", "imagenet")
+
+    def test_a_failed_download_is_one_clear_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import keras
+
+        from bpnet_cli.models.weights import load_pretrained
+
+        def fail(**_: object) -> None:
+            raise Exception("URL fetch failure")
+
+        monkeypatch.setattr(keras.applications, "VGG19", fail)
+        with pytest.raises(ModelFileError, match="the download failed .URL fetch failure"):
+            load_pretrained(network_of(make_spec("vgg19"), BODY_18), "vgg19", "imagenet")
+
+    def test_arrays_fill_layers_by_name(self, tmp_path: Path) -> None:
+        from bpnet_cli.models.weights import load_pretrained
+
+        network = network_of(make_spec("efficientnet_lite0"), BODY_18)
+        kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 32)).astype(np.float16)
+        depthwise = np.ones((3, 3, 32, 1), np.float32)
+        arrays = {"stem/conv/kernel": kernel, "block_00/depthwise/depthwise_kernel": depthwise, "fc/bias": np.zeros(9)}
+        np.savez(tmp_path / "w.npz", **arrays)
+        assert load_pretrained(network, "efficientnet_lite0", str(tmp_path / "w.npz")) == [
+            "block_00_depthwise",
+            "stem_conv",
+        ]
+        np.testing.assert_array_equal(network.get_layer("stem_conv").get_weights()[0], kernel.astype(np.float32))
+
+    def test_a_shape_that_differs_is_refused(self, tmp_path: Path) -> None:
+        from bpnet_cli.models.weights import load_pretrained
+
+        np.savez(tmp_path / "w.npz", **{"stem/conv/kernel": np.zeros((3, 3, 3, 16))})
+        network = network_of(make_spec("efficientnet_lite0"), BODY_18)
+        with pytest.raises(ModelFileError, match=r"stem/conv/kernel: has shape \(3, 3, 3, 16\), the layer needs"):
+            load_pretrained(network, "efficientnet_lite0", str(tmp_path / "w.npz"))
+
+    def test_a_model_file_is_a_source(self, tmp_path: Path) -> None:
+        from bpnet_cli.models.model_file import save_network
+        from bpnet_cli.models.weights import load_pretrained
+
+        spec = make_spec()
+        source, target = network_of(spec, BODY_18), network_of(make_spec(), BODY_18)
+        save_network(source, metadata_of(spec, BODY_18), tmp_path / "m.keras")
+        filled = load_pretrained(target, "tiny", str(tmp_path / "m.keras"))
+        assert "conv1" in filled
+        assert "stage2_conv1" in filled
+        np.testing.assert_array_equal(
+            target.get_layer("conv1").get_weights()[0], source.get_layer("conv1").get_weights()[0]
+        )
+
+    def test_missing_files(self, tmp_path: Path) -> None:
+        from bpnet_cli.models.weights import load_pretrained
+
+        network = network_of(make_spec(), BODY_18)
+        with pytest.raises(ModelFileError, match="no such file of weights"):
+            load_pretrained(network, "tiny", str(tmp_path / "none.npz"))
+        (tmp_path / "bad.npz").write_bytes(b"x")
+        with pytest.raises(ModelFileError, match="not a .npz"):
+            load_pretrained(network, "tiny", str(tmp_path / "bad.npz"))
+
+    def test_the_imagenet_trunk_fills_every_layer(self, shared_data: Path) -> None:
+        from bpnet_cli.models.weights import load_pretrained
+
+        network = network_of(make_spec("efficientnet_lite0"), BODY_18)
+        path = shared_data / "backbones" / "efficientnet_lite0_imagenet.npz"
+        filled = set(load_pretrained(network, "efficientnet_lite0", str(path)))
+        trunk = {layer.name for layer in network.layers if layer.weights and layer.name.startswith(("stem", "block_"))}
+        assert filled == trunk

@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bpnet_cli import BODY_18, BpnetError, Person
+from bpnet_cli.files import atomic_path, write_text
+from bpnet_cli.inference.results import coco_entries, image_entry
+from bpnet_cli.inference.sources import find_inputs, read_ahead, read_frames, read_photo
+
+
+def photo(path: Path, value: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((8, 12, 3), value, np.uint8))
+    return path
+
+
+def names(inputs: object) -> list[str]:
+    return [p.name for p in inputs.photos]
+
+
+def test_folders_are_searched_and_keep_relative_names(tmp_path: Path) -> None:
+    photo(tmp_path / "a" / "1.jpg")
+    photo(tmp_path / "a" / "deep" / "2.PNG")
+    (tmp_path / "a" / "notes.txt").write_text("")
+    found = find_inputs([str(tmp_path / "a")])
+    assert names(found) == ["1.jpg", "deep/2.PNG"]
+    assert found.problems == ()
+
+
+def test_globs_and_files(tmp_path: Path) -> None:
+    for name in ("x1.jpg", "x2.jpg", "y.jpg"):
+        photo(tmp_path / name)
+    assert names(find_inputs([str(tmp_path / "x*.jpg")])) == ["x1.jpg", "x2.jpg"]
+    assert names(find_inputs([str(tmp_path / "y.jpg"), str(tmp_path / "x1.jpg")])) == ["y.jpg", "x1.jpg"]
+    photo(tmp_path / "d" / "z.jpg")
+    assert names(find_inputs([str(tmp_path / "**" / "z.jpg")])) == ["d/z.jpg"]
+
+
+def test_a_photo_given_twice_runs_once_and_equal_names_are_told_apart(tmp_path: Path) -> None:
+    a, b = photo(tmp_path / "a" / "1.jpg"), photo(tmp_path / "b" / "1.jpg")
+    assert names(find_inputs([str(a), str(a), str(b)])) == ["1.jpg", "b/1.jpg"]
+
+
+def test_videos_and_cameras(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"")
+    found = find_inputs([str(tmp_path / "v.mp4"), "camera:0"])
+    assert [v.name for v in found.videos] == ["v.mp4", "camera_0.mp4"]
+    with pytest.raises(BpnetError, match="a camera is given by its number"):
+        find_inputs(["camera:front"])
+
+
+def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BpnetError, match="no such file, folder or match"):
+        find_inputs([str(tmp_path / "none")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BpnetError, match="no photos or videos found"):
+        find_inputs([str(tmp_path / "empty")])
+    (tmp_path / "x.txt").write_text("")
+    assert "neither a photo nor a video" in find_inputs([str(tmp_path / "x.txt")]).problems[0][1]
+
+
+def test_photos_are_rgb_and_damage_is_named(tmp_path: Path) -> None:
+    picture = np.zeros((4, 5, 3), np.uint8)
+    picture[..., 2] = 200  # red, in OpenCV's order
+    cv2.imwrite(str(tmp_path / "r.png"), picture)
+    assert read_photo(tmp_path / "r.png")[0, 0].tolist() == [200, 0, 0]
+    for name, data in (("empty.jpg", b""), ("bad.jpg", b"\xff\xd8\xff nonsense")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(BpnetError, match=f"{name}: can't be decoded"):
+            read_photo(tmp_path / name)
+    with pytest.raises(BpnetError, match="can't be read"):
+        read_photo(tmp_path / "none.jpg")
+
+
+def test_grey_and_16_bit_photos_become_rgb(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "g.png"), np.full((4, 5), 9, np.uint8))
+    cv2.imwrite(str(tmp_path / "d.png"), np.full((4, 5, 3), 9 * 257, np.uint16))
+    for name in ("g.png", "d.png"):
+        image = read_photo(tmp_path / name)
+        assert image.shape == (4, 5, 3)
+        assert image.dtype == np.uint8
+        assert image[0, 0].tolist() == [9, 9, 9]
+
+
+def test_frames_of_a_video(tmp_path: Path) -> None:
+    path = str(tmp_path / "v.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for value in (10, 120, 240):
+        writer.write(np.full((48, 64, 3), value, np.uint8))
+    writer.release()
+    assert [round(float(frame.mean()), -1) for frame in read_frames(path)] == [10, 120, 240]
+    with pytest.raises(BpnetError, match="can't be opened as a video"):
+        list(read_frames(str(tmp_path / "none.avi")))
+
+
+def test_reading_ahead_keeps_order_and_raises_in_place() -> None:
+    def read(i: int) -> int:
+        if i == 5:
+            raise ValueError("five")
+        return 10 * i
+
+    stream = read_ahead(range(9), read, depth=3)
+    assert [next(stream) for _ in range(5)] == [0, 10, 20, 30, 40]
+    with pytest.raises(ValueError, match="five"):
+        next(stream)
+
+
+def test_result_entries() -> None:
+    keypoints = np.full((18, 3), np.nan, np.float32)
+    keypoints[0] = (10.126, 20, 0.9)
+    keypoints[4] = (30, 50, 0.5)
+    person = Person(keypoints, 1.25)
+    entry = image_entry("a/b.jpg", 100, 80, [person])
+    assert json.loads(json.dumps(entry)) == entry
+    assert entry["persons"][0]["box"] == [10.13, 20.0, 19.87, 30.0]
+    assert entry["persons"][0]["keypoints"][:2] == [[10.13, 20.0, 0.9], None]
+    coco = coco_entries(7, [person], BODY_18, ["right_wrist", "nose", "tail"])
+    assert coco == [
+        {
+            "image_id": 7,
+            "category_id": 1,
+            "keypoints": [30.0, 50.0, 0.5, 10.126, 20.0, 0.9, 0.0, 0.0, 0.0],
+            "score": 1.25,
+        }
+    ]
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert list((tmp_path / "new").iterdir()) == []
+    write_text(target, "whole")
+    assert target.read_text() == "whole"
+    (tmp_path / "blocked").write_text("")
+    with pytest.raises(BpnetError, match="can't be written"):
+        write_text(tmp_path / "blocked" / "x", "")
