@@ -16,7 +16,7 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	touch $@
 
 demo: $(VENV)/installed
-	$(BPNET) dataset synthetic -o $(DEMO)/train --images 1000 --overwrite
+	$(BPNET) dataset synthetic -o $(DEMO)/train --images 1500 --overwrite
 	$(BPNET) dataset synthetic -o $(DEMO)/validation --images 80 --seed 1 --overwrite
 	$(BPNET) train -e specs/quickstart.yaml -r $(DEMO)/run
 	$(BPNET) evaluate -m $(DEMO)/run/model.keras -r $(DEMO)/evaluation

@@ -38,10 +38,10 @@ def main() -> None:
 
     \b
     A first round on drawn people (minutes, no downloads):
-      bpnet dataset synthetic -o data/train --images 600
-      bpnet dataset synthetic -o data/val --images 60 --seed 1
-      bpnet train -e specs/quickstart.yaml -r runs/quickstart
-      bpnet infer data/val/images -m runs/quickstart/model.keras -r results
+      bpnet dataset synthetic -o demo/train --images 1500
+      bpnet dataset synthetic -o demo/validation --images 80 --seed 1
+      bpnet train -e specs/quickstart.yaml -r demo/run
+      bpnet infer demo/validation/images -m demo/run/model.keras -r results
     """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -172,7 +173,7 @@ def _checked_annotation(path: Path, entry: dict[str, Any], count: int, images: M
 
 def _are_numbers(values: Any) -> bool:
     return isinstance(values, list) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v) for v in values
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
     )
 
 

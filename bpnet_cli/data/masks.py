@@ -12,30 +12,29 @@ from pycocotools import mask as coco_mask
 
 from bpnet_cli.errors import DataError
 
+Encoded = Mapping[str, Any]
 
-def encode_ignore_region(annotations: Sequence[Mapping[str, Any]], height: int, width: int) -> Mapping[str, Any] | None:
+
+def encode_ignore_region(annotations: Sequence[Mapping[str, Any]], height: int, width: int) -> Encoded | None:
     """Run-length encoding of (crowd minus labelled people) or people without keypoints; None where that is empty.
 
     annotations: COCO entries of one image of height x width pixels. A person without a segmentation counts by its box.
     Raises DataError for a segmentation that does not decode.
     """
     crowd = [a for a in annotations if a.get("iscrowd")]
-    labelled = [a for a in annotations if not a.get("iscrowd") and any(v > 0 for v in a["keypoints"][2::3])]
-    unlabelled = [a for a in annotations if not a.get("iscrowd") and not any(v > 0 for v in a["keypoints"][2::3])]
-    if not crowd and not unlabelled:
-        return None
-    ignore = _union(unlabelled, height, width)
+    people = [a for a in annotations if not a.get("iscrowd")]
+    labelled = [a for a in people if any(v > 0 for v in a["keypoints"][2::3])]
+    unlabelled = [a for a in people if not any(v > 0 for v in a["keypoints"][2::3])]
+    parts = [_encode(a, height, width) for a in unlabelled]
     if crowd:
-        ignore |= _union(crowd, height, width) & ~_union(labelled, height, width)
-    if not ignore.any():
-        return None
-    encoded: Mapping[str, Any] = coco_mask.encode(np.asfortranarray(ignore.astype(np.uint8)))
-    return encoded
+        # Run lengths know no difference, so this part goes through pixels; most photos have no crowd.
+        region = _pixels(crowd, height, width) & ~_pixels(labelled, height, width)
+        parts.append(coco_mask.encode(np.asfortranarray(region.astype(np.uint8))))
+    union = coco_mask.merge(parts) if parts else None
+    return union if union is not None and coco_mask.area(union) > 0 else None
 
 
-def warp_mask(
-    ignore: Mapping[str, Any] | None, matrix: NDArray[np.float64], rows: int, columns: int
-) -> NDArray[np.float32]:
+def warp_mask(ignore: Encoded | None, matrix: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float32]:
     """Loss mask on the map grid: (rows, columns) float32, 1 counts in the loss, 0 is ignored; outside of the photo 1.
 
     matrix: 2 x 3, photo pixels to map cells.
@@ -47,31 +46,28 @@ def warp_mask(
     return 1 - np.asarray(warped, np.float32)
 
 
-def _union(annotations: Sequence[Mapping[str, Any]], height: int, width: int) -> NDArray[np.bool_]:
-    union = np.zeros((height, width), bool)
-    for annotation in annotations:
-        union |= _decode(annotation, height, width)
-    return union
+def _pixels(annotations: Sequence[Mapping[str, Any]], height: int, width: int) -> NDArray[np.bool_]:
+    """(height, width) bool union."""
+    if not annotations:
+        return np.zeros((height, width), bool)
+    return np.asarray(coco_mask.decode(coco_mask.merge([_encode(a, height, width) for a in annotations])), bool)
 
 
-def _decode(annotation: Mapping[str, Any], height: int, width: int) -> NDArray[np.bool_]:
+def _encode(annotation: Mapping[str, Any], height: int, width: int) -> Encoded:
+    where = f"annotation {annotation.get('id', '?')}"
     segmentation = annotation.get("segmentation")
-    x, y, w, h = annotation["bbox"]
     if not segmentation:
+        x, y, w, h = annotation["bbox"]
         segmentation = [[x, y, x + w, y, x + w, y + h, x, y + h]]
     try:
         if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
             encoded = coco_mask.frPyObjects(segmentation, height, width)
         else:
             encoded = segmentation
-        if isinstance(encoded, list):
-            encoded = coco_mask.merge(encoded)
-        region = np.asarray(coco_mask.decode(encoded), bool)
-    except (TypeError, KeyError, ValueError, IndexError) as error:
-        raise DataError(f"annotation {annotation.get('id', '?')}: segmentation can't be decoded ({error})") from None
-    if region.shape != (height, width):
-        raise DataError(
-            f"annotation {annotation.get('id', '?')}: segmentation is for {region.shape[1]} x {region.shape[0]},"
-            f" the image is {width} x {height}"
-        )
-    return region
+        merged: Encoded = coco_mask.merge(encoded) if isinstance(encoded, list) else encoded
+        rows, columns = merged["size"]
+    except Exception as error:  # noqa: BLE001 - pycocotools raises bare `Exception("input type is not supported.")`
+        raise DataError(f"{where}: segmentation can't be decoded ({error})") from None
+    if (rows, columns) != (height, width):
+        raise DataError(f"{where}: segmentation is for {columns} x {rows}, the image is {width} x {height}")
+    return merged

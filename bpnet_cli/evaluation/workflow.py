@@ -16,6 +16,7 @@ from bpnet_cli.files import write_text
 from bpnet_cli.inference.load import load_predictor, spec_of
 from bpnet_cli.spec.dataset import DataSource
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.spec.loader import apply_overrides
 
 
 def evaluate_model(
@@ -29,12 +30,13 @@ def evaluate_model(
     """Evaluate a model file, write its results to a folder and return a summary.
 
     Photos are those of `images` and `annotations`, else of the spec's dataset.validation, else of the validation set
-    that the model was trained with. Raises BpnetError.
+    that the model was trained with. overrides: to the spec inside the model file, where `spec` is None (else it holds
+    them already). Raises BpnetError.
     """
     labelled = load_labelled([DataSource(images=images, annotations=annotations)]) if images and annotations else None
-    predictor = load_predictor(model_path, overrides, spec)
+    predictor = load_predictor(model_path, () if spec else overrides, spec)
     if labelled is None:
-        own = spec or spec_of(predictor.backend.metadata, model_path)
+        own = spec or apply_overrides(spec_of(predictor.backend.metadata, model_path), overrides)
         if not own.dataset.validation_sources:
             raise BpnetError("no labelled photos: give --images and --annotations, or dataset.validation in the spec")
         labelled = load_labelled(own.dataset.validation_sources)

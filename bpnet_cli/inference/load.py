@@ -21,8 +21,8 @@ def load_predictor(
 ) -> Predictor:
     """A predictor from a `.keras` or `.onnx` file.
 
-    overrides: `key=value` changes to the spec in the file, as `--set` takes them. spec: its `inference` section
-    replaces the file's. Raises BpnetError when there is no such file or it is not a bpnet model.
+    overrides: `key=value` changes to the spec, as `--set` takes them. spec: used instead of the one in the file.
+    Raises BpnetError when there is no such file or it is not a bpnet model.
     """
     if path is None:
         raise BpnetError("no model given: name a .keras or .onnx file that bpnet trained or exported (-m MODEL)")
@@ -35,7 +35,7 @@ def make_predictor(backend: Backend, spec: ExperimentSpec) -> Predictor:
     """A predictor with a spec's input size and thresholds."""
     section = spec.inference
     size = InputSize(section.input_height, section.input_width, section.max_aspect_ratio)
-    return Predictor(backend, size, decode_options_of(spec))
+    return Predictor(backend, size, decode_options_of(spec), section.min_person_score)
 
 
 def predictor_of_network(network: Any, metadata: ModelMetadata, spec: ExperimentSpec) -> Predictor:

@@ -30,11 +30,12 @@ _DEFAULT_OPTIONS = DecodeOptions()
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with its decoder."""
+    """A network with its decoder. People whose score is below `min_person_score` are left out."""
 
     backend: Backend
     size: InputSize = _DEFAULT_SIZE
     options: DecodeOptions = _DEFAULT_OPTIONS
+    min_person_score: float = 0.0
 
     def predict(self, image: NDArray[np.uint8]) -> list[Person]:
         """People in a (H, W, 3) uint8 RGB photo, best first, keypoints in the photo's pixels."""
@@ -63,7 +64,7 @@ class Predictor:
         metadata = self.backend.metadata
         persons = decode(heatmaps, pafs, metadata.skeleton, metadata.stride, self.options)
         inverse = invert_affine(matrix)
-        return [_move(person, inverse) for person in persons]
+        return [_move(person, inverse) for person in persons if person.score >= self.min_person_score]
 
 
 def _move(person: Person, matrix: NDArray[np.float64]) -> Person:

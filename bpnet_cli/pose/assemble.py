@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,84 +29,97 @@ def assemble(
     """
     keypoints = peaks.keypoint.tolist()
     fragments = _Fragments([1 << k for k in keypoints])
-    fragments.join(zip(limbs.start.tolist(), limbs.end.tolist(), strict=True))
+    fragments.join(limbs.start.tolist(), limbs.end.tolist())
     if merge_distance > 0:
-        reach = [1 << k for k in range(len(peaks.counts))]
-        for a, b in limb_indices.tolist():
-            reach[a] |= 1 << b
-            reach[b] |= 1 << a
-        fragments.bar(keypoints, peaks.score > _SURE, reach)
-        fragments.join(_close_pairs(peaks, fragments, _SIZE_PRIOR * diagonal, merge_distance))
-    roots = fragments.roots()
-    people = np.full((len(roots), len(peaks.counts)), -1, np.intp)
-    for row, root in enumerate(roots):
-        members = fragments.members[root]
-        people[row, peaks.keypoint[members]] = members
+        fragments.bar(keypoints, np.flatnonzero(peaks.score > _SURE).tolist(), _neighbours(peaks, limb_indices))
+        fragments.join(*_close_pairs(peaks, fragments, _SIZE_PRIOR * diagonal, merge_distance))
+    row: dict[int, int] = {}
+    person = [row.setdefault(root, len(row)) for root in fragments.of]
+    people = np.full((len(row), len(peaks.counts)), -1, np.intp)
+    people[person, peaks.keypoint] = np.arange(len(person))
     return people
 
 
 class _Fragments:
-    """Disjoint sets of peaks, at first one of each.
+    """Disjoint sets of peaks, at first one of each; a fragment is known by one of its peaks, its root.
 
-    of: the fragment of each peak. members: the peaks of each fragment; empty once it is part of another.
-    held: the keypoints of each fragment as bits. barred: those that it must not be joined with.
+    of: the root of each peak's fragment. members: the peaks of fragments with more than one.
+    held: the keypoints of the fragment as bits, for roots. barred: those that it must not be joined with.
     """
 
     def __init__(self, held: list[int]) -> None:
         self.of = list(range(len(held)))
-        self.members = [[i] for i in self.of]
+        self.members: dict[int, list[int]] = {}
         self.held = held
         self.barred = held.copy()
 
-    def roots(self) -> list[int]:
-        """Fragments that are no part of another."""
-        return [i for i, members in enumerate(self.members) if members]
+    def bar(self, keypoints: list[int], sure: list[int], neighbours: list[int]) -> None:
+        """Bar each fragment from the neighbours of its sure peaks; keypoints: of each peak."""
+        for peak in sure:
+            self.barred[self.of[peak]] |= neighbours[keypoints[peak]]
 
-    def bar(self, keypoints: list[int], sure: NDArray[np.bool_], reach: list[int]) -> None:
-        """Bar each fragment from the keypoints in `reach` of its sure ones; keypoints, sure: of each peak."""
-        for peak in np.flatnonzero(sure).tolist():
-            self.barred[self.of[peak]] |= reach[keypoints[peak]]
-
-    def join(self, pairs: Iterable[tuple[int, int]]) -> None:
+    def join(self, starts: list[int], ends: list[int]) -> None:
         """Unite the fragments of each pair of peaks in turn where nothing bars it."""
         of, members, held, barred = self.of, self.members, self.held, self.barred
-        for start, end in pairs:
+        for start, end in zip(starts, ends, strict=True):
             a, b = of[start], of[end]
             if held[a] & barred[b] or held[b] & barred[a]:
                 continue
-            if len(members[a]) < len(members[b]):
-                a, b = b, a
-            for peak in members[b]:
+            moved = members.pop(b, None) or [b]
+            for peak in moved:
                 of[peak] = a
-            members[a] += members[b]
-            members[b] = []
+            members.setdefault(a, [a]).extend(moved)
             held[a] |= held[b]
             barred[a] |= barred[b]
 
 
+def _neighbours(peaks: Peaks, limb_indices: NDArray[np.intp]) -> list[int]:
+    """For each keypoint, those that a limb joins to it, as bits."""
+    neighbours = [0] * len(peaks.counts)
+    for a, b in limb_indices.tolist():
+        neighbours[a] |= 1 << b
+        neighbours[b] |= 1 << a
+    return neighbours
+
+
 def _close_pairs(
     peaks: Peaks, fragments: _Fragments, size_prior: float, merge_distance: float
-) -> list[tuple[int, int]]:
+) -> tuple[list[int], list[int]]:
     """Pairs of fragments, closest first, whose boxes are less than `merge_distance` sizes of the larger one apart."""
-    held, barred, members = fragments.held, fragments.barred, fragments.members
-    complete = (1 << len(peaks.counts)) - 1
-    roots = [root for root in fragments.roots() if held[root] != complete]
-    if len(roots) > _MOST_FRAGMENTS:
-        roots = sorted(roots, key=lambda root: -peaks.score[members[root]].max())[:_MOST_FRAGMENTS]
-    pairs = [
-        (i, j)
-        for i, a in enumerate(roots)
-        for j, b in enumerate(roots[:i])
-        if not (held[a] & barred[b] or held[b] & barred[a])
-    ]
+    pairs = _joinable_pairs(fragments, _candidates(peaks, fragments))
     if not pairs:
-        return []
-    points = peaks.points[[peak for root in roots for peak in members[root]]].view(np.float32).reshape(-1, 2)
-    first = np.cumsum([0] + [len(members[root]) for root in roots[:-1]])
-    low, high = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
-    size = np.hypot(*(high - low).T) + size_prior
+        return [], []
     a, b = np.array(pairs).T
+    of = np.array(fragments.of)
+    points = peaks.points.view(np.float32).reshape(-1, 2)
+    low, high = np.full_like(points, np.inf), np.full_like(points, -np.inf)
+    np.minimum.at(low, of, points)
+    np.maximum.at(high, of, points)
     gap = np.maximum(np.maximum(low[a] - high[b], low[b] - high[a]), 0)
-    distance = np.hypot(gap[:, 0], gap[:, 1]) / np.maximum(size[a], size[b])
+    extent = np.maximum(_norm(high[a] - low[a]), _norm(high[b] - low[b]))
+    distance = _norm(gap) / (extent + size_prior)
     order = np.argsort(distance, kind="stable")[: np.count_nonzero(distance < merge_distance)]
-    return [(roots[pairs[i][1]], roots[pairs[i][0]]) for i in order.tolist()]
+    return a[order].tolist(), b[order].tolist()
+
+
+def _candidates(peaks: Peaks, fragments: _Fragments) -> list[int]:
+    """Roots of the fragments that lack a keypoint, at most `_MOST_FRAGMENTS`."""
+    complete = (1 << len(peaks.counts)) - 1
+    roots = [peak for peak, root in enumerate(fragments.of) if peak == root and fragments.held[peak] != complete]
+    if len(roots) <= _MOST_FRAGMENTS:
+        return roots
+    highest = np.zeros_like(peaks.score)
+    np.maximum.at(highest, fragments.of, peaks.score)
+    return sorted(roots, key=lambda root: -highest[root])[:_MOST_FRAGMENTS]
+
+
+def _joinable_pairs(fragments: _Fragments, roots: list[int]) -> list[tuple[int, int]]:
+    """Pairs of fragments that nothing bars from each other."""
+    held, barred = fragments.held, fragments.barred
+    return [(a, b) for i, b in enumerate(roots) for a in roots[:i] if not (held[a] & barred[b] or held[b] & barred[a])]
+
+
+def _norm(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N,) lengths of (N, 2) vectors."""
+    lengths: NDArray[np.float32] = np.hypot(vectors[:, 0], vectors[:, 1])
+    return lengths

@@ -10,7 +10,7 @@ from bpnet_cli.pose.assemble import assemble
 from bpnet_cli.pose.geometry import cell_to_pixel
 from bpnet_cli.pose.limbs import find_limbs
 from bpnet_cli.pose.options import DecodeOptions
-from bpnet_cli.pose.peaks import find_peaks
+from bpnet_cli.pose.peaks import find_peaks, sane
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 
@@ -32,7 +32,7 @@ def decode(
     Values that are not finite count as 0. Raises BpnetError for maps that don't fit the skeleton or each other.
     """
     _check_shapes(heatmaps, pafs, skeleton)
-    peaks = find_peaks(heatmaps[..., :-1], options.peak_threshold, options.max_peaks)
+    peaks = find_peaks(sane(heatmaps), options.peak_threshold, options.max_peaks)
     limbs = find_limbs(pafs, peaks, skeleton.limb_indices, options.limb_threshold, options.limb_samples)
     diagonal = float(np.hypot(heatmaps.shape[0], heatmaps.shape[1]))
     groups = assemble(peaks, limbs, skeleton.limb_indices, diagonal, options.merge_distance)

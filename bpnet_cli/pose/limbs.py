@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.pose.peaks import Peaks
+from bpnet_cli.pose.peaks import Peaks, sane
 
 # Two peaks closer than this many cells leave no mark in the PAF and count as a perfect limb.
 _SHORTEST = np.float32(0.125)
-# Where along a segment the nearest PAF must point along it at all, or it is no candidate: the middle first.
-_CHECKED = (0.5, 0.25, 0.75)
+# Stands for minus infinity in matrix products, where infinities would meet zeros.
+_NEVER = np.float32(-1e9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +41,8 @@ def find_limbs(
     vectors = _vectors(pafs)
     x, y = peaks.points.real.copy(), peaks.points.imag.copy()
     limb, start, end = _aligned_pairs(vectors, x, y, peaks.counts, limb_indices)
-    for t in _CHECKED:
-        agrees = _agrees(vectors, limb, (x[start], y[start]), (x[end], y[end]), np.float32(t))
-        limb, start, end = limb[agrees], start[agrees], end[agrees]
+    agrees = np.flatnonzero(_middle_agrees(vectors, limb, (x[start], y[start]), (x[end], y[end])))
+    limb, start, end = limb[agrees], start[agrees], end[agrees]
     score = _limb_scores(vectors, limb, peaks.points[start], peaks.points[end], samples)
     weight = score * np.sqrt(peaks.score[start] * peaks.score[end])
     order = np.argsort(-weight, kind="stable")[: np.count_nonzero(weight > threshold)]
@@ -53,10 +51,7 @@ def find_limbs(
 
 def _vectors(pafs: NDArray[np.floating]) -> NDArray[np.complex64]:
     """(h, w, L) complex PAFs, at least 2 x 2, without NaN or infinities, which count as 0."""
-    array = np.ascontiguousarray(pafs, dtype=np.float32)
-    # The norm is a cheap pass that meets every value.
-    if not np.isfinite(cv2.norm(array.reshape(-1), cv2.NORM_L1)):
-        array = np.nan_to_num(array, nan=0, posinf=0, neginf=0)
+    array = sane(pafs)
     if min(array.shape[:2]) < 2:
         array = np.pad(array, ((0, 1), (0, 1), (0, 0)), mode="edge")
     return array.view(np.complex64)
@@ -76,19 +71,18 @@ def _aligned_pairs(
     ten thousand, of which few need be sampled.
     """
     height, width, limbs = vectors.shape
-    most = counts.max()
+    most = int(counts.max())
     slots = np.arange(most)
     absent = slots >= counts[:, None]
-    peak = (np.cumsum(counts) - counts)[:, None] + slots
-    peak[absent] = 0
-    ends = peak[limb_indices]
+    first = np.cumsum(counts) - counts
+    ends = np.where(absent, 0, first[:, None] + slots)[limb_indices]
     unit = vectors.reshape(-1)[(_cells(x, y, height, width) * limbs)[ends] + np.arange(limbs)[:, None, None]]
     unit /= np.maximum(np.abs(unit), _SHORTEST)
     ux, uy = unit.real, unit.imag
     x, y = x[ends], y[ends]
     own = x * ux + y * uy
-    own[absent[limb_indices]] = -np.inf
     own[:, 0] *= -1
+    own[absent[limb_indices]] = _NEVER
     square = x * x + y * y
     one = np.ones_like(x)
     along = _products([ux, uy, own, one, -x, -y], [x, y, one, own, ux, uy])
@@ -97,13 +91,18 @@ def _aligned_pairs(
     squared -= _SHORTEST**2
     pair, end = np.divmod(np.flatnonzero(along > squared).astype(np.int32), most)
     limb, start = np.divmod(pair, most)
-    return limb, ends[limb, 0, start], ends[limb, 1, end]
+    first_start, first_end = first[limb_indices].T
+    return limb, first_start[limb] + start, first_end[limb] + end
 
 
 def _products(start: list[NDArray[np.float32]], end: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """(L, n, n) sums of start terms x end terms; terms (L, 2, n), of which the start's row 0 and the end's row 1 count."""
-    left = np.stack([term[:, 0] for term in start], axis=2)
-    right = np.stack([term[:, 1] for term in end], axis=1)
+    """(L, n, n) sums of start terms x end terms; terms (L, 2, n) hold both ends, row 0 the start."""
+    limbs, _, count = start[0].shape
+    left = np.empty((limbs, count, len(start)), np.float32)
+    right = np.empty((limbs, len(end), count), np.float32)
+    for i, (a, b) in enumerate(zip(start, end, strict=True)):
+        left[:, :, i] = a[:, 0]
+        right[:, i] = b[:, 1]
     products: NDArray[np.float32] = left @ right
     return products
 
@@ -112,29 +111,25 @@ def _cells(x: NDArray[np.float32], y: NDArray[np.float32], height: int, width: i
     """Flat index of the map cells nearest to points; outside the map its border counts."""
     column = np.minimum(np.maximum(x + np.float32(0.5), 0), width - 1).astype(np.intp)
     row = np.minimum(np.maximum(y + np.float32(0.5), 0), height - 1).astype(np.intp)
-    row *= width
-    row += column
-    return row
+    cells: NDArray[np.intp] = row * width + column
+    return cells
 
 
-def _agrees(
+def _middle_agrees(
     vectors: NDArray[np.complex64],
     limb: NDArray[np.intp],
     start: tuple[NDArray[np.float32], NDArray[np.float32]],
     end: tuple[NDArray[np.float32], NDArray[np.float32]],
-    t: np.float32,
 ) -> NDArray[np.bool_]:
-    """(M,) bool: the PAF in the cell nearest to start + t (end - start) points along the segment.
+    """(M,) bool: the PAF in the cell nearest to the middle points along the segment.
 
-    start, end: x and y, (M,) each.
+    start, end: x and y, (M,) each. Where they are one point there is nothing to ask.
     """
     height, width, limbs = vectors.shape
     dx, dy = end[0] - start[0], end[1] - start[1]
-    cell = _cells(start[0] + t * dx, start[1] + t * dy, height, width)
-    cell *= limbs
-    cell += limb
-    paf = vectors.reshape(-1)[cell]
-    agrees: NDArray[np.bool_] = paf.real * dx + paf.imag * dy > 0
+    half = np.float32(0.5)
+    paf = vectors.reshape(-1)[_cells(start[0] + half * dx, start[1] + half * dy, height, width) * limbs + limb]
+    agrees: NDArray[np.bool_] = (paf.real * dx + paf.imag * dy > 0) | (dx * dx + dy * dy < _SHORTEST**2)
     return agrees
 
 
@@ -145,13 +140,18 @@ def _limb_scores(
     end: NDArray[np.complex64],
     samples: int,
 ) -> NDArray[np.float32]:
-    """(M,) mean of PAF . direction at `samples` points of the segments, both ends included."""
-    t = np.linspace(0, 1, samples, dtype=np.float32)
+    """(M,) mean of PAF . direction at `samples` points of the segments, both ends included.
+
+    0 where one of the points in the middle half disagrees: a limb has no gap.
+    """
+    t = np.arange(samples, dtype=np.float32) / np.float32(max(samples - 1, 1))
     vector = end - start
     length = np.abs(vector)
     direction = vector / np.maximum(length, _SHORTEST)
     paf = _sample(vectors, limb, start + t[:, None] * vector)
-    score: NDArray[np.float32] = (paf * direction.conj()).real.mean(axis=0)
+    along = (paf * direction.conj()).real
+    middle = along[samples // 4 : samples - samples // 4]
+    score: NDArray[np.float32] = np.where((middle > 0).all(axis=0), along.mean(axis=0), 0)
     score[length < _SHORTEST] = 1
     return score
 

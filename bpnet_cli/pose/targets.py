@@ -56,7 +56,7 @@ def render_targets(
         heatmap_sigma_px=heatmap_sigma_px,
         paf_half_width_px=paf_half_width_px,
     )
-    return heatmaps[0].astype(np.float32), pafs[0].astype(np.float32)
+    return np.ascontiguousarray(heatmaps[0], np.float32), np.ascontiguousarray(pafs[0], np.float32)
 
 
 def render_target_batch(

@@ -37,6 +37,8 @@ def _section(model: Model, blank_lines: bool = False) -> list[str]:
 
 
 def _entry(name: str, value: Any) -> list[str]:
+    if isinstance(value, Model) and not type(value).model_fields:
+        return [f"{name}: {{}}"]
     if isinstance(value, Model):
         return [f"{name}:", *_indented(_section(value))]
     if isinstance(value, tuple) and value and isinstance(value[0], Model):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from bpnet_cli.spec.base import Model, refusal
 from bpnet_cli.spec.dataset import AugmentationSpec, DatasetSpec, TargetsSpec
 from bpnet_cli.spec.inference import InferenceSpec
-from bpnet_cli.spec.network import ExportSpec, LossSpec, ModelSpec
+from bpnet_cli.spec.network import ExportSpec, LossSpec, ModelSpec, PruningSpec
 from bpnet_cli.spec.training import Optimizer, SgdSpec, TrainingSpec
 
 BUILT_IN_SKELETONS = ("body_18",)
@@ -41,4 +41,5 @@ class ExperimentSpec(Model):
     inference: InferenceSpec = Field(
         default=InferenceSpec(), description="how photos become network inputs, and maps become people"
     )
+    pruning: PruningSpec = Field(default=PruningSpec(), description="channel pruning")
     export: ExportSpec = Field(default=ExportSpec(), description="the ONNX file")

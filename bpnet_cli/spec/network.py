@@ -101,6 +101,10 @@ class LossSpec(Model):
         return self
 
 
+class PruningSpec(Model):
+    """Channel pruning; has no keys yet, but specs may name the section."""
+
+
 class ExportSpec(Model):
     """The ONNX file."""
 

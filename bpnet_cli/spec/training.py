@@ -110,6 +110,9 @@ class TrainingSpec(Model):
         default="float32", description="arithmetic: float32, mixed_bfloat16 or mixed_float16"
     )
     deterministic: bool = Field(default=False, description="the same run gives the same weights; slower")
+    distribution: Literal["none"] = Field(
+        default="none", description="devices that share a step: none (one device; this version knows no other)"
+    )
     keep_checkpoints: int = Field(default=5, ge=1, description="checkpoints kept, the newest ones")
     validate_every_epochs: int = Field(default=5, ge=1, description="epochs between two measurements of AP")
     workers: int | None = Field(

@@ -106,6 +106,8 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
         status.add("INTERRUPTED", "rerun the same command to go on")
         say(f"interrupted; rerun the same command to go on after epoch {run.progress.epoch}")
         raise
+    finally:
+        keras.config.set_dtype_policy("float32")
     status.add("SUCCESS", "training finished", epoch=run.progress.epoch, kpi={"AP": run.progress.best_ap})
     return folder.best
 
@@ -133,6 +135,7 @@ class _Run:
         targets = TargetShape(STRIDE, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
         weights = LossWeights(spec.loss.heatmap_weight, spec.loss.paf_weight, spec.loss.l1, spec.loss.l2)
         self.model = TrainingModel(network, skeleton, targets, weights)
+        self.saved_network = _in_float32(network, spec, skeleton)
         self.progress = Progress()
 
     def fit(self) -> None:
@@ -187,9 +190,11 @@ class _Run:
     def _save(self, epoch: int, ap: float | None) -> None:
         best = self.progress.best_ap
         better = self.labelled is None or (ap is not None and (best is None or ap > best))
+        if self.saved_network is not self.network:
+            self.saved_network.set_weights(self.network.get_weights())
         if better or not self.folder.best.exists():
-            save_network(self.network, self.metadata, self.folder.best)
-        save_network(self.network, self.metadata, self.folder.last)
+            save_network(self.saved_network, self.metadata, self.folder.best)
+        save_network(self.saved_network, self.metadata, self.folder.last)
         self.progress = Progress(epoch, ap if better and ap is not None else best)
         keep = self.spec.training.keep_checkpoints
         save_checkpoint(self.folder.checkpoints, self.progress, self.network, self.optimizer, keep)
@@ -224,6 +229,16 @@ def _set_up_keras(spec: ExperimentSpec) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+
+
+def _in_float32(network: Any, spec: ExperimentSpec, skeleton: Any) -> Any:
+    """The network itself, or for mixed precision a float32 twin to save: files don't tell how they came about."""
+    if spec.training.precision == "float32":
+        return network
+    keras.config.set_dtype_policy("float32")
+    twin = network_of(spec, skeleton)
+    keras.config.set_dtype_policy(spec.training.precision)
+    return twin
 
 
 def _ap_of(predictor: Predictor, labelled: LabelledSet) -> Callable[[], float]:

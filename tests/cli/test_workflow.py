@@ -110,6 +110,20 @@ def test_checkpoints_are_kept_as_asked_and_a_damaged_one_is_passed_over(
     assert "going on after epoch 3" in result.output
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_leaves_a_float32_file(
+    tmp_path: Path, drawn: Path, bpnet: Run, precision: str
+) -> None:
+    import keras
+
+    spec = write_spec(tmp_path, drawn, f"{{epochs: 1, steps_per_epoch: 2, batch_size: 2, precision: {precision}}}")
+    assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 0
+    network = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert {layer.dtype_policy.name for layer in network.layers if layer.weights} == {"float32"}
+    assert all(np.isfinite(weights).all() for weights in network.get_weights())
+    assert bpnet("export", "-m", tmp_path / "run" / "model.keras", "-o", tmp_path / "m.onnx").exit_code == 0
+
+
 def test_nan_stops_with_a_clear_message(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
     spec = write_spec(tmp_path, drawn, "{epochs: 2, steps_per_epoch: 3, batch_size: 2}")
     result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", "optimizer.learning_rate=1e38")

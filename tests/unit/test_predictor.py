@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,16 @@ def test_people_come_back_in_photo_pixels(shape: tuple[int, int], size: InputSiz
         error = np.linalg.norm(person.keypoints[:, :2] - expected[:, :2], axis=1)
         assert (error * matrix[0, 0] < 1).all()  # one pixel of the network's input
     assert found[0].score >= found[1].score
+
+
+def test_weak_people_are_left_out_on_request() -> None:
+    photo = np.zeros((480, 640, 3), np.uint8)
+    people = np.stack([standing_person(150, 20, 400), standing_person(450, 300, 60)])
+    predictor = Predictor(PerfectBackend(people, photo), InputSize(368))
+    strong, weak = (person.score for person in predictor.predict(photo))
+    assert strong > weak
+    picky = replace(predictor, min_person_score=(strong + weak) / 2)
+    assert [person.score for person in picky.predict(photo)] == [strong]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bpnet_cli.errors import SpecError
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS
 from bpnet_cli.spec import experiment
+from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.loader import json_schema, load_spec_text
 from bpnet_cli.spec.training import ConstantSchedule, CosineSchedule, SgdSpec
@@ -134,3 +135,27 @@ def test_schema_tells_the_members_of_a_union_apart() -> None:
     definitions = json_schema()["$defs"]
     named = {name for name, section in definitions.items() if "name" in section.get("required", ())}
     assert named == {"AdamWSpec", "SoftStartAnnealingSchedule", "CosineSchedule"}
+
+
+def test_the_documented_sections_and_keys_are_known() -> None:
+    text = """
+name: bodyposenet_vgg19_coco
+skeleton: body_18
+dataset:
+  train: {images: DIR, annotations: FILE}
+  validation: {images: DIR, annotations: FILE}
+  min_keypoints: 5
+  min_area_px: 1024
+augmentation: {flip_probability: 0.5, rotation_deg: 40, scale: [0.5, 1.5], translation_px: 40}
+targets: {heatmap_sigma_px: 7.0, paf_half_width_px: 8.0}
+model: {backbone: vgg19_strided, pretrained: none, branches: shared, stages: 3, input_height: 256, input_width: 256}
+loss: {}
+optimizer: {name: sgd, learning_rate: 2.0e-5, schedule: {name: soft_start_annealing}}
+training: {epochs: 100, steps_per_epoch: null, batch_size: 10, seed: 42, precision: float32, deterministic: false,
+           distribution: none, keep_checkpoints: 5, validate_every_epochs: 5}
+inference: {input_height: 368, decode: {}}
+pruning: {}
+export: {}
+"""
+    spec = load_spec_text(text, "example")
+    assert load_spec_text(dump_spec(spec), "dumped") == spec

@@ -1,0 +1,311 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.pose.decode import DecodeOptions, decode
+from bpnet_cli.pose.limbs import find_limbs
+from bpnet_cli.pose.peaks import find_peaks
+from bpnet_cli.pose.skeleton import BODY_18, Skeleton
+from bpnet_cli.pose.targets import render_targets
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+NOWHERE = DecodeOptions(person_threshold=0.0, min_keypoints=1)
+
+# A standing person in pixels around the hips, in BODY_18's order.
+STANDING = np.array(
+    [
+        [0, -56], [0, -42], [-15, -42], [-21, -21], [-23, -3], [15, -42], [21, -21], [23, -3], [-9, 0],
+        [-10, 30], [-10, 60], [9, 0], [10, 30], [10, 60], [-4, -60], [4, -60], [-9, -58], [9, -58],
+    ],
+    dtype=np.float32,
+)  # fmt: skip
+
+FISH = Skeleton(
+    name="fish",
+    keypoints=("head", "belly", "tail", "fin"),
+    limbs=(("tail", "belly"), ("belly", "head"), ("belly", "fin")),
+    flip_pairs=(),
+    sigmas=(0.05,) * 4,
+)
+SWIMMING = np.array([[30, 0], [0, 2], [-35, 0], [-2, 20]], np.float32)
+
+
+def people_at(*places, shape=STANDING):
+    """(P, K, 3) people with all keypoints labelled; places: x, y, scale."""
+    people = [np.column_stack([shape * scale + (x, y), np.full(len(shape), 2)]) for x, y, scale in places]
+    return np.array(people, np.float32)
+
+
+def crowd(count):
+    """`count` people of several sizes on a 736 x 1312 input."""
+    rng = np.random.default_rng(count)
+    places = [((i % 14 + 0.5) * 93, (i // 14 + 0.5) * 92, rng.uniform(0.45, 0.6)) for i in range(count)]
+    return people_at(*places)
+
+
+def assert_same_people(found, keypoints, tolerance=1.0):
+    """Every labelled person is found once, every labelled keypoint within `tolerance` pixels, and no other."""
+    assert len(found) == len(keypoints)
+    left = list(found)
+    for person in keypoints:
+        labelled = person[:, 2] > 0
+        errors = [
+            np.hypot(*(one.keypoints[labelled, :2] - person[labelled, :2]).T).max()
+            if np.array_equal(one.found, labelled)
+            else np.inf
+            for one in left
+        ]
+        assert min(errors) < tolerance
+        del left[int(np.argmin(errors))]
+
+
+def same(first, second):
+    return len(first) == len(second) and all(
+        np.array_equal(a.keypoints, b.keypoints, equal_nan=True) and a.score == b.score
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+TWO = people_at((150, 120, 1.0), (400.3, 180.7, 1.7))
+
+
+class TestPeopleComeBack:
+    def test_separate_people(self):
+        assert_same_people(decode(*render_targets(TWO, 368, 656)), TWO)
+
+    @pytest.mark.parametrize("shift", [(0, 0), (1, 3), (2.5, 6.5), (-40, 0), (0, 50)])
+    def test_shifted_people(self, shift):
+        people = TWO + np.array([*shift, 0], np.float32)
+        assert_same_people(decode(*render_targets(people, 368, 656)), people)
+
+    def test_keypoints_on_the_border(self):
+        people = people_at((23, 60, 1.0), (655 - 23, 367 - 60, 1.0))
+        assert people[..., :2].min() == 0
+        assert_same_people(decode(*render_targets(people, 368, 656)), people)
+
+    def test_a_crowd(self):
+        people = crowd(100)
+        assert_same_people(decode(*render_targets(people, 736, 1312)), people)
+
+    def test_a_person_smaller_than_two_cells_between_its_eyes(self):
+        people = people_at((150, 120, 0.6))
+        assert_same_people(decode(*render_targets(people, 368, 656)), people)
+
+    def test_keypoints_in_one_spot_are_one_person(self):
+        people = people_at((150, 120, 1.0))
+        people[0, [14, 15], :2] = people[0, 0, :2]
+        assert_same_people(decode(*render_targets(people, 368, 656)), people)
+
+    def test_a_person_without_its_middle_keypoint(self):
+        people = TWO.copy()
+        people[0, 1] = 0
+        assert_same_people(decode(*render_targets(people, 368, 656)), people)
+
+    def test_fragments_that_no_limb_joins(self):
+        people = TWO.copy()
+        people[0, [1, 3, 6]] = 0
+        assert_same_people(decode(*render_targets(people, 368, 656)), people)
+
+    def test_people_whose_limbs_cross(self):
+        people = people_at((200, 150, 1.5), (245, 165, 1.5))
+        assert_same_people(decode(*render_targets(people, 368, 656)), people)
+
+    def test_another_skeleton_and_stride(self):
+        people = people_at((60, 60, 1.0), (160, 90, 1.3), shape=SWIMMING)
+        maps = render_targets(people, 160, 240, skeleton=FISH, stride=4)
+        assert_same_people(decode(*maps, skeleton=FISH, stride=4), people)
+
+    def test_a_skeleton_without_limbs(self):
+        dot = Skeleton("dot", ("point",), (), (), (0.05,))
+        people = people_at((60, 60, 1.0), (160, 90, 1.3), shape=np.zeros((1, 2), np.float32))
+        assert_same_people(decode(*render_targets(people, 160, 240, skeleton=dot), skeleton=dot), people)
+
+    def test_order_of_people_changes_nothing(self):
+        people = crowd(20)
+        shuffled = people[np.random.default_rng(0).permutation(20)]
+        assert same(decode(*render_targets(people, 736, 1312)), decode(*render_targets(shuffled, 736, 1312)))
+
+    def test_memory_order_and_type_of_the_maps_change_nothing(self):
+        maps = [np.ascontiguousarray(m) for m in render_targets(TWO, 368, 656)]
+        expected = decode(*maps)
+        assert same(decode(*[np.asfortranarray(m) for m in maps]), expected)
+        assert same(decode(*[m.astype(np.float64) for m in maps]), expected)
+
+
+def test_absent_keypoints_are_nan_and_scores_are_peak_heights():
+    people = TWO[:1].copy()
+    people[0, 4] = 0
+    heatmaps, pafs = render_targets(people, 368, 656)
+    (person,) = decode(heatmaps, pafs)
+    assert np.isnan(person.keypoints[4]).all()
+    assert person.keypoints.dtype == np.float32
+    np.testing.assert_array_equal(person.keypoints[person.found, 2], heatmaps.max(axis=(0, 1))[:-1][person.found])
+
+
+def test_best_person_first():
+    heatmaps, pafs = render_targets(TWO, 368, 656)
+    heatmaps[:, :40] *= 0.6
+    found = decode(heatmaps, pafs)
+    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+    assert found[0].box[0] > found[1].box[0]
+
+
+def test_limb_scores_agree_with_a_slow_oracle():
+    rng = np.random.default_rng(3)
+    heatmaps, pafs = rng.random((14, 18, 5)).astype(np.float32), rng.uniform(-1, 1, (14, 18, 6)).astype(np.float32)
+    peaks = find_peaks(heatmaps, 0.5, 100)
+    limbs = find_limbs(pafs, peaks, FISH.limb_indices, -1.0, 9)
+    assert len(limbs.weight) > 20
+    assert (np.diff(limbs.weight) <= 0).all()
+    for start, end, weight in zip(limbs.start, limbs.end, limbs.weight, strict=True):
+        pair = (peaks.keypoint[start], peaks.keypoint[end])
+        limb = next(i for i, indices in enumerate(FISH.limb_indices) if tuple(indices) == pair)
+        score = slow_limb_score(pafs[..., 2 * limb : 2 * limb + 2], peaks.points[start], peaks.points[end], 9)
+        assert weight == pytest.approx(score * np.sqrt(peaks.score[start] * peaks.score[end]), abs=1e-4)
+
+
+def slow_limb_score(paf, start, end, samples):
+    """Mean of PAF . direction, point by point; paf (h, w, 2), start and end complex.
+
+    1 where both are one point, 0 where a point in the middle half disagrees.
+    """
+    if abs(end - start) < 0.125:
+        return 1.0
+    values = []
+    direction = (end - start) / abs(end - start)
+    for t in np.linspace(0, 1, samples):
+        point = start + t * (end - start)
+        x, y = np.clip(point.real, 0, paf.shape[1] - 1), np.clip(point.imag, 0, paf.shape[0] - 1)
+        value = 0.0
+        for row in (int(y), int(y) + 1):
+            for column in (int(x), int(x) + 1):
+                share = (1 - abs(x - column)) * (1 - abs(y - row))
+                if share > 0:
+                    value += share * (paf[row, column] @ (direction.real, direction.imag))
+        values.append(value)
+    middle = values[samples // 4 : samples - samples // 4]
+    return np.mean(values) if min(middle) > 0 else 0.0
+
+
+def noisy_maps():
+    """Two people, one in pieces, one faint, among noise; every option has something to decide."""
+    people = people_at((150, 120, 1.0), (250, 140, 1.1), (400, 180, 1.7), (545, 180, 1.5))
+    people[0, [1, 3, 6]] = 0
+    people[3, 4:] = 0
+    heatmaps, pafs = render_targets(people, 368, 656)
+    rng = np.random.default_rng(5)
+    heatmaps[:, 40:60] *= 0.2
+    heatmaps = heatmaps + rng.uniform(0, 0.08, heatmaps.shape).astype(np.float32)
+    return heatmaps, pafs * 0.6 + rng.normal(0, 0.15, pafs.shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"peak_threshold": 0.3},
+        {"max_peaks": 2},
+        {"limb_samples": 3},
+        {"limb_threshold": 0.3},
+        {"merge_distance": 0.0},
+        {"person_threshold": 4.0},
+        {"min_keypoints": 16},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_option_changes_the_people(change):
+    maps = noisy_maps()
+    assert set(change) <= set(DecodeOptions.__dataclass_fields__)
+    assert not same(decode(*maps), decode(*maps, options=replace(DecodeOptions(), **change)))
+
+
+def test_every_option_is_tested():
+    changed = {name for mark in test_every_option_changes_the_people.pytestmark for row in mark.args[1] for name in row}
+    assert changed == set(DecodeOptions.__dataclass_fields__)
+
+
+def hostile(kind, height, width):
+    rng = np.random.default_rng(7)
+    heatmaps = rng.random((height, width, BODY_18.heatmap_channels), np.float32)
+    pafs = rng.uniform(-1, 1, (height, width, BODY_18.paf_channels)).astype(np.float32)
+    if kind == "zero":
+        return heatmaps * 0, pafs * 0
+    if kind == "one":
+        return heatmaps * 0 + 1, pafs * 0 + 1
+    if kind == "plateaus":
+        return np.round(heatmaps * 8) / 8, np.round(pafs * 4) / 4
+    if kind == "nan":
+        return np.where(heatmaps < 0.1, np.nan, heatmaps), np.where(pafs < -0.8, np.nan, pafs)
+    if kind == "all nan":
+        return heatmaps * np.nan, pafs * np.nan
+    if kind == "infinite":
+        return np.where(heatmaps < 0.1, np.inf, heatmaps), np.where(pafs < -0.8, -np.inf, pafs)
+    if kind == "huge":
+        return heatmaps * np.float32(1e38), pafs * np.float32(1e38)
+    return heatmaps, pafs
+
+
+@pytest.mark.parametrize("size", [(46, 82), (1, 1), (1, 9), (2, 2), (3, 4)])
+@pytest.mark.parametrize("kind", ["zero", "one", "noise", "plateaus", "nan", "all nan", "infinite", "huge"])
+@pytest.mark.filterwarnings("error")
+def test_hostile_maps_are_survived(kind, size):
+    height, width = size
+    for person in decode(*hostile(kind, height, width), options=NOWHERE):
+        found = person.keypoints[person.found]
+        assert len(found) >= 1
+        assert np.isfinite(found).all()
+        assert np.isfinite(person.score)
+        assert found[:, 0].min() >= -0.5
+        assert found[:, 0].max() <= 8 * width - 0.5
+        assert found[:, 1].max() <= 8 * height - 0.5
+
+
+def test_values_that_are_not_finite_count_as_zero():
+    heatmaps, pafs = render_targets(TWO, 368, 656)
+    far = (heatmaps[..., :-1].max(axis=2) == 0) & (np.abs(pafs).max(axis=2) == 0)
+    broken = np.where(far[..., None], np.nan, heatmaps), np.where(far[..., None], np.inf, pafs)
+    assert same(decode(*broken), decode(heatmaps, pafs))
+
+
+def test_no_people():
+    assert decode(*render_targets([], 368, 656)) == []
+
+
+@pytest.mark.parametrize(
+    ("heatmaps", "pafs", "message"),
+    [
+        ((46, 82, 18), (46, 82, 38), r"heatmaps must have shape \(height, width, 19\) .*body_18, got \(46, 82, 18\)"),
+        ((46, 82, 19), (46, 82, 36), r"pafs must have shape \(height, width, 38\) .*body_18, got \(46, 82, 36\)"),
+        ((46, 19), (46, 82, 38), r"got \(46, 19\)"),
+        ((0, 82, 19), (0, 82, 38), r"got \(0, 82, 19\)"),
+        ((46, 82, 19), (92, 164, 38), r"same height and width, got \(46, 82\) and \(92, 164\)"),
+    ],
+)
+def test_wrong_shapes_are_told(heatmaps, pafs, message):
+    with pytest.raises(BpnetError, match=message):
+        decode(np.zeros(heatmaps), np.zeros(pafs))
+
+
+def test_real_maps_find_most_labelled_keypoints():
+    path = SHARED / "real_maps" / "dev.npz"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    labels = json.loads((SHARED / "coco-dev" / "annotations" / "person_keypoints.json").read_text())
+    sizes = {image["id"]: (image["height"], image["width"]) for image in labels["images"]}
+    nose = BODY_18.keypoints.index("nose")
+    hits = total = 0
+    with np.load(path) as maps:
+        for name in maps.files[:40]:
+            heatmaps, pafs = np.split(maps[name], [BODY_18.heatmap_channels], axis=2)
+            found = np.array([p.keypoints[nose, :2] for p in decode(heatmaps, pafs)]).reshape(-1, 2)
+            height, width = sizes[int(name)]
+            scale = np.array([8 * heatmaps.shape[1] / width, 8 * heatmaps.shape[0] / height])
+            for label in labels["annotations"]:
+                if label["image_id"] == int(name) and label["keypoints"][2] > 0 and label["area"] > 2000:
+                    distance = np.hypot(*(found - np.array(label["keypoints"][:2]) * scale).T)
+                    hits, total = hits + (distance < 12).any(), total + 1
+    assert total > 20
+    assert hits > 0.9 * total
