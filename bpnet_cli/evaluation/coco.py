@@ -39,7 +39,7 @@ def evaluate_detections(
 ) -> Scores:
     """Metrics of detections in COCO's results format over `image_ids` (all by default).
 
-    OKS constants come from the skeleton by keypoint name. Raises DataError for a labelled keypoint it lacks.
+    truth: labels keypoints of the skeleton only, see `restrict`. OKS constants come from the skeleton by name.
     """
     labelled = _as_coco(truth.raw)
     category_id = _category_id(truth)
@@ -95,6 +95,31 @@ def merge(files: Sequence[CocoFile]) -> tuple[CocoFile, list[dict[int, int]]]:
     return CocoFile(files[0].path, names, images, annotations, raw), renumbered
 
 
+def restrict(truth: CocoFile, skeleton: Skeleton) -> CocoFile:
+    """The file with only the keypoints that the skeleton has; the file itself where it has them all.
+
+    Raises DataError when it has none.
+    """
+    kept = [i for i, name in enumerate(truth.keypoint_names) if name in skeleton.keypoints]
+    if len(kept) == len(truth.keypoint_names):
+        return truth
+    if not kept:
+        raise DataError(f"{truth.path}: labels none of the keypoints of skeleton {skeleton.name}")
+    names = tuple(truth.keypoint_names[i] for i in kept)
+    annotations = {image_id: [_restricted(a, kept) for a in people] for image_id, people in truth.annotations.items()}
+    raw = {
+        "images": list(truth.images.values()),
+        "categories": [{"id": _category_id(truth), "name": "person", "keypoints": list(names), "skeleton": []}],
+        "annotations": [entry for entries in annotations.values() for entry in entries],
+    }
+    return CocoFile(truth.path, names, truth.images, annotations, raw)
+
+
+def _restricted(annotation: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
+    keypoints = [value for i in kept for value in annotation["keypoints"][3 * i : 3 * i + 3]]
+    return {**annotation, "keypoints": keypoints, "num_keypoints": sum(v > 0 for v in keypoints[2::3])}
+
+
 def _as_coco(raw: Mapping[str, Any]) -> COCO:
     # COCOeval writes into the annotations it is given.
     coco = COCO()
@@ -132,10 +157,4 @@ def _category_id(truth: CocoFile) -> int:
 
 def _sigmas(truth: CocoFile, skeleton: Skeleton) -> NDArray[np.float64]:
     by_name = dict(zip(skeleton.keypoints, skeleton.sigmas, strict=True))
-    missing = [name for name in truth.keypoint_names if name not in by_name]
-    if missing:
-        raise DataError(
-            f"{truth.path}: labels {', '.join(missing)}, which the model's skeleton {skeleton.name} lacks; evaluate"
-            " on labels of the keypoints that it predicts"
-        )
     return np.array([by_name[name] for name in truth.keypoint_names])

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from bpnet_cli.data.coco import CocoFile, check_photos, read_coco_file
-from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge
+from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries
 from bpnet_cli.inference.sources import read_ahead, read_photo
-from bpnet_cli.log import progress
+from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
+from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.dataset import DataSource
 
 
@@ -37,13 +38,20 @@ class Evaluation:
     seconds: float
 
 
-def load_labelled(sources: Sequence[DataSource]) -> LabelledSet:
-    """Read and check the annotation files and the photos they name. Raises DataError."""
+def load_labelled(sources: Sequence[DataSource], skeleton: Skeleton) -> LabelledSet:
+    """Read and check the annotation files and the photos they name. Raises DataError.
+
+    Only the keypoints of the skeleton are kept; when that drops some, a line says so.
+    """
     files = []
     for source in sources:
         files.append(read_coco_file(source.annotations))
         check_photos(source.images, files[-1])
-    truth, renumbered = merge(files)
+    pooled, renumbered = merge(files)
+    truth = restrict(pooled, skeleton)
+    if truth is not pooled:
+        known, all_names = len(truth.keypoint_names), len(pooled.keypoint_names)
+        say(f"{pooled.path}: AP is over the {known} of its {all_names} keypoints that skeleton {skeleton.name} has")
     paths = {}
     for source, file, ids in zip(sources, files, renumbered, strict=True):
         for old, new in ids.items():

@@ -33,13 +33,15 @@ def evaluate_model(
     that the model was trained with. overrides: to the spec inside the model file, where `spec` is None (else it holds
     them already). Raises BpnetError.
     """
-    labelled = load_labelled([DataSource(images=images, annotations=annotations)]) if images and annotations else None
     predictor = load_predictor(model_path, () if spec else overrides, spec)
-    if labelled is None:
+    if images and annotations:
+        sources: Sequence[DataSource] = [DataSource(images=images, annotations=annotations)]
+    else:
         own = spec or apply_overrides(spec_of(predictor.backend.metadata, model_path), overrides)
         if not own.dataset.validation_sources:
             raise BpnetError("no labelled photos: give --images and --annotations, or dataset.validation in the spec")
-        labelled = load_labelled(own.dataset.validation_sources)
+        sources = own.dataset.validation_sources
+    labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
     result = evaluate(predictor, labelled)
     write_text(results_dir / "metrics.json", json.dumps(metrics_entry(result), indent=2) + "\n")
     write_text(results_dir / "results.csv", _table(result))

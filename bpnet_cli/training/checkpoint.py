@@ -33,7 +33,7 @@ def save_checkpoint(directory: Path, progress: Progress, network: Any, optimizer
     arrays[_STATE] = np.array(json.dumps({"epoch": progress.epoch, "best_ap": progress.best_ap}))
     path = directory / f"epoch-{progress.epoch:05d}.npz"
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)
     for old in list_checkpoints(directory)[keep:]:
         old.unlink()
     return path

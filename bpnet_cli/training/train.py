@@ -82,7 +82,8 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
     folder = RunFolder(Path(results_dir))
     skeleton = skeleton_of(spec)
     loader = _make_training_loader(spec, skeleton)
-    labelled = load_labelled(spec.dataset.validation_sources) if spec.dataset.validation_sources else None
+    validation = spec.dataset.validation_sources
+    labelled = load_labelled(validation, skeleton) if validation else None
     if resume:
         check_same_run(folder.spec, spec, bool(list_checkpoints(folder.checkpoints)))
     _set_up_keras(spec)

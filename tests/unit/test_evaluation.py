@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 from bpnet_cli import BODY_18, Skeleton
 from bpnet_cli.data.coco import read_coco_file
 from bpnet_cli.errors import DataError
-from bpnet_cli.evaluation.coco import METRICS, evaluate_detections, merge
+from bpnet_cli.evaluation.coco import METRICS, evaluate_detections, merge, restrict
 from tests.conftest import coco_person, write_coco
 
 
@@ -69,11 +69,23 @@ def test_best_oks_belongs_to_the_labelled_person(tmp_path: Path) -> None:
     assert one_missing.best_oks[1][0] < 0.5
 
 
-def test_labels_the_model_lacks_are_refused(tmp_path: Path) -> None:
+def test_labels_the_model_lacks_are_left_out(tmp_path: Path) -> None:
     path, _ = truth_and_detections(tmp_path)
-    tiny = Skeleton("tiny", ("nose",), (), (), (0.1,))
-    with pytest.raises(DataError, match="labels left_eye, .* which the model's skeleton tiny lacks"):
-        evaluate_detections(read_coco_file(path), [], tiny)
+    truth = read_coco_file(path)
+    assert restrict(truth, BODY_18) is truth
+    pair = Skeleton("pair", ("right_eye", "nose", "tail"), (), (), (0.05, 0.05, 0.05))
+    reduced = restrict(truth, pair)
+    assert reduced.keypoint_names == ("nose", "right_eye")
+    person = truth.annotations[1][0]["keypoints"]
+    assert reduced.annotations[1][0]["keypoints"] == person[0:3] + person[6:9]
+    perfect = [
+        {"image_id": a["image_id"], "category_id": 1, "keypoints": a["keypoints"], "score": 1.0}
+        for people in reduced.annotations.values()
+        for a in people
+    ]
+    assert evaluate_detections(reduced, perfect, pair).metrics["AP"] == pytest.approx(1.0)
+    with pytest.raises(DataError, match="labels none of the keypoints of skeleton fish"):
+        restrict(truth, Skeleton("fish", ("fin",), (), (), (0.1,)))
 
 
 def test_pooling_two_files_equals_evaluating_their_union(tmp_path: Path) -> None:
