@@ -29,7 +29,7 @@ class Progress:
 
 def save_checkpoint(directory: Path, progress: Progress, network: Any, optimizer: Any, keep: int) -> Path:
     """Write `epoch-NNNNN.npz` atomically, then delete all but the newest `keep`."""
-    arrays = {name: np.asarray(variable) for name, variable in _named(network, optimizer).items()}
+    arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in _named(network, optimizer).items()}
     arrays[_STATE] = np.array(json.dumps({"epoch": progress.epoch, "best_ap": progress.best_ap}))
     path = directory / f"epoch-{progress.epoch:05d}.npz"
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
