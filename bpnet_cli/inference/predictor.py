@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.backends import Backend
+from bpnet_cli.pose.averaging import Maps, average_maps, resample_maps, unflip_maps
 from bpnet_cli.pose.decode import decode
-from bpnet_cli.pose.geometry import apply_affine, invert_affine, letterbox, network_input_size
+from bpnet_cli.pose.geometry import apply_affine, compose_affine, invert_affine, letterbox, network_input_size
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.person import Person
 
@@ -30,31 +31,67 @@ _DEFAULT_OPTIONS = DecodeOptions()
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with its decoder. People whose score is below `min_person_score` are left out."""
+    """A network with its decoder. People whose score is below `min_person_score` are left out.
+
+    scales: factors of the input size whose maps are averaged, decoded on the grid of the first; flip: average with the
+    maps of the mirrored input. Each costs another run of the network.
+    """
 
     backend: Backend
     size: InputSize = _DEFAULT_SIZE
     options: DecodeOptions = _DEFAULT_OPTIONS
     min_person_score: float = 0.0
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
 
     def predict(self, image: NDArray[np.uint8]) -> list[Person]:
         """People in a (H, W, 3) uint8 RGB photo, best first, keypoints in the photo's pixels."""
-        canvas, matrix = self.prepare(image)
-        heatmaps, pafs = self.backend.maps(canvas[None])
-        return self.decode(heatmaps[0], pafs[0], matrix)
+        heatmaps, pafs, matrix = self.maps(image)
+        return self.decode(heatmaps, pafs, matrix)
 
-    def prepare(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """The network input for a photo, and the 2 x 3 matrix from photo pixels to its pixels. Raises BpnetError."""
+    def maps(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+        """Heatmaps (h, w, K + 1), pafs (h, w, 2L) of a photo, averaged as asked, and the matrix that `prepare` gives.
+
+        The average is on the grid of the first scale.
+        """
+        canvas, base = self.prepare(image, self.scales[0])
+        variants = self._variants(canvas)
+        rows, columns = variants[0][0].shape[:2]
+        stride = self.backend.metadata.stride
+        for scale in self.scales[1:]:
+            canvas, matrix = self.prepare(image, scale)
+            from_base = compose_affine(matrix, invert_affine(base))
+            for maps in self._variants(canvas):
+                heatmaps, pafs = (resample_maps(m, rows, columns, from_base, stride) for m in maps)
+                variants.append((heatmaps, pafs))
+        return *(variants[0] if len(variants) == 1 else average_maps(variants)), base
+
+    def _variants(self, canvas: NDArray[np.uint8]) -> list[Maps]:
+        """Maps of an input, and of its mirror image brought back."""
+        heatmaps, pafs = self.backend.maps(canvas[None])
+        variants = [(heatmaps[0], pafs[0])]
+        if self.flip:
+            heatmaps, pafs = self.backend.maps(np.ascontiguousarray(canvas[None, :, ::-1]))
+            variants.append(unflip_maps(heatmaps[0], pafs[0], self.backend.metadata.skeleton))
+        return variants
+
+    def prepare(self, image: NDArray[np.uint8], scale: float = 1.0) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """The network input for a photo, and the 2 x 3 matrix from photo pixels to its pixels. Raises BpnetError.
+
+        scale: factor of the input size.
+        """
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise BpnetError(f"predict: needs a uint8 RGB array of shape (height, width, 3), got {got}")
         if 0 in image.shape:
             raise BpnetError(f"predict: the image is empty, shape {image.shape}")
         multiple = self.backend.metadata.input_multiple
+        wanted_height = max(1, round(self.size.height * scale))
+        wanted_width = max(1, round(self.size.width * scale)) if self.size.width else None
         height, width = network_input_size(
-            image.shape[0], image.shape[1], self.size.height, self.size.width, multiple, self.size.max_aspect_ratio
+            image.shape[0], image.shape[1], wanted_height, wanted_width, multiple, self.size.max_aspect_ratio
         )
-        content = (self.size.height, self.size.width or width)
+        content = (wanted_height, wanted_width or width)
         return letterbox(image, height, width, content)
 
     def decode(

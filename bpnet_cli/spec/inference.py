@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat
 
 from bpnet_cli.spec.base import Model
 
@@ -42,6 +44,12 @@ class InferenceSpec(Model):
     max_aspect_ratio: float = Field(
         default=4.0, gt=0, description="widest input as a multiple of its height; where input_width is null"
     )
+    scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
+        default=(1.0,),
+        description="factors of the input size whose maps are averaged, the first one's grid is decoded; each costs "
+        "another run of the network",
+    )
+    flip: bool = Field(default=False, description="average with the maps of the mirrored photo; twice the cost")
     min_person_score: float = Field(
         default=2.0,
         ge=0,

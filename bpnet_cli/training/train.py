@@ -257,11 +257,11 @@ def _pictures_of(
         pictures = {}
         for path in paths:
             photo = read_photo(path)
-            canvas, matrix = predictor.prepare(photo)
-            heatmaps, pafs = predictor.backend.maps(canvas[None])
-            persons = predictor.decode(heatmaps[0], pafs[0], matrix)
+            canvas, _ = predictor.prepare(photo, predictor.scales[0])
+            heatmaps, pafs, matrix = predictor.maps(photo)
+            persons = predictor.decode(heatmaps, pafs, matrix)
             pictures[f"{path.name}/people"] = draw_persons(photo, persons, skeleton)
-            pictures[f"{path.name}/maps"] = draw_maps(canvas, heatmaps[0], pafs[0])
+            pictures[f"{path.name}/maps"] = draw_maps(canvas, heatmaps, pafs)
         return pictures
 
     return draw

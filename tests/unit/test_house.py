@@ -22,7 +22,7 @@ LAYERS = (
     {"build"},
     {"inference"},
     {"evaluation"},
-    {"training", "export"},
+    {"training", "export", "benchmark"},
     {"cli"},
     {"__main__"},
 )

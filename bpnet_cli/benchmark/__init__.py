@@ -1,0 +1,1 @@
+"""Figures that readers can measure again on their own machine."""

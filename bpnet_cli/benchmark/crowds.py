@@ -1,0 +1,39 @@
+"""Crowds of separate people for benchmarks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.data.coco import to_skeleton
+from bpnet_cli.data.figure import COCO_KEYPOINTS, sample_figure
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.pose.skeleton import Skeleton
+
+_COLUMNS, _ROWS = 14, 8
+# Share of its place in the crowd that a person fills; the rest keeps neighbours apart.
+_FILL = 0.72
+
+
+def draw_crowd(count: int, height: int, width: int, skeleton: Skeleton, seed: int = 0) -> NDArray[np.float64]:
+    """(count, K, 3) keypoints x, y, visibility 2 of drawn people, each in a place of its own on height x width pixels.
+
+    Raises BpnetError for more people than places, or a skeleton that shares no keypoint with drawn people.
+    """
+    if not 1 <= count <= _COLUMNS * _ROWS:
+        raise BpnetError(f"crowd: between 1 and {_COLUMNS * _ROWS} people (got {count})")
+    columns = [COCO_KEYPOINTS.index(name) if name in COCO_KEYPOINTS else -1 for name in skeleton.keypoints]
+    if max(columns) < 0:
+        raise BpnetError(f"crowd: drawn people have none of the keypoints of skeleton {skeleton.name}")
+    rng = np.random.default_rng([seed, count])
+    place_width, place_height = width / _COLUMNS, height / _ROWS
+    people = np.full((count, len(COCO_KEYPOINTS), 3), 2.0, np.float32)
+    for person, place in zip(people, rng.permutation(_COLUMNS * _ROWS)[:count], strict=True):
+        row, column = divmod(int(place), _COLUMNS)
+        points = sample_figure(rng).keypoints[:, :2]
+        low, high = points.min(axis=0), points.max(axis=0)
+        scale = _FILL * min(place_width / (high[0] - low[0]), place_height / (high[1] - low[1]))
+        centre = ((column + 0.5) * place_width, (row + 0.5) * place_height)
+        person[:, :2] = scale * (points - (low + high) / 2) + centre
+    keypoints, _ = to_skeleton(people, columns, skeleton)
+    return keypoints.astype(np.float64)

@@ -1,0 +1,180 @@
+"""`bpnet benchmark decode`: how right and how fast the decoder is, network left out.
+
+Three kinds of maps: rendered from labels (a perfect network), stored ones of a real network, and crowds of drawn
+figures. Times are set against a x8 cubic upsampling of the same maps in the same run, with which decoders of this
+family usually begin; both run on one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.benchmark.crowds import draw_crowd
+from bpnet_cli.data.coco import CocoFile, read_coco_file, to_skeleton
+from bpnet_cli.errors import DataError
+from bpnet_cli.evaluation.coco import evaluate_detections, restrict
+from bpnet_cli.inference.results import coco_entries
+from bpnet_cli.log import progress
+from bpnet_cli.pose.decode import decode
+from bpnet_cli.pose.geometry import apply_affine, invert_affine, resize_affine
+from bpnet_cli.pose.options import DecodeOptions
+from bpnet_cli.pose.person import Person
+from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.pose.targets import render_targets
+
+STRIDE = 8
+UPSAMPLING = 8
+CROWDS = (1, 5, 10, 30, 60, 100)
+CROWD_SIZE = (736, 1312)
+_REPEATS = 3
+_CROWD_REPEATS = 15
+
+
+@dataclass(frozen=True, eq=False)
+class MapsOfPhoto:
+    """Maps of one photo; matrix: 2 x 3, photo pixels to network-input pixels."""
+
+    image_id: int
+    heatmaps: NDArray[np.float32]
+    pafs: NDArray[np.float32]
+    matrix: NDArray[np.float64]
+
+
+def benchmark_rendered(
+    annotations: str | Path, skeleton: Skeleton, options: DecodeOptions, height: int, width: int
+) -> dict[str, Any]:
+    """AP and times on maps rendered from labels, every photo fitted into height x width pixels. Needs no photos."""
+    truth = restrict(read_coco_file(annotations), skeleton)
+    return _measure(truth, _render(truth, skeleton, height, width), skeleton, options, f"rendered {height}x{width}")
+
+
+def benchmark_stored(
+    maps: str | Path, annotations: str | Path, skeleton: Skeleton, options: DecodeOptions
+) -> dict[str, Any]:
+    """AP and times on stored maps: a `.npz` with one (h, w, K + 1 + 2L) array per photo, named by its 12-digit id.
+
+    The photo was resized to (8h, 8w) pixels. Raises DataError for a file that doesn't fit.
+    """
+    truth = restrict(read_coco_file(annotations), skeleton)
+    return _measure(truth, _load(truth, maps, skeleton), skeleton, options, f"stored {Path(maps).name}")
+
+
+def benchmark_crowds(skeleton: Skeleton, options: DecodeOptions) -> list[dict[str, Any]]:
+    """Times for growing numbers of separate people on one large input, and how many are found within a pixel."""
+    rows = []
+    for count in CROWDS:
+        keypoints = draw_crowd(count, *CROWD_SIZE, skeleton)
+        heatmaps, pafs = render_targets(keypoints, *CROWD_SIZE, skeleton)
+        persons, seconds = _timed(partial(decode, heatmaps, pafs, skeleton, STRIDE, options), _CROWD_REPEATS)
+        _, upsampling = _timed(partial(upsample, heatmaps, pafs), _REPEATS)
+        found = sum(_is_found(person, persons) for person in keypoints)
+        rows.append(
+            {
+                "people": count,
+                "found": found,
+                "decode_ms": round(1e3 * seconds, 3),
+                "upsample_ms": round(1e3 * upsampling, 3),
+            }
+        )
+    return rows
+
+
+def upsample(heatmaps: NDArray[np.float32], pafs: NDArray[np.float32]) -> None:
+    """The x8 cubic upsampling of all maps."""
+    for maps in (heatmaps, pafs):
+        cv2.resize(maps, None, fx=UPSAMPLING, fy=UPSAMPLING, interpolation=cv2.INTER_CUBIC)
+
+
+def one_thread() -> None:
+    """Hold OpenCV to one thread; numpy's is set by the environment before it loads."""
+    cv2.setNumThreads(1)
+
+
+def _measure(
+    truth: CocoFile, maps: Iterator[MapsOfPhoto], skeleton: Skeleton, options: DecodeOptions, what: str
+) -> dict[str, Any]:
+    detections: list[dict[str, Any]] = []
+    decoding, upsampling = [], []
+    category_id = truth.raw["categories"][0]["id"]
+    for photo in progress(maps, len(truth.images), what):
+        # Alternating the two on each photo lets a busy machine slow both alike.
+        persons, seconds = _timed(partial(decode, photo.heatmaps, photo.pafs, skeleton, STRIDE, options), _REPEATS)
+        _, reference = _timed(partial(upsample, photo.heatmaps, photo.pafs), _REPEATS)
+        decoding.append(seconds)
+        upsampling.append(reference)
+        inverse = invert_affine(photo.matrix)
+        moved = [_moved(person, inverse) for person in persons]
+        detections += coco_entries(photo.image_id, moved, skeleton, truth.keypoint_names, category_id)
+    metrics = evaluate_detections(truth, detections, skeleton).metrics
+    return {
+        "maps": what,
+        "photos": len(decoding),
+        "AP": round(metrics["AP"], 4),
+        "AR": round(metrics["AR"], 4),
+        "decode_ms": round(1e3 * median(decoding), 3),
+        "upsample_ms": round(1e3 * median(upsampling), 3),
+        "ratio": round(median(d / u for d, u in zip(decoding, upsampling, strict=True)), 4),
+    }
+
+
+def _render(truth: CocoFile, skeleton: Skeleton, height: int, width: int) -> Iterator[MapsOfPhoto]:
+    columns = [truth.keypoint_names.index(n) if n in truth.keypoint_names else -1 for n in skeleton.keypoints]
+    for image_id, image in truth.images.items():
+        scale = min(height / image["height"], width / image["width"])
+        matrix = resize_affine(scale, scale)
+        people = [a["keypoints"] for a in truth.annotations[image_id] if not a.get("iscrowd")]
+        raw = np.array(people, np.float32).reshape(len(people), len(truth.keypoint_names), 3)
+        keypoints, _ = to_skeleton(raw, columns, skeleton)
+        keypoints[..., :2] = apply_affine(matrix, keypoints[..., :2].astype(np.float64))
+        yield MapsOfPhoto(image_id, *render_targets(keypoints, height, width, skeleton), matrix)
+
+
+def _load(truth: CocoFile, path: str | Path, skeleton: Skeleton) -> Iterator[MapsOfPhoto]:
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file of stored maps")
+    channels = skeleton.heatmap_channels + skeleton.paf_channels
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        for image_id, image in truth.images.items():
+            name = f"{image_id:012d}"
+            if name not in archive:
+                raise DataError(f"{path}: has no array {name}, but {truth.path} lists that photo")
+            maps = np.asarray(archive[name], np.float32)
+            if maps.ndim != 3 or maps.shape[2] != channels:
+                raise DataError(f"{path}: {name} must have shape (height, width, {channels}), got {maps.shape}")
+            size = (STRIDE * maps.shape[1] / image["width"], STRIDE * maps.shape[0] / image["height"])
+            heatmaps = np.ascontiguousarray(maps[..., : skeleton.heatmap_channels])
+            pafs = np.ascontiguousarray(maps[..., skeleton.heatmap_channels :])
+            yield MapsOfPhoto(image_id, heatmaps, pafs, resize_affine(*size))
+
+
+def _timed(work: Callable[[], Any], repeats: int) -> tuple[Any, float]:
+    """The result, and the median seconds of this thread."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.thread_time()
+        result = work()
+        seconds.append(time.thread_time() - start)
+    return result, median(seconds)
+
+
+def _moved(person: Person, matrix: NDArray[np.float64]) -> Person:
+    keypoints = person.keypoints.copy()
+    keypoints[:, :2] = apply_affine(matrix, keypoints[:, :2].astype(np.float64))
+    return replace(person, keypoints=keypoints)
+
+
+def _is_found(keypoints: NDArray[np.float64], persons: Sequence[Person]) -> bool:
+    """Whether one person has every labelled keypoint within a pixel."""
+    labelled = keypoints[:, 2] > 0
+    errors = [np.linalg.norm(p.keypoints[labelled, :2] - keypoints[labelled, :2], axis=1).max() for p in persons]
+    return any(error < 1 for error in errors)

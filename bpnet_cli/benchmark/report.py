@@ -1,0 +1,44 @@
+"""Benchmark figures as text, JSON and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_SIZE = (560, 320)
+
+
+def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of equal keys as a Markdown table."""
+    names = list(rows[0])
+    cells = [names, *[[str(row[name]) for name in names] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
+    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in cells]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return "\n".join(lines)
+
+
+def plot_crowds(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Milliseconds by number of people, decoding against upsampling, as an SVG."""
+    width, height = _SIZE
+    most_people = max(row["people"] for row in rows)
+    most_ms = 1.1 * max(max(row["decode_ms"], row["upsample_ms"]) for row in rows)
+    parts = [
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='-60 -20 {width + 90} {height + 70}' width='{width + 90}'"
+        " font-family='sans-serif' font-size='13'>",
+        f"<rect x='-60' y='-20' width='{width + 90}' height='{height + 70}' fill='white'/>",
+        f"<rect width='{width}' height='{height}' fill='none' stroke='#c8d0d8'/>",
+    ]
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(f"<text x='-8' y='{height * (1 - share) + 4}' text-anchor='end'>{share * most_ms:.1f}</text>")
+    for row in rows:
+        x = row["people"] / most_people * width
+        parts.append(f"<text x='{x:.1f}' y='{height + 18}' text-anchor='middle'>{row['people']}</text>")
+    for key, label, colour in (("upsample_ms", "x8 upsampling alone", "#d55e00"), ("decode_ms", "decode", "#0072b2")):
+        points = [(r["people"] / most_people * width, height * (1 - r[key] / most_ms)) for r in rows]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
+        parts.append(f"<text x='12' y='{points[0][1] - 8:.1f}' fill='{colour}'>{label}</text>")
+    parts.append(f"<text x='{width / 2}' y='{height + 40}' text-anchor='middle'>people on 736 x 1312 pixels</text>")
+    parts.append("<text x='-50' y='-6'>ms, one thread</text></svg>")
+    return "\n".join(parts) + "\n"

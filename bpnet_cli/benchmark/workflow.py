@@ -1,0 +1,39 @@
+"""`bpnet benchmark`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from bpnet_cli.benchmark.decode import benchmark_crowds, benchmark_rendered, benchmark_stored, one_thread
+from bpnet_cli.benchmark.report import as_table, plot_crowds
+from bpnet_cli.build import decode_options_of, skeleton_of
+from bpnet_cli.files import write_text
+from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.spec.loader import apply_overrides, load_spec
+
+
+def benchmark_decode(
+    spec_path: str | None,
+    overrides: Sequence[str],
+    annotations: str | None,
+    maps: str | None,
+    size: tuple[int, int],
+    plot: str | None,
+    as_json: bool,
+) -> str:
+    """Measure the decoder with a spec's thresholds and skeleton; the figures as text or JSON. Raises BpnetError."""
+    spec = load_spec(spec_path, overrides) if spec_path else apply_overrides(ExperimentSpec(), overrides)
+    skeleton, options = skeleton_of(spec), decode_options_of(spec)
+    one_thread()
+    photos = []
+    if annotations:
+        photos.append(benchmark_rendered(annotations, skeleton, options, *size))
+    if annotations and maps:
+        photos.append(benchmark_stored(maps, annotations, skeleton, options))
+    crowds = benchmark_crowds(skeleton, options)
+    if plot:
+        write_text(plot, plot_crowds(crowds))
+    if as_json:
+        return json.dumps({"photos": photos, "crowds": crowds}, indent=2)
+    return "\n\n".join(as_table(rows) for rows in (photos, crowds) if rows)

@@ -1,0 +1,47 @@
+"""Verbs that measure: benchmark."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from bpnet_cli.cli.options import set_option, spec_option
+
+
+@click.group()
+def benchmark() -> None:
+    """Measure on this machine what the documentation states."""
+
+
+@benchmark.command()
+@spec_option(required=False)
+@click.option("--annotations", metavar="FILE", help="COCO keypoint JSON: measure on maps rendered from its labels.")
+@click.option("--maps", metavar="FILE", help="Stored maps (.npz) of the same photos: measure on those as well.")
+@click.option(
+    "--size", type=(int, int), default=(368, 656), show_default=True, help="Height and width of rendered inputs."
+)
+@click.option("--plot", metavar="FILE", help="Write times by number of people as an SVG.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@set_option
+def decode(
+    spec_path: str | None,
+    annotations: str | None,
+    maps: str | None,
+    size: tuple[int, int],
+    plot: str | None,
+    as_json: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Accuracy and time of the decoder, against a x8 cubic upsampling of the same maps in the same run.
+
+    \b
+    Example: bpnet benchmark decode --annotations person_keypoints_val2017.json
+    """
+    if maps and not annotations:
+        raise click.UsageError("--maps needs the --annotations of its photos")
+    # Times are of one thread; numpy reads this when it loads.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from bpnet_cli.benchmark.workflow import benchmark_decode
+
+    click.echo(benchmark_decode(spec_path, overrides, annotations, maps, size, plot, as_json))
