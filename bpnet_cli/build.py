@@ -23,7 +23,10 @@ def skeleton_of(spec: ExperimentSpec) -> Skeleton:
     """The skeleton that the spec names or points to."""
     if spec.skeleton in BUILT_IN_SKELETONS:
         return BUILT_IN_SKELETONS[spec.skeleton]
-    return Skeleton.from_dict(load_skeleton_values(spec.skeleton))
+    try:
+        return Skeleton.from_dict(load_skeleton_values(spec.skeleton))
+    except SpecError as error:
+        raise SpecError(f"skeleton: {error}") from None
 
 
 def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:

@@ -1,5 +1,10 @@
 """Errors that a user can act on. Everything else is a bug and keeps its traceback."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class BpnetError(Exception):
     """A user-facing error: its text is the whole message (what, where, what was got, what to do). Exit code 1."""
@@ -15,3 +20,12 @@ class DataError(BpnetError):
 
 class ModelFileError(BpnetError):
     """A model file that is missing, damaged or not one of ours."""
+
+
+@contextmanager
+def hinting(hint: str) -> Iterator[None]:
+    """Add a hint to the data errors of a block: where the path came from, what else to do."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error} ({hint})") from None

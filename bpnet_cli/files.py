@@ -36,6 +36,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(path: str | Path) -> None:
+    """Raise BpnetError now if results could not be written to a folder later; leaves no trace."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise BpnetError(f"{path}: is a file, not a folder for results")
+    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path)
+        os.close(handle)
+        os.unlink(name)
+        for parent in missing:
+            parent.rmdir()
+    except OSError as error:
+        raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:

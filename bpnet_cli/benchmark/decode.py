@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -113,7 +113,7 @@ def _measure(
         decoding.append(seconds)
         upsampling.append(reference)
         inverse = invert_affine(photo.matrix)
-        moved = [_moved(person, inverse) for person in persons]
+        moved = [person.moved(inverse) for person in persons]
         detections += coco_entries(photo.image_id, moved, skeleton, truth.keypoint_names, category_id)
     metrics = evaluate_detections(truth, detections, skeleton).metrics
     return {
@@ -165,12 +165,6 @@ def _timed(work: Callable[[], Any], repeats: int) -> tuple[Any, float]:
         result = work()
         seconds.append(time.thread_time() - start)
     return result, median(seconds)
-
-
-def _moved(person: Person, matrix: NDArray[np.float64]) -> Person:
-    keypoints = person.keypoints.copy()
-    keypoints[:, :2] = apply_affine(matrix, keypoints[:, :2].astype(np.float64))
-    return replace(person, keypoints=keypoints)
 
 
 def _is_found(keypoints: NDArray[np.float64], persons: Sequence[Person]) -> bool:

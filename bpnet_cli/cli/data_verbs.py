@@ -21,9 +21,10 @@ def check(spec_path: str, overrides: tuple[str, ...]) -> None:
     \b
     Example: bpnet spec check specs/quickstart.yaml
     """
+    from bpnet_cli.build import skeleton_of
     from bpnet_cli.spec.loader import load_spec
 
-    load_spec(spec_path, overrides)
+    skeleton_of(load_spec(spec_path, overrides))
     click.echo(f"{spec_path}: ok")
 
 

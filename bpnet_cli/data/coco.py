@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -69,12 +70,16 @@ def read_coco_file(path: str | Path) -> CocoFile:
     if not raw["images"]:
         raise DataError(f"{path}: lists no images")
     category = _keypoint_category(path, raw["categories"])
-    images = {entry["id"]: _checked_image(path, entry) for entry in raw["images"]}
-    if len(images) != len(raw["images"]):
-        raise DataError(f"{path}: {len(raw['images']) - len(images)} image ids occur more than once")
+    images = {_checked_image(path, entry)["id"]: entry for entry in raw["images"]}
+    _refuse_repeated(path, "image", raw["images"])
+    _refuse_repeated(path, "annotation", raw["annotations"])
     annotations: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in images}
+    categories = {entry.get("id") for entry in raw["categories"]}
     for entry in raw["annotations"]:
-        if entry.get("category_id") == category["id"]:
+        if entry.get("category_id") not in categories:
+            where = f"{path}: annotation {entry.get('id', '?')}"
+            raise DataError(f"{where}: category_id {entry.get('category_id')!r} is not among the categories")
+        if entry["category_id"] == category["id"]:
             checked = _checked_annotation(path, entry, len(category["keypoints"]), images)
             annotations[checked["image_id"]].append(checked)
     if not any(annotations.values()):
@@ -125,6 +130,8 @@ def to_skeleton(
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; the annotations are a JSON file")
     if not path.is_file():
         raise DataError(f"{path}: no such annotation file")
     try:
@@ -145,6 +152,14 @@ def _keypoint_category(path: Path, categories: list[dict[str, Any]]) -> dict[str
     raise DataError(f"{path}: no category with an id and a list of keypoint names; is it a keypoint annotation file?")
 
 
+def _refuse_repeated(path: Path, kind: str, entries: list[dict[str, Any]]) -> None:
+    counts = Counter(entry["id"] for entry in entries if "id" in entry)
+    repeated = [str(key) for key, count in counts.items() if count > 1]
+    if repeated:
+        more = f" and {len(repeated) - 1} others" if len(repeated) > 1 else ""
+        raise DataError(f"{path}: {kind} id {repeated[0]}{more} occurs more than once")
+
+
 def _checked_image(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
     for key, kind in (("id", int), ("file_name", str), ("width", int), ("height", int)):
         if not isinstance(entry.get(key), kind):
@@ -160,6 +175,8 @@ def _checked_annotation(path: Path, entry: dict[str, Any], count: int, images: M
     box = entry.get("bbox", ())
     if not _are_numbers(box) or len(box) != 4:
         raise DataError(f"{where}: bbox must be 4 finite numbers x, y, width, height (got {box!r})")
+    if min(box[2:]) < 0 or not _are_numbers([entry.get("area", 0)]) or entry.get("area", 0) < 0:
+        raise DataError(f"{where}: bbox sizes and area must not be negative (got {box}, area {entry.get('area')!r})")
     keypoints = entry.get("keypoints")
     if not keypoints and not entry.get("num_keypoints"):
         keypoints = [0] * (3 * count)
@@ -168,6 +185,8 @@ def _checked_annotation(path: Path, entry: dict[str, Any], count: int, images: M
         raise DataError(f"{where}: keypoints must hold 3 x {count} = {3 * count} numbers (got {got})")
     if not _are_numbers(keypoints):
         raise DataError(f"{where}: keypoints must be finite numbers")
+    if not set(keypoints[2::3]) <= {0, 1, 2}:
+        raise DataError(f"{where}: visibilities must be 0, 1 or 2 (got {sorted(set(keypoints[2::3]))})")
     return {**entry, "keypoints": keypoints}
 
 
@@ -220,5 +239,13 @@ def _make_photo(folder: Path, coco: CocoFile, image_id: int, columns: list[int],
         boxes=boxes,
         areas=np.array([a.get("area", a["bbox"][2] * a["bbox"][3]) for a in people], np.float32),
         labelled=labelled,
-        ignore=encode_ignore_region(annotations, entry["height"], entry["width"]),
+        ignore=_ignore_region(coco, image_id),
     )
+
+
+def _ignore_region(coco: CocoFile, image_id: int) -> Mapping[str, Any] | None:
+    entry = coco.images[image_id]
+    try:
+        return encode_ignore_region(coco.annotations[image_id], entry["height"], entry["width"])
+    except DataError as error:
+        raise DataError(f"{coco.path}: {error}") from None

@@ -134,7 +134,8 @@ def read_warped(photo: Photo, matrix: NDArray[np.float64], height: int, width: i
     """
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     factor, flag = next((f, flag) for f, flag in _REDUCED_READS if f * shrink <= 1 or f == 1)
-    image = cv2.imread(str(photo.path), flag)
+    # Decoding from memory, as inference does: reading by path forgives files that are cut off.
+    image = cv2.imdecode(np.fromfile(photo.path, np.uint8), flag)
     if image is None:
         raise DataError(f"{photo.path}: can't be decoded as an image; is the file damaged?")
     to_photo = resize_affine(*_decoded_scale(photo, image.shape[1], image.shape[0], factor))

@@ -26,7 +26,8 @@ class Scores:
     """metrics: COCO's ten numbers by name, -1 where no labelled person is of that size.
 
     precision: (10, 101) precision by OKS threshold .50:.05:.95 and by recall 0:.01:1, NaN where undefined.
-    best_oks: by image id, the OKS of each labelled person with the detection that fits it best (0 where none does).
+    best_oks: by image id, the OKS of each person with labelled keypoints and the detection that fits it best (0 where
+        none does).
     """
 
     metrics: Mapping[str, float]
@@ -57,8 +58,9 @@ def evaluate_detections(
     best = {}
     for image_id in evaluation.params.imgIds:
         matrix = np.asarray(evaluation.ious[image_id, category_id])
-        people = len(evaluation._gts[image_id, category_id])
-        best[image_id] = matrix.max(axis=0) if matrix.size else np.zeros(people)
+        people = evaluation._gts[image_id, category_id]
+        oks = matrix.max(axis=0) if matrix.size else np.zeros(len(people))
+        best[image_id] = oks[[not person["ignore"] for person in people]]
     return Scores(dict(zip(METRICS, map(float, evaluation.stats), strict=True)), precision, best)
 
 

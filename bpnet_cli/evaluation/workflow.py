@@ -8,15 +8,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bpnet_cli.errors import BpnetError
+from bpnet_cli.errors import BpnetError, hinting
 from bpnet_cli.evaluation.coco import MAX_DETECTIONS, METRICS
 from bpnet_cli.evaluation.evaluate import Evaluation, evaluate, load_labelled
 from bpnet_cli.evaluation.report import render_report
-from bpnet_cli.files import write_text
+from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import load_predictor, spec_of
 from bpnet_cli.spec.dataset import DataSource
 from bpnet_cli.spec.experiment import ExperimentSpec
-from bpnet_cli.spec.loader import apply_overrides
 
 
 def evaluate_model(
@@ -33,15 +32,20 @@ def evaluate_model(
     that the model was trained with. overrides: to the spec inside the model file, where `spec` is None (else it holds
     them already). Raises BpnetError.
     """
+    check_folder(results_dir)
     predictor = load_predictor(model_path, () if spec else overrides, spec)
     if images and annotations:
         sources: Sequence[DataSource] = [DataSource(images=images, annotations=annotations)]
+        hint = "--images and --annotations"
     else:
-        own = spec or apply_overrides(spec_of(predictor.backend.metadata, model_path), overrides)
+        own = spec or spec_of(predictor.backend.metadata, model_path, overrides)
         if not own.dataset.validation_sources:
             raise BpnetError("no labelled photos: give --images and --annotations, or dataset.validation in the spec")
         sources = own.dataset.validation_sources
-    labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
+        origin = "the spec" if spec else "the spec inside the model file; give --images and --annotations for others"
+        hint = f"dataset.validation of {origin}; paths are relative to the working directory"
+    with hinting(hint):
+        labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
     result = evaluate(predictor, labelled)
     write_text(results_dir / "metrics.json", json.dumps(metrics_entry(result), indent=2) + "\n")
     write_text(results_dir / "results.csv", _table(result))

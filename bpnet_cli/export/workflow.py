@@ -9,7 +9,6 @@ from bpnet_cli.engine import load_keras
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.load import spec_of
 from bpnet_cli.models.metadata import read_keras_metadata
-from bpnet_cli.spec.loader import apply_overrides
 
 
 def export_model(model_path: str, output: str, overwrite: bool, overrides: Sequence[str]) -> str:
@@ -21,12 +20,14 @@ def export_model(model_path: str, output: str, overwrite: bool, overrides: Seque
     target = Path(output)
     if target.suffix != ".onnx":
         raise BpnetError(f"{output}: the output file must end in .onnx")
+    if target.is_dir():
+        raise BpnetError(f"{output}: is a folder; name the file to write")
     if target.exists() and not overwrite:
         raise BpnetError(f"{output}: exists already; give --overwrite to replace it")
     if Path(model_path).suffix != ".keras":
         raise BpnetError(f"{model_path}: export needs a .keras file")
     metadata = read_keras_metadata(model_path)
-    spec = apply_overrides(spec_of(metadata, model_path), overrides)
+    spec = spec_of(metadata, model_path, overrides)
     load_keras()
     from bpnet_cli.export.onnx import export_onnx
     from bpnet_cli.models.model_file import load_network

@@ -53,7 +53,9 @@ class OnnxBackend:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=_providers(ort))
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's error types share no base but Exception
-            raise ModelFileError(f"{path}: ONNX Runtime can't load it ({str(error).splitlines()[0]})") from None
+            raise ModelFileError(
+                f"{path}: ONNX Runtime can't load it; is the file complete? ({str(error).splitlines()[0]})"
+            ) from None
         entries = self._session.get_modelmeta().custom_metadata_map
         if ONNX_KEY not in entries:
             raise ModelFileError(f"{path}: has no {ONNX_KEY!r} metadata: it was not exported by bpnet")

@@ -14,7 +14,6 @@ from bpnet_cli.errors import ModelFileError
 from bpnet_cli.inference.load import spec_of
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.spec.experiment import ExperimentSpec
-from bpnet_cli.spec.loader import apply_overrides
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def describe_model(path: str, overrides: Sequence[str]) -> Description:
         from bpnet_cli.inference.backends import OnnxBackend
 
         metadata = OnnxBackend(path).metadata
-        spec = apply_overrides(spec_of(metadata, path), overrides)
+        spec = spec_of(metadata, path, overrides)
         return Description(_common(spec, metadata) | {"file_bytes": Path(path).stat().st_size})
     if Path(path).suffix != ".keras":
         raise ModelFileError(f"{path}: must be a .keras or an .onnx file")
@@ -56,7 +55,7 @@ def describe_model(path: str, overrides: Sequence[str]) -> Description:
     from bpnet_cli.models.model_file import load_network
 
     network, metadata = load_network(path)
-    spec = apply_overrides(spec_of(metadata, path), overrides)
+    spec = spec_of(metadata, path, overrides)
     return Description(_common(spec, metadata) | _costs(network, spec) | {"file_bytes": Path(path).stat().st_size})
 
 

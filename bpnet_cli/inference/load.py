@@ -21,14 +21,13 @@ def load_predictor(
 ) -> Predictor:
     """A predictor from a `.keras` or `.onnx` file.
 
-    overrides: `key=value` changes to the spec, as `--set` takes them. spec: used instead of the one in the file.
+    overrides: `key=value` changes to the spec in the file, as `--set` takes them. spec: used instead of that one.
     Raises BpnetError when there is no such file or it is not a bpnet model.
     """
     if path is None:
         raise BpnetError("no model given: name a .keras or .onnx file that bpnet trained or exported (-m MODEL)")
     backend = load_backend(path)
-    spec = spec or spec_of(backend.metadata, path)
-    return make_predictor(backend, apply_overrides(spec, overrides))
+    return make_predictor(backend, spec or spec_of(backend.metadata, path, overrides))
 
 
 def make_predictor(backend: Backend, spec: ExperimentSpec) -> Predictor:
@@ -44,11 +43,18 @@ def predictor_of_network(network: Any, metadata: ModelMetadata, spec: Experiment
     return make_predictor(KerasBackend(network, metadata), spec)
 
 
-def spec_of(metadata: ModelMetadata, origin: str | Path) -> ExperimentSpec:
-    """The experiment spec that a model file carries. Raises BpnetError when this version can't read it."""
+def spec_of(metadata: ModelMetadata, origin: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
+    """The experiment spec that a model file carries, with overrides.
+
+    Raises BpnetError when this version can't read it, or an override is about the network, which the file has fixed.
+    """
     try:
-        return ExperimentSpec.model_validate_json(json.dumps(metadata.spec))
+        spec = ExperimentSpec.model_validate_json(json.dumps(metadata.spec))
     except ValueError as error:
-        raise BpnetError(
-            f"{origin}: the spec inside (of bpnet {metadata.version}) doesn't fit this one: {error}"
-        ) from None
+        text = f"the spec inside (of bpnet {metadata.version}) doesn't fit this one: {error}"
+        raise BpnetError(f"{origin}: {text}") from None
+    changed = apply_overrides(spec, overrides)
+    for key in ("model", "skeleton"):
+        if getattr(changed, key) != getattr(spec, key):
+            raise BpnetError(f"--set {key}: {origin} is trained, its {key} can't be changed any more")
+    return changed

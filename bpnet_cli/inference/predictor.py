@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.backends import Backend
 from bpnet_cli.pose.averaging import Maps, average_maps, resample_maps, unflip_maps
 from bpnet_cli.pose.decode import decode
-from bpnet_cli.pose.geometry import apply_affine, compose_affine, invert_affine, letterbox, network_input_size
+from bpnet_cli.pose.geometry import compose_affine, invert_affine, letterbox, network_input_size
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.person import Person
 
@@ -47,7 +47,9 @@ class Predictor:
     def predict(self, image: NDArray[np.uint8]) -> list[Person]:
         """People in a (H, W, 3) uint8 RGB photo, best first, keypoints in the photo's pixels."""
         heatmaps, pafs, matrix = self.maps(image)
-        return self.decode(heatmaps, pafs, matrix)
+        height, width = image.shape[:2]
+        # A keypoint at the edge may be found in the padding beside it.
+        return [person.clipped(width, height) for person in self.decode(heatmaps, pafs, matrix)]
 
     def maps(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
         """Heatmaps (h, w, K + 1), pafs (h, w, 2L) of a photo, averaged as asked, and the matrix that `prepare` gives.
@@ -101,10 +103,4 @@ class Predictor:
         metadata = self.backend.metadata
         persons = decode(heatmaps, pafs, metadata.skeleton, metadata.stride, self.options)
         inverse = invert_affine(matrix)
-        return [_move(person, inverse) for person in persons if person.score >= self.min_person_score]
-
-
-def _move(person: Person, matrix: NDArray[np.float64]) -> Person:
-    keypoints = person.keypoints.copy()
-    keypoints[:, :2] = apply_affine(matrix, person.keypoints[:, :2].astype(np.float64))
-    return replace(person, keypoints=keypoints)
+        return [person.moved(inverse) for person in persons if person.score >= self.min_person_score]

@@ -6,7 +6,7 @@ import glob
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.files import atomic_path
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,10 +35,18 @@ class PhotoInput:
 
 @dataclass(frozen=True)
 class VideoInput:
-    """A video file or a camera (`camera:0`)."""
+    """A video file, or a camera as the path `camera:0`."""
 
-    source: str
+    path: Path
     name: str
+
+    @property
+    def source(self) -> str:
+        """As `read_frames` takes it."""
+        return str(self.path)
+
+
+Input = TypeVar("Input", PhotoInput, VideoInput)
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,13 @@ class Inputs:
     problems: tuple[tuple[str, str], ...]
 
 
-def find_inputs(words: Sequence[str]) -> Inputs:
+def find_inputs(words: Sequence[str], results_dir: Path | None = None) -> Inputs:
     """Expand files, folders (recursive), globs and cameras; names are unique, a clash gets its folder in front.
 
-    Raises BpnetError for an input that doesn't exist, and when there is nothing to run on.
+    Files below `results_dir` are results of an earlier run and left out. Raises BpnetError for an input that doesn't
+    exist, and when there is nothing to run on.
     """
+    results = results_dir.resolve() if results_dir else None
     photos: list[PhotoInput] = []
     videos: list[VideoInput] = []
     problems: list[tuple[str, str]] = []
@@ -62,16 +73,18 @@ def find_inputs(words: Sequence[str]) -> Inputs:
             videos.append(_camera(word))
             continue
         for path, name in _expand(word):
+            if results and results in path.resolve().parents:
+                continue
             suffix = path.suffix.lower()
             if suffix in IMAGE_SUFFIXES:
                 photos.append(PhotoInput(path, name))
             elif suffix in VIDEO_SUFFIXES:
-                videos.append(VideoInput(str(path), name))
+                videos.append(VideoInput(path, name))
             elif not Path(word).is_dir():
                 problems.append((str(path), f"neither a photo nor a video that is known by its ending ({suffix!r})"))
     if not photos and not videos and not problems:
         raise BpnetError(f"{', '.join(words)}: no photos or videos found (photos end in {_listed(IMAGE_SUFFIXES)})")
-    return Inputs(tuple(_unique(photos)), tuple(videos), tuple(problems))
+    return Inputs(tuple(_unique(photos)), tuple(_unique(videos)), tuple(problems))
 
 
 def read_photo(path: str | Path) -> NDArray[np.uint8]:
@@ -88,9 +101,9 @@ def read_photo(path: str | Path) -> NDArray[np.uint8]:
 
 def write_photo(path: Path, image: NDArray[np.uint8]) -> None:
     """Write a (H, W, 3) uint8 RGB photo in the format of the path's ending. Raises BpnetError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise BpnetError(f"{path}: can't be written")
+    with atomic_path(path) as temporary:
+        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+            raise BpnetError(f"{path}: can't be written")
 
 
 def read_frames(source: str) -> Iterator[NDArray[np.uint8]]:
@@ -148,17 +161,17 @@ def _expand(word: str) -> list[tuple[Path, str]]:
     return [(match, match.relative_to(base).as_posix()) for match in matches]
 
 
-def _unique(photos: Sequence[PhotoInput]) -> list[PhotoInput]:
-    """Each photo once; those of equal name get as many parent folders in front as tell them apart."""
-    once = list({photo.path.resolve(): photo for photo in photos}.values())
+def _unique(inputs: Sequence[Input]) -> list[Input]:
+    """Each input once; those of equal name get as many parent folders in front as tell them apart."""
+    once = list({one.path.resolve(): one for one in inputs}.values())
     taken: set[str] = set()
     result = []
-    for photo in once:
-        name, parents = photo.name, list(photo.path.resolve().parents)
+    for one in once:
+        name, parents = one.name, list(one.path.resolve().parents)
         while name in taken and parents:
             name = f"{parents.pop(0).name}/{name}"
         taken.add(name)
-        result.append(PhotoInput(photo.path, name))
+        result.append(replace(one, name=name))
     return result
 
 
@@ -166,7 +179,7 @@ def _camera(word: str) -> VideoInput:
     number = word[len(_CAMERA) :]
     if not number.isdigit():
         raise BpnetError(f"{word}: a camera is given by its number, as in camera:0")
-    return VideoInput(word, f"camera_{number}.mp4")
+    return VideoInput(Path(word), f"camera_{number}.mp4")
 
 
 def _listed(suffixes: frozenset[str]) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.files import atomic_path, write_text
+from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.inference.draw import draw_persons
 from bpnet_cli.inference.load import load_predictor
 from bpnet_cli.inference.predictor import Predictor
@@ -66,7 +67,8 @@ def infer_inputs(
 
     Raises BpnetError when an input doesn't exist or nothing could be read.
     """
-    inputs = find_inputs(words)
+    check_folder(results_dir)
+    inputs = find_inputs(words, results_dir)
     predictor = load_predictor(model_path, overrides)
     summary = Summary(failed=list(inputs.problems))
     drawn = results_dir / "annotated" if annotate else None
@@ -86,6 +88,7 @@ def _infer_photos(
     skeleton = predictor.backend.metadata.skeleton
     entries: list[dict[str, Any]] = []
     coco: list[dict[str, Any]] = []
+    image_ids = _image_ids(inputs.photos)
     read = read_ahead(inputs.photos, _read_or_reason)
     for number, (source, photo) in enumerate(
         progress(zip(inputs.photos, read, strict=True), len(inputs.photos), "photos"), start=1
@@ -97,7 +100,7 @@ def _infer_photos(
         height, width = photo.shape[:2]
         entries.append(image_entry(source.name, width, height, persons))
         names = [name for name in skeleton.keypoints if name not in {row[0] for row in skeleton.midpoints}]
-        for entry in coco_entries(_image_id(source, number), persons, skeleton, names):
+        for entry in coco_entries(image_ids[number - 1], persons, skeleton, names):
             coco.append({"file_name": source.name, **entry})
         summary.photos += 1
         summary.persons += len(persons)
@@ -124,10 +127,12 @@ def _read_or_reason(source: PhotoInput) -> NDArray[np.uint8] | str:
         return str(error).removeprefix(f"{source.path}: ")
 
 
-def _image_id(source: PhotoInput, number: int) -> int:
-    """COCO wants a number: the file's own where its name is one (000000001234.jpg), else its place in the list."""
-    stem = source.path.stem
-    return int(stem) if stem.isascii() and stem.isdigit() else number
+def _image_ids(photos: Sequence[PhotoInput]) -> list[int]:
+    """COCO wants numbers: the files' own where all names are different ones (000000001234.jpg), else their places."""
+    stems = [photo.path.stem for photo in photos]
+    if all(stem.isascii() and stem.isdigit() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
+        return [int(stem) for stem in stems]
+    return list(range(1, len(photos) + 1))
 
 
 def _infer_video(
@@ -138,33 +143,62 @@ def _infer_video(
     max_frames: int | None,
     summary: Summary,
 ) -> None:
-    """One JSON line per frame, and an annotated copy as .mp4."""
+    """One JSON line per frame, and an annotated copy under the same name; both appear when the last frame is done."""
     rate, count = video_rate(video.source)
-    count = min(count, max_frames) if count and max_frames else max_frames or count
+    wanted = min(count or max_frames, max_frames) if max_frames else count
     lines = results_dir / f"{video.name}.jsonl"
-    writer: cv2.VideoWriter | None = None
     frames = 0
     try:
-        with atomic_path(lines) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        with ExitStack() as stack:
+            file = stack.enter_context(open(stack.enter_context(atomic_path(lines)), "w", encoding="utf-8"))
+            canvas = stack.enter_context(_VideoCopy(drawn / video.name, rate)) if drawn is not None else None
             stream = islice(read_frames(video.source), max_frames)
-            for frames, frame in enumerate(progress(stream, count, video.name), start=1):
+            for frames, frame in enumerate(progress(stream, wanted, video.name), start=1):
                 persons = predictor.predict(frame)
                 file.write(json.dumps(_frame_entry(video, frames - 1, rate, frame, persons)) + "\n")
                 summary.persons += len(persons)
-                if drawn is not None:
-                    writer = writer or _video_writer(drawn / Path(video.name).with_suffix(".mp4"), rate, frame)
-                    picture = draw_persons(frame, persons, predictor.backend.metadata.skeleton)
-                    writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                if canvas is not None:
+                    canvas.add(draw_persons(frame, persons, predictor.backend.metadata.skeleton))
             if not frames:
                 raise BpnetError(f"{video.source}: no frame could be read")
     except BpnetError as error:
         summary.failed.append((video.source, str(error).removeprefix(f"{video.source}: ")))
         return
-    finally:
-        if writer is not None:
-            writer.release()
+    # Containers state their length only roughly.
+    if wanted and frames < 0.95 * wanted - 1:
+        summary.failed.append((video.source, f"only {frames} of {wanted} frames could be read; is the file complete?"))
     summary.frames += frames
-    summary.written += [str(lines), *([str(drawn)] if drawn is not None else [])]
+    summary.written += [str(lines), *([str(drawn / video.name)] if drawn is not None else [])]
+
+
+class _VideoCopy:
+    """A video that appears under its name when it is whole."""
+
+    CODES: ClassVar[dict[str, str]] = {".avi": "MJPG", ".webm": "VP80"}
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path, self.rate = path, rate
+        self.writer: cv2.VideoWriter | None = None
+
+    def __enter__(self) -> _VideoCopy:
+        self.atomic = atomic_path(self.path)
+        self.temporary = self.atomic.__enter__()
+        return self
+
+    def add(self, picture: NDArray[np.uint8]) -> None:
+        """Append a (H, W, 3) uint8 RGB frame; the first one sets the size. Raises BpnetError."""
+        if self.writer is None:
+            code = cv2.VideoWriter.fourcc(*self.CODES.get(self.path.suffix.lower(), "mp4v"))
+            height, width = picture.shape[:2]
+            self.writer = cv2.VideoWriter(str(self.temporary), code, self.rate, (width, height))
+            if not self.writer.isOpened():
+                raise BpnetError(f"{self.path}: OpenCV can't write this kind of video here; use --no-annotate")
+        self.writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def __exit__(self, *error: Any) -> None:
+        if self.writer is not None:
+            self.writer.release()
+        self.atomic.__exit__(*error)
 
 
 def _frame_entry(
@@ -172,12 +206,3 @@ def _frame_entry(
 ) -> dict[str, Any]:
     height, width = frame.shape[:2]
     return {"frame": index, "seconds": round(index / rate, 4), **image_entry(video.name, width, height, persons)}
-
-
-def _video_writer(path: Path, rate: float, frame: NDArray[np.uint8]) -> cv2.VideoWriter:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    height, width = frame.shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
-    if not writer.isOpened():
-        raise BpnetError(f"{path}: OpenCV can't write this video here; use --no-annotate")
-    return writer

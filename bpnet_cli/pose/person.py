@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bpnet_cli.pose.geometry import apply_affine
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,3 +34,15 @@ class Person:
         x, y = points.min(axis=0)
         width, height = points.max(axis=0) - (x, y)
         return float(x), float(y), float(width), float(height)
+
+    def clipped(self, width: int, height: int) -> Person:
+        """The same person with its keypoints inside a photo of this size."""
+        keypoints = self.keypoints.copy()
+        keypoints[:, :2] = np.clip(keypoints[:, :2], 0, (width - 1, height - 1))
+        return replace(self, keypoints=keypoints)
+
+    def moved(self, matrix: NDArray[np.float64]) -> Person:
+        """The same person with its keypoints mapped by a 2 x 3 matrix."""
+        keypoints = self.keypoints.copy()
+        keypoints[:, :2] = apply_affine(matrix, self.keypoints[:, :2].astype(np.float64))
+        return replace(self, keypoints=keypoints)

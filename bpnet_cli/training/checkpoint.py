@@ -41,7 +41,12 @@ def save_checkpoint(directory: Path, progress: Progress, network: Any, optimizer
 
 def list_checkpoints(directory: Path) -> list[Path]:
     """Checkpoints of a run, newest first."""
-    return sorted(directory.glob("epoch-*.npz"), reverse=True)
+    return sorted(directory.glob("epoch-[0-9][0-9][0-9][0-9][0-9].npz"), reverse=True)
+
+
+def newest_epoch(directory: Path) -> int:
+    """Finished epochs by the newest checkpoint's name; 0 where there is none."""
+    return max((int(path.stem.removeprefix("epoch-")) for path in list_checkpoints(directory)), default=0)
 
 
 def restore_newest(directory: Path, network: Any, optimizer: Any) -> Progress | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from bpnet_cli.build import metadata_of, network_of, photos_of, skeleton_of
 from bpnet_cli.data.augment import Augmentation
 from bpnet_cli.data.pipeline import SampleLoader, make_loader, make_pipeline
 from bpnet_cli.data.samples import list_samples
-from bpnet_cli.errors import BpnetError, SpecError
+from bpnet_cli.errors import BpnetError, SpecError, hinting
 from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate, load_labelled
-from bpnet_cli.files import write_text
+from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.inference.load import predictor_of_network
 from bpnet_cli.inference.predictor import Predictor
@@ -31,7 +30,7 @@ from bpnet_cli.models.weights import load_pretrained
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training import callbacks
-from bpnet_cli.training.checkpoint import Progress, list_checkpoints, restore_newest, save_checkpoint
+from bpnet_cli.training.checkpoint import Progress, list_checkpoints, newest_epoch, restore_newest, save_checkpoint
 from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
 from bpnet_cli.training.optimizer import make_optimizer
 from bpnet_cli.training.records import History, Status, TensorBoardLog
@@ -65,12 +64,26 @@ class RunFolder:
         """Where a rerun goes on."""
         return self.root / "checkpoints"
 
+    @property
+    def status(self) -> Path:
+        """One line per event; every run begins by writing it, so it tells a run's folder from others."""
+        return self.root / "status.jsonl"
+
+    def check_own(self) -> None:
+        """Raise BpnetError when files of somebody else stand where this run would write."""
+        if self.status.exists():
+            return
+        for path in (self.spec, self.best, self.last, self.root / "history.csv"):
+            if path.exists():
+                raise BpnetError(f"{path}: is there already and not of a training run; use another -r folder")
+
     def clear(self) -> None:
         """Delete what an earlier run left, and nothing else."""
-        for path in (self.spec, self.best, self.last, self.root / "history.csv", self.root / "status.jsonl"):
+        files = [self.spec, self.best, self.last, self.root / "history.csv", self.status]
+        files += list_checkpoints(self.checkpoints)
+        files += (self.root / "tensorboard").glob("events.out.tfevents.*")
+        for path in files:
             path.unlink(missing_ok=True)
-        for directory in (self.checkpoints, self.root / "tensorboard"):
-            shutil.rmtree(directory, ignore_errors=True)
 
 
 def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) -> Path:
@@ -80,19 +93,27 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
     Raises BpnetError before anything is written when the spec, the data or the folder's earlier run don't allow it.
     """
     folder = RunFolder(Path(results_dir))
-    skeleton = skeleton_of(spec)
-    loader = _make_training_loader(spec, skeleton)
-    validation = spec.dataset.validation_sources
-    labelled = load_labelled(validation, skeleton) if validation else None
+    check_folder(folder.root)
+    folder.check_own()
     if resume:
         check_same_run(folder.spec, spec, bool(list_checkpoints(folder.checkpoints)))
+        done = newest_epoch(folder.checkpoints)
+        if done >= spec.training.epochs:
+            say(f"already trained for {done} epochs; raise training.epochs to go on")
+            return folder.best
+    skeleton = skeleton_of(spec)
+    with hinting("dataset.train; paths are relative to the working directory"):
+        loader = _make_training_loader(spec, skeleton)
+    validation = spec.dataset.validation_sources
+    with hinting("dataset.validation; paths are relative to the working directory"):
+        labelled = load_labelled(validation, skeleton) if validation else None
     _set_up_keras(spec)
     network = network_of(spec, skeleton)
     filled = load_pretrained(network, spec.model.backbone, spec.model.pretrained)
     if not resume:
         folder.clear()
+    status = Status(folder.status)
     write_text(folder.spec, dump_spec(spec))
-    status = Status(folder.root / "status.jsonl")
     status.add("STARTED", f"training {spec.name}", samples=len(loader.samples), parameters=network.count_params())
     say(f"{spec.name}: {len(loader.samples)} samples, {network.count_params():,} parameters -> {folder.root}")
     if filled:
@@ -146,9 +167,6 @@ class _Run:
         self.model.compile(optimizer=self.optimizer, jit_compile=False)
         self.progress = restore_newest(self.folder.checkpoints, self.network, self.optimizer) or self.progress
         done = self.progress.epoch
-        if done >= training.epochs:
-            say(f"already trained for {done} epochs; raise training.epochs to go on")
-            return
         if done:
             say(f"going on after epoch {done}")
         board = TensorBoardLog(self.folder.root / "tensorboard")

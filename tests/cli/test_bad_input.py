@@ -42,7 +42,7 @@ CASES = [
     (edit(lambda raw: raw["annotations"][0]["keypoints"].pop()), "annotation 1: keypoints must hold 3 x 17"),
     (edit(lambda raw: raw["images"][0].update(width=77)), "is 120 x 100, but the labels are for 77 x 100"),
     (edit(lambda raw: raw["annotations"].clear()), "no annotation of category 'person'"),
-    (edit(lambda raw: raw["images"].append(raw["images"][0])), "1 image ids occur more than once"),
+    (edit(lambda raw: raw["images"].append(raw["images"][0])), "image id 1 occurs more than once"),
 ]  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_results_folder_that_cannot_be_written(tmp_path: Path, drawn: Path, bpne
     spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}")
     result = bpnet("train", "-e", spec, "-r", tmp_path / "file")
     assert result.exit_code == 1
-    assert "can't be written" in result.output
+    assert "is a file, not a folder for results" in result.output
 
 
 def test_damaged_model_files(tmp_path: Path, drawn: Path, bpnet: Run) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from bpnet_cli import BODY_18
+from bpnet_cli.inference.sources import video_rate
 from tests.cli.conftest import Run, write_spec
 
 
@@ -74,9 +75,11 @@ def test_rerunning_goes_on_and_equals_one_long_run(tmp_path: Path, drawn: Path, 
         *(load_network(tmp_path / n / "last.keras")[0].get_weights() for n in ("long", "cut")), strict=True
     ):
         np.testing.assert_array_equal(a, b)
-    done = bpnet("train", "-e", spec, "-r", tmp_path / "cut")
+    before = (tmp_path / "cut" / "spec.yaml").read_bytes()
+    done = bpnet("train", "-e", spec, "-r", tmp_path / "cut", "--set", "optimizer.learning_rate=0.5")
     assert done.exit_code == 0
     assert "already trained for 3 epochs" in done.output
+    assert (tmp_path / "cut" / "spec.yaml").read_bytes() == before
 
 
 def test_a_run_with_another_network_is_refused_and_lists_the_keys(trained: Path, bpnet: Run) -> None:
@@ -85,6 +88,22 @@ def test_a_run_with_another_network_is_refused_and_lists_the_keys(trained: Path,
     assert result.exit_code == 1
     assert "model.stages: 2 -> 1" in result.output
     assert (trained / "run" / "spec.yaml").read_bytes() == before
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}")
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "spec.yaml").write_text("mine")
+    (run / "checkpoints" / "a.pt").write_text("mine")
+    refused = bpnet("train", "-e", spec, "-r", run)
+    assert refused.exit_code == 1
+    assert "spec.yaml: is there already and not of a training run" in refused.output
+    assert (run / "spec.yaml").read_text() == "mine"
+    (run / "spec.yaml").unlink()
+    assert bpnet("train", "-e", spec, "-r", run).exit_code == 0
+    assert bpnet("train", "-e", spec, "-r", run, "--no-resume").exit_code == 0
+    assert (run / "checkpoints" / "a.pt").read_text() == "mine"
 
 
 def test_no_resume_starts_over(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
@@ -105,7 +124,7 @@ def test_checkpoints_are_kept_as_asked_and_a_damaged_one_is_passed_over(
     kept = sorted((tmp_path / "run" / "checkpoints").iterdir())
     assert [path.name for path in kept] == ["epoch-00003.npz", "epoch-00004.npz"]
     kept[1].write_bytes(kept[1].read_bytes()[:1000])
-    result = bpnet("train", "-e", spec, "-r", tmp_path / "run")
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", "training.epochs=5")
     assert "epoch-00004.npz: damaged" in result.output
     assert "going on after epoch 3" in result.output
 
@@ -226,7 +245,7 @@ def test_infer_on_a_folder_keeps_names_and_reports_failures(
     drawn_names = {str(p.relative_to(tmp_path / "out" / "annotated")) for p in (tmp_path / "out").rglob("*.[pj][np]g")}
     assert drawn_names == {"a.png", "deep/000000000042.jpg"}
     coco = json.loads((tmp_path / "out" / "coco_results.json").read_text())
-    assert {entry["image_id"] for entry in coco} <= {1, 42}
+    assert {entry["image_id"] for entry in coco} <= {1, 2, 3}
     assert all(len(entry["keypoints"]) == 51 for entry in coco)
 
 
@@ -240,7 +259,69 @@ def test_infer_on_a_video(exported: Path, tmp_path: Path, bpnet: Run) -> None:
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in (tmp_path / "out" / "v.avi.jsonl").read_text().splitlines()]
     assert [(line["frame"], line["seconds"], line["width"]) for line in lines] == [(0, 0.0, 96), (1, 0.1, 96)]
-    assert (tmp_path / "out" / "annotated" / "v.mp4").stat().st_size > 0
+    assert video_rate(str(tmp_path / "out" / "annotated" / "v.avi")) == (10.0, 2)
+
+
+def make_video(path: Path, frames: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
+    for value in range(frames):
+        writer.write(np.full((64, 96, 3), 20 * value, np.uint8))
+    writer.release()
+    return path
+
+
+def test_videos_of_one_name_are_told_apart(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    paths = [make_video(tmp_path / folder / "v.avi", frames) for folder, frames in (("a", 2), ("b", 3))]
+    assert bpnet("infer", *paths, "-m", exported, "-r", tmp_path / "out").exit_code == 0
+    found = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert found == {"v.avi.jsonl", "b/v.avi.jsonl", "annotated/v.avi", "annotated/b/v.avi"}
+    assert len((tmp_path / "out" / "b" / "v.avi.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_video_that_ends_early_or_is_stopped(
+    exported: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video(tmp_path / "v.avi", 3)
+    with monkeypatch.context() as patched:
+        patched.setattr("bpnet_cli.inference.workflow.video_rate", lambda _: (10.0, 8))
+        result = bpnet("infer", path, "-m", exported, "-r", tmp_path / "out")
+    assert result.exit_code == 3
+    assert "only 3 of 8 frames could be read" in result.output
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bpnet_cli.inference.workflow._frame_entry", interrupt)
+    assert bpnet("infer", path, "-m", exported, "-r", tmp_path / "cut").exit_code == 1
+    assert [p for p in (tmp_path / "cut").rglob("*") if p.is_file()] == []
+
+
+def test_results_are_not_taken_for_input(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), cv2.imread(str(drawn / "images" / "000000000001.jpg")))
+    for _ in range(2):
+        assert bpnet("infer", tmp_path, "-m", exported, "-r", tmp_path / "results").exit_code == 0
+    entries = json.loads((tmp_path / "results" / "detections.json").read_text())["images"]
+    assert [entry["file"] for entry in entries] == ["a.png"]
+
+
+def test_what_the_file_has_fixed_cannot_be_set(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    result = bpnet("infer", drawn / "images", "-m", exported, "-r", tmp_path, "--set", "model.stages=3")
+    assert result.exit_code == 1
+    assert "--set model: " in result.output
+    assert "can't be changed any more" in result.output
+
+
+def test_results_folders_are_checked_first(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    (tmp_path / "file").write_text("")
+    words = ("--images", drawn / "images", "--annotations", drawn / "annotations" / "person_keypoints.json")
+    for result in (
+        bpnet("infer", drawn / "images", "-m", exported, "-r", tmp_path / "file"),
+        bpnet("evaluate", "-m", exported, *words, "-r", tmp_path / "file"),
+        bpnet("infer", drawn / "images", "-m", exported, "-r", "/proc/nothing"),
+    ):
+        assert result.exit_code == 1
+        assert "not a folder" in result.output or "can't be written" in result.output
 
 
 def test_infer_errors(exported: Path, tmp_path: Path, bpnet: Run) -> None:

@@ -108,6 +108,10 @@ BAD_ANNOTATIONS = [
     ({"keypoints": [float("nan"), 2, 2] + [1, 2, 2] * 16}, "annotation 1: keypoints must be finite numbers"),
     ({"keypoints": None, "num_keypoints": 3}, r"annotation 1: keypoints must hold .* \(got None\)"),
     ({"bbox": [1, 2, 3]}, r"annotation 1: bbox must be 4 finite numbers"),
+    ({"bbox": [1, 2, -3, 4]}, "annotation 1: bbox sizes and area must not be negative"),
+    ({"area": -5}, r"must not be negative \(got .*, area -5\)"),
+    ({"keypoints": [1, 2, 7] * 17}, r"annotation 1: visibilities must be 0, 1 or 2 \(got \[7\]\)"),
+    ({"category_id": 77}, "annotation 1: category_id 77 is not among the categories"),
     ({"image_id": 9}, "annotation 1: image_id 9 is not among the images"),
     ({"segmentation": "x", "iscrowd": 1}, "annotation 1: segmentation can't be decoded"),
 ]
@@ -117,6 +121,11 @@ BAD_ANNOTATIONS = [
 def test_bad_annotations_are_named(tmp_path: Path, change: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load(tmp_path, [coco_person(**change)])
+
+
+def test_repeated_ids_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="annotation id 1 occurs more than once"):
+        load(tmp_path, [coco_person(), coco_person()])
 
 
 def test_absent_photo_and_wrong_size_are_named(tmp_path: Path) -> None:

@@ -69,6 +69,14 @@ def test_best_oks_belongs_to_the_labelled_person(tmp_path: Path) -> None:
     assert one_missing.best_oks[1][0] < 0.5
 
 
+def test_people_without_keypoints_are_not_counted(tmp_path: Path) -> None:
+    crowd = coco_person(2, iscrowd=1, keypoints=[0] * 51, num_keypoints=0)
+    path = write_coco(tmp_path, [coco_person(), crowd, coco_person(3, keypoints=[0] * 51, num_keypoints=0)])
+    for found in ([], [{"image_id": 1, "category_id": 1, "keypoints": coco_person()["keypoints"], "score": 1.0}]):
+        scores = evaluate_detections(read_coco_file(path), found, BODY_18)
+        assert scores.best_oks[1].tolist() == [float(len(found))]
+
+
 def test_labels_the_model_lacks_are_left_out(tmp_path: Path) -> None:
     path, _ = truth_and_detections(tmp_path)
     truth = read_coco_file(path)

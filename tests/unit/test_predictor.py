@@ -73,6 +73,17 @@ def test_people_come_back_in_photo_pixels(shape: tuple[int, int], size: InputSiz
     assert found[0].score >= found[1].score
 
 
+def test_keypoints_stay_inside_the_photo() -> None:
+    photo = np.zeros((300, 200, 3), np.uint8)
+    person = standing_person(195, 10, 280)
+    predictor = Predictor(PerfectBackend(person[None], photo), InputSize(256, 512))
+    (found,) = predictor.predict(photo)
+    x, y = found.keypoints[found.found, 0], found.keypoints[found.found, 1]
+    assert x.min() >= 0
+    assert x.max() == 199
+    assert 0 <= y.min() <= y.max() <= 299
+
+
 def test_weak_people_are_left_out_on_request() -> None:
     photo = np.zeros((480, 640, 3), np.uint8)
     people = np.stack([standing_person(150, 20, 400), standing_person(450, 300, 60)])
