@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,27 +36,30 @@ def decode(
     _check_shapes(heatmaps, pafs, skeleton)
     peaks = find_peaks(sane(heatmaps), options.peak_threshold, options.max_peaks)
     limbs = find_limbs(pafs, peaks, skeleton.limb_indices, options.limb_threshold, options.limb_samples)
-    diagonal = float(np.hypot(heatmaps.shape[0], heatmaps.shape[1]))
+    diagonal = math.hypot(*heatmaps.shape[:2])
     groups = assemble(peaks, limbs, skeleton.limb_indices, diagonal, options.merge_distance)
-    rows = np.full((len(peaks.score) + 1, 3), np.nan, np.float32)
-    rows[:-1, 0] = cell_to_pixel(peaks.points.real, stride)
-    rows[:-1, 1] = cell_to_pixel(peaks.points.imag, stride)
-    rows[:-1, 2] = peaks.score
-    return _rank(rows[groups], (groups >= 0).sum(axis=1), options)
+    found = np.full((3, len(peaks.score) + 1), np.nan, np.float32)
+    found[0, :-1] = cell_to_pixel(peaks.points.real, stride)
+    found[1, :-1] = cell_to_pixel(peaks.points.imag, stride)
+    found[2, :-1] = peaks.score
+    return _rank(found.take(groups, axis=1), options)
 
 
-def _rank(keypoints: NDArray[np.float32], count: NDArray[np.intp], options: DecodeOptions) -> list[Person]:
-    """People worth keeping, best first; keypoints (P, K, 3), count (P,) of those found.
+def _rank(keypoints: NDArray[np.float32], options: DecodeOptions) -> list[Person]:
+    """People worth keeping, best first; keypoints: (3, P, K) x, y, score, NaN where not found.
 
     The score is the mean keypoint score x count ** 0.25 x log of the size in pixels: many keypoints and a large person
     make a right pose likelier than the height of its peaks tells.
     """
-    total = np.add.reduce(keypoints[..., 2], axis=1, where=~np.isnan(keypoints[..., 2]))
-    size = np.fmax.reduce(keypoints[..., :2], axis=1) - np.fmin.reduce(keypoints[..., :2], axis=1)
-    scores = total * count**-0.75 * np.log1p(np.hypot(size[:, 0], size[:, 1]))
-    kept = (total >= options.person_threshold) & (count >= options.min_keypoints)
+    absent = np.isnan(keypoints[2])
+    count = keypoints.shape[2] - absent.sum(axis=1)
+    total = np.where(absent, 0, keypoints[2]).sum(axis=1)
+    size = np.fmax.reduce(keypoints[:2], axis=2) - np.fmin.reduce(keypoints[:2], axis=2)
+    scores = total * count**-0.75 * np.log1p(np.hypot(size[0], size[1]))
     order = np.argsort(-scores, kind="stable")
-    return [Person(keypoints[i], float(scores[i])) for i in order[kept[order]]]
+    order = order[((total >= options.person_threshold) & (count >= options.min_keypoints))[order]]
+    rows = keypoints.transpose(1, 2, 0)[order]
+    return [Person(row, score) for row, score in zip(rows, scores[order].tolist(), strict=True)]
 
 
 def _check_shapes(heatmaps: NDArray[np.floating], pafs: NDArray[np.floating], skeleton: Skeleton) -> None:

@@ -14,8 +14,19 @@ from bpnet_cli.pose.peaks import Peaks, sane
 
 # Two peaks closer than this many cells leave no mark in the PAF and count as a perfect limb.
 _SHORTEST = np.float32(0.125)
-# Stands for minus infinity in matrix products, where infinities would meet zeros.
-_NEVER = np.float32(-1e9)
+# The PAFs at a pair's ends may foresee this many cells less than its length.
+_SHORTFALL = np.float32(5)
+# Only so many pairs, those that agree best with the PAFs, are sampled; bounds the time on noisy maps.
+_MOST_PAIRS = 16384
+# Slots without a peak are this far away: starts on one side of the map, ends on the other.
+_FAR = np.array([[-1e6], [1e6]], np.complex64)
+# Pairs are compared in blocks of about so many; larger ones leave the processor's cache.
+_BLOCK = 32768
+_HALF = np.float32(0.5)
+# Where along a segment the nearest PAF must point along it at all, or it is no candidate. Halfway between 8 samples:
+# in a row of people, samples a person apart would all hit the same limb of different people.
+_CHECKED = np.array([[2.5 / 7], [4.5 / 7]], np.float32)
+_CENTRE = np.complex64(0.5 + 0.5j)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +50,12 @@ def find_limbs(
     ends. pafs: (h, w, 2L). limb_indices: (L, 2) keypoints. samples: points along each segment.
     """
     vectors = _vectors(pafs)
-    x, y = peaks.points.real.copy(), peaks.points.imag.copy()
-    limb, start, end = _aligned_pairs(vectors, x, y, peaks.counts, limb_indices)
-    agrees = np.flatnonzero(_middle_agrees(vectors, limb, (x[start], y[start]), (x[end], y[end])))
+    inside = _inside(peaks.points, vectors)
+    limb, start, end = _aligned_pairs(vectors, inside, peaks.counts, limb_indices)
+    agrees = _plausible(vectors, limb, inside[start], inside[end])
     limb, start, end = limb[agrees], start[agrees], end[agrees]
-    score = _limb_scores(vectors, limb, peaks.points[start], peaks.points[end], samples)
+    vector = peaks.points[end] - peaks.points[start]
+    score = _limb_scores(vectors, limb, (inside[start], inside[end]), vector, samples)
     weight = score * np.sqrt(peaks.score[start] * peaks.score[end])
     order = np.argsort(-weight, kind="stable")[: np.count_nonzero(weight > threshold)]
     return LimbCandidates(start[order], end[order], weight[order])
@@ -57,101 +69,128 @@ def _vectors(pafs: NDArray[np.floating]) -> NDArray[np.complex64]:
     return array.view(np.complex64)
 
 
+def _inside(points: NDArray[np.complex64], vectors: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """(N,) points moved onto the map (h, w, L): outside it, its border counts.
+
+    The last cells' centres are just missed, so that each point has cells to its right and below it.
+    """
+    height, width, _ = vectors.shape
+    last = np.array([width - 1.001, height - 1.001], np.float32)
+    inside = np.minimum(np.maximum(points.view(np.float32).reshape(-1, 2), 0), last)
+    return inside.view(np.complex64).reshape(-1)
+
+
 def _aligned_pairs(
     vectors: NDArray[np.complex64],
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
+    points: NDArray[np.complex64],
     counts: NDArray[np.intp],
     limb_indices: NDArray[np.intp],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """limb, start, end of the pairs of peaks with PAFs at both ends within 60 degrees of the segment, on the average.
-
-    u . (end - start), with u the sum of the two unit vectors, is a sum of products of a term of the start and a term of
-    the end. So is the squared length. Two matrix products per limb thus test all pairs: for a hundred people they are
-    ten thousand, of which few need be sampled.
-    """
-    height, width, limbs = vectors.shape
-    most = int(counts.max())
+    """limb, start, end of the pairs of peaks that the PAFs at both ends foresee, see `_foreseen`."""
+    limbs, most = len(limb_indices), int(counts.max())
     slots = np.arange(most)
-    absent = slots >= counts[:, None]
     first = np.cumsum(counts) - counts
-    ends = np.where(absent, 0, first[:, None] + slots)[limb_indices]
-    unit = vectors.reshape(-1)[(_cells(x, y, height, width) * limbs)[ends] + np.arange(limbs)[:, None, None]]
-    unit /= np.maximum(np.abs(unit), _SHORTEST)
-    ux, uy = unit.real, unit.imag
-    x, y = x[ends], y[ends]
-    own = x * ux + y * uy
-    own[:, 0] *= -1
-    own[absent[limb_indices]] = _NEVER
-    square = x * x + y * y
-    one = np.ones_like(x)
-    along = _products([ux, uy, own, one, -x, -y], [x, y, one, own, ux, uy])
-    squared = _products([x, y, square, one], [-2 * x, -2 * y, one, square])
-    along *= np.abs(along)
-    squared -= _SHORTEST**2
-    pair, end = np.divmod(np.flatnonzero(along > squared).astype(np.int32), most)
-    limb, start = np.divmod(pair, most)
-    first_start, first_end = first[limb_indices].T
-    return limb, first_start[limb] + start, first_end[limb] + end
+    peak = (first[:, None] + slots)[limb_indices]
+    absent = (slots >= counts[:, None])[limb_indices]
+    at = points.take(peak, mode="clip")
+    unit = _nearest(vectors, np.arange(limbs)[:, None, None], at)
+    unit *= np.where(absent, 0, 1 / np.maximum(np.abs(unit), _SHORTEST))
+    at = np.where(absent, _FAR, at)
+    terms = np.array([at.real, at.imag, unit.real, unit.imag])
+    size = max(most**2, 1)
+    step = max(_BLOCK // size, 1)
+    work = np.empty((4, min(step, limbs), most, most), np.float32)
+    found = [
+        np.flatnonzero(_foreseen(terms[:, i : i + step], work[:, : limbs - i])) + i * size
+        for i in range(0, limbs, step)
+    ]
+    pair = np.concatenate(found or [slots[:0]])
+    limb, start = pair // size, pair // max(most, 1)
+    end = pair - start * most
+    start -= limb * most
+    return limb, start + first[limb_indices[:, 0]][limb], end + first[limb_indices[:, 1]][limb]
 
 
-def _products(start: list[NDArray[np.float32]], end: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """(L, n, n) sums of start terms x end terms; terms (L, 2, n) hold both ends, row 0 the start."""
-    limbs, _, count = start[0].shape
-    left = np.empty((limbs, count, len(start)), np.float32)
-    right = np.empty((limbs, len(end), count), np.float32)
-    for i, (a, b) in enumerate(zip(start, end, strict=True)):
-        left[:, :, i] = a[:, 0]
-        right[:, i] = b[:, 1]
-    products: NDArray[np.float32] = left @ right
-    return products
+def _foreseen(terms: NDArray[np.float32], work: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(L, n, n) bool: start i and end j may be joined, by the unit vectors of the PAFs at both.
+
+    The unit vectors' mean . (end - start) is the length that the PAFs foresee. It must be more than half of the length
+    (they are within 60 degrees of the segment, on the average), and of a long segment more than the length less
+    `_SHORTFALL`. For a hundred people this tests ten thousand pairs per limb, of which few need be sampled.
+    terms: (4, L, 2, n) x, y and the unit vectors' x, y; row 0 of axis 2 the starts. work: (4, L, n, n) to compute in,
+    as new memory costs more time than the sums.
+    """
+    x, y, ux, uy = terms
+    dx, dy, longest, spare = work
+    np.subtract(x[:, 1, None, :], x[:, 0, :, None], out=dx)
+    np.subtract(y[:, 1, None, :], y[:, 0, :, None], out=dy)
+    np.add(ux[:, 1, None, :], ux[:, 0, :, None], out=longest)
+    np.add(uy[:, 1, None, :], uy[:, 0, :, None], out=spare)
+    longest *= dx
+    spare *= dy
+    longest += spare
+    np.multiply(longest, _HALF, out=spare)
+    spare += _SHORTFALL
+    np.minimum(longest, spare, out=longest)
+    dx *= dx
+    dy *= dy
+    dx += dy
+    dx -= _SHORTEST**2
+    longest *= np.abs(longest, out=spare)
+    foreseen: NDArray[np.bool_] = longest > dx
+    return foreseen
 
 
-def _cells(x: NDArray[np.float32], y: NDArray[np.float32], height: int, width: int) -> NDArray[np.intp]:
-    """Flat index of the map cells nearest to points; outside the map its border counts."""
-    column = np.minimum(np.maximum(x + np.float32(0.5), 0), width - 1).astype(np.intp)
-    row = np.minimum(np.maximum(y + np.float32(0.5), 0), height - 1).astype(np.intp)
-    cells: NDArray[np.intp] = row * width + column
-    return cells
+def _nearest(
+    vectors: NDArray[np.complex64], limb: NDArray[np.intp], points: NDArray[np.complex64]
+) -> NDArray[np.complex64]:
+    """PAF vectors of limbs at the cells nearest to points inside the map."""
+    _, width, limbs = vectors.shape
+    corner = points + _CENTRE
+    cell = corner.imag.astype(np.intp) * width + corner.real.astype(np.intp)
+    nearest: NDArray[np.complex64] = vectors.reshape(-1)[cell * limbs + limb]
+    return nearest
 
 
-def _middle_agrees(
+def _plausible(
     vectors: NDArray[np.complex64],
     limb: NDArray[np.intp],
-    start: tuple[NDArray[np.float32], NDArray[np.float32]],
-    end: tuple[NDArray[np.float32], NDArray[np.float32]],
-) -> NDArray[np.bool_]:
-    """(M,) bool: the PAF in the cell nearest to the middle points along the segment.
+    start: NDArray[np.complex64],
+    end: NDArray[np.complex64],
+) -> NDArray[np.intp]:
+    """Indices of the segments (M,) that the PAFs in the cells nearest to two of their points agree with.
 
-    start, end: x and y, (M,) each. Where they are one point there is nothing to ask.
+    Where start and end are one point there is nothing to ask. At most `_MOST_PAIRS`.
     """
-    height, width, limbs = vectors.shape
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    half = np.float32(0.5)
-    paf = vectors.reshape(-1)[_cells(start[0] + half * dx, start[1] + half * dy, height, width) * limbs + limb]
-    agrees: NDArray[np.bool_] = (paf.real * dx + paf.imag * dy > 0) | (dx * dx + dy * dy < _SHORTEST**2)
+    vector = end - start
+    along = (_nearest(vectors, limb, start + _CHECKED * vector) * vector.conj()).real.min(axis=0)
+    length = np.abs(vector)
+    agrees = np.flatnonzero((along > 0) | (length < _SHORTEST))
+    if len(agrees) > _MOST_PAIRS:
+        agreement = along[agrees] / np.maximum(length[agrees], _SHORTEST)
+        agrees = agrees[np.sort(np.argpartition(-agreement, _MOST_PAIRS)[:_MOST_PAIRS])]
     return agrees
 
 
 def _limb_scores(
     vectors: NDArray[np.complex64],
     limb: NDArray[np.intp],
-    start: NDArray[np.complex64],
-    end: NDArray[np.complex64],
+    ends: tuple[NDArray[np.complex64], NDArray[np.complex64]],
+    vector: NDArray[np.complex64],
     samples: int,
 ) -> NDArray[np.float32]:
     """(M,) mean of PAF . direction at `samples` points of the segments, both ends included.
 
     0 where one of the points in the middle half disagrees: a limb has no gap.
+    ends: start and end, (M,) each, inside the map. vector: (M,) end - start before they were moved there.
     """
-    t = np.arange(samples, dtype=np.float32) / np.float32(max(samples - 1, 1))
-    vector = end - start
+    t = (np.arange(samples, dtype=np.float32) / np.float32(max(samples - 1, 1)))[:, None]
     length = np.abs(vector)
     direction = vector / np.maximum(length, _SHORTEST)
-    paf = _sample(vectors, limb, start + t[:, None] * vector)
+    paf = _sample(vectors, limb, ends[0] + t * (ends[1] - ends[0]))
     along = (paf * direction.conj()).real
     middle = along[samples // 4 : samples - samples // 4]
-    score: NDArray[np.float32] = np.where((middle > 0).all(axis=0), along.mean(axis=0), 0)
+    score: NDArray[np.float32] = np.where(middle.min(axis=0) > 0, along.sum(axis=0) / np.float32(samples), 0)
     score[length < _SHORTEST] = 1
     return score
 
@@ -159,14 +198,11 @@ def _limb_scores(
 def _sample(
     vectors: NDArray[np.complex64], limb: NDArray[np.intp], points: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
-    """Bilinear PAF vectors (S, M) of limbs (M,) at points (S, M); outside the map its border counts."""
-    height, width, limbs = vectors.shape
-    x = np.minimum(np.maximum(points.real, 0), width - 1)
-    y = np.minimum(np.maximum(points.imag, 0), height - 1)
-    column = np.minimum(x.astype(np.intp), width - 2)
-    row = np.minimum(y.astype(np.intp), height - 2)
-    x -= column
-    y -= row
+    """Bilinear PAF vectors (S, M) of limbs (M,) at points (S, M) inside the map."""
+    _, width, limbs = vectors.shape
+    column, row = points.real.astype(np.intp), points.imag.astype(np.intp)
+    x = np.subtract(points.real, column, dtype=np.float32)
+    y = np.subtract(points.imag, row, dtype=np.float32)
     flat = vectors.reshape(-1)
     corner = (row * width + column) * limbs + limb
     left, right = flat[corner], flat[corner + limbs]

@@ -29,7 +29,12 @@ class Peaks:
 _FLOOR = np.float32(1e-3)
 # No network answers more than this; squares of larger values could overflow.
 _ABSURD = 1e3
-_AROUND = np.ones((3, 3), np.uint8)
+# Three equal heights have no top: the largest curvature that counts as one.
+_STRAIGHT = np.float32(-1e-6)
+_HALF = np.float32(0.5)
+# The neighbours that come before a cell in reading order, and those that come after it.
+_BEFORE = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], np.uint8)
+_AFTER = _BEFORE[::-1, ::-1].copy()
 # OpenCV refuses more channels than its build allows (128 in version 5).
 _MOST_CHANNELS = 64
 
@@ -40,10 +45,8 @@ def find_peaks(heatmaps: NDArray[np.float32], threshold: float, max_peaks: int) 
     heatmaps: contiguous and sane, see `sane`.
     """
     channels = heatmaps.shape[2]
-    flat = heatmaps.reshape(-1)
-    cell = np.flatnonzero((heatmaps >= _highest_around(heatmaps)) & (heatmaps > threshold))
-    cell = cell[~_ties_with_earlier(heatmaps, cell)]
-    keypoint, score = cell % channels, flat[cell]
+    cell = np.flatnonzero(_is_peak(heatmaps, threshold))
+    keypoint, score = cell % channels, heatmaps.reshape(-1)[cell]
     order = np.lexsort((-score, keypoint))
     counts = np.bincount(keypoint, minlength=channels - 1)
     if counts.max() > max_peaks:
@@ -62,30 +65,25 @@ def sane(maps: NDArray[np.floating]) -> NDArray[np.float32]:
     return clipped
 
 
-def _highest_around(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, K + 1) maximum of each cell and its neighbours; infinite for the background, which has no peaks."""
+def _is_peak(heatmaps: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """(h, w, K + 1) bool: no neighbour is higher, and none before the cell in reading order is as high.
+
+    So a plateau is one peak, at its first cell. The background has no peaks.
+    """
+    peak: NDArray[np.bool_] = heatmaps > np.float32(threshold)
+    peak &= heatmaps >= _highest(heatmaps, _AFTER)
+    peak &= heatmaps > _highest(heatmaps, _BEFORE)
+    peak[..., -1] = False
+    return peak
+
+
+def _highest(heatmaps: NDArray[np.float32], neighbours: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(h, w, C) maximum of each cell's neighbours inside the map; neighbours: (3, 3), 1 counts."""
     channels = heatmaps.shape[2]
-    highest: NDArray[np.float32]
     if channels <= _MOST_CHANNELS:
-        highest = np.asarray(cv2.dilate(heatmaps, _AROUND), np.float32).reshape(heatmaps.shape)
-    else:
-        parts = np.split(heatmaps, range(_MOST_CHANNELS, channels, _MOST_CHANNELS), axis=2)
-        dilated = [cv2.dilate(np.ascontiguousarray(part), _AROUND).reshape(part.shape) for part in parts]
-        highest = np.concatenate(dilated, axis=2)
-    highest[..., -1] = np.inf
-    return highest
-
-
-def _ties_with_earlier(heatmaps: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """(N,) bool: a neighbour before the cell in reading order is as high. A plateau is one peak, at its first cell."""
-    _, width, channels = heatmaps.shape
-    row, column = np.divmod(cell // channels, width)
-    row, column = row + np.array([[-1], [-1], [-1], [0]]), column + np.array([[-1], [0], [1], [-1]])
-    inside = (row >= 0) & (column >= 0) & (column < width)
-    flat = heatmaps.reshape(-1)
-    earlier = cell + np.array([[-width - 1], [-width], [1 - width], [-1]]) * channels
-    ties: NDArray[np.bool_] = ((flat.take(earlier, mode="clip") == flat[cell]) & inside).any(axis=0)
-    return ties
+        return np.asarray(cv2.dilate(heatmaps, neighbours), np.float32).reshape(heatmaps.shape)
+    parts = np.split(heatmaps, range(_MOST_CHANNELS, channels, _MOST_CHANNELS), axis=2)
+    return np.concatenate([_highest(np.ascontiguousarray(part), neighbours) for part in parts], axis=2)
 
 
 def _refine(heatmaps: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np.complex64]:
@@ -95,18 +93,17 @@ def _refine(heatmaps: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np
     border they lie on the inner side. A top is at most half a cell from the centre of its highest cell.
     """
     height, width, channels = heatmaps.shape
-    position = np.empty((2, len(cell)), np.intp)
-    np.divmod(cell // channels, width, out=(position[1], position[0]))
-    last = np.array([[width - 1], [height - 1]])
-    inner = np.maximum(np.minimum(position, last - 1), 1)
-    step = np.array([[channels], [channels * width]])
-    middle = np.minimum(cell + (inner - position) * step, heatmaps.size - 1)
-    flat = heatmaps.reshape(-1)
-    neighbours = np.stack([middle - step, middle, middle + step])
-    before, centre, after = np.log(np.maximum(flat.take(neighbours, mode="clip"), _FLOOR))
-    curvature = np.minimum(before - 2 * centre + after, np.float32(-1e-6))
-    top = inner + 0.5 * (before - after) / curvature
-    top = np.minimum(np.maximum(top, position - 0.5), position + 0.5)
-    top[last[:, 0] < 2] = position[last[:, 0] < 2]
-    points: NDArray[np.complex64] = (top[0] + 1j * top[1]).astype(np.complex64)
-    return points
+    column_step, row_step = channels, channels * width
+    row = cell // row_step
+    position = np.array([cell // column_step - row * width, row])
+    inward = np.subtract(position == 0, position == [[width - 1], [height - 1]], dtype=np.intp)
+    steps = np.array([[[-column_step], [-row_step]], [[0], [0]], [[column_step], [row_step]]])
+    three = cell + inward * steps[2] + steps
+    before, centre, after = np.log(np.maximum(heatmaps.reshape(-1).take(three, mode="clip"), _FLOOR))
+    curvature = np.minimum(before - 2 * centre + after, _STRAIGHT)
+    top = inward + _HALF * (before - after) / curvature
+    # A map of one or two cells has no inner side.
+    reach = np.array([[0.5 if width > 2 else 0], [0.5 if height > 2 else 0]])
+    points = np.empty((len(cell), 2), np.float32)
+    points.T[:] = position + np.minimum(np.maximum(top, -reach), reach)
+    return points.view(np.complex64).reshape(-1)

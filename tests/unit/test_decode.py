@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.pose import assemble, limbs
 from bpnet_cli.pose.decode import DecodeOptions, decode
 from bpnet_cli.pose.limbs import find_limbs
 from bpnet_cli.pose.peaks import find_peaks
@@ -158,10 +159,10 @@ def test_limb_scores_agree_with_a_slow_oracle():
     rng = np.random.default_rng(3)
     heatmaps, pafs = rng.random((14, 18, 5)).astype(np.float32), rng.uniform(-1, 1, (14, 18, 6)).astype(np.float32)
     peaks = find_peaks(heatmaps, 0.5, 100)
-    limbs = find_limbs(pafs, peaks, FISH.limb_indices, -1.0, 9)
-    assert len(limbs.weight) > 20
-    assert (np.diff(limbs.weight) <= 0).all()
-    for start, end, weight in zip(limbs.start, limbs.end, limbs.weight, strict=True):
+    found = find_limbs(pafs, peaks, FISH.limb_indices, -1.0, 9)
+    assert len(found.weight) > 20
+    assert (np.diff(found.weight) <= 0).all()
+    for start, end, weight in zip(found.start, found.end, found.weight, strict=True):
         pair = (peaks.keypoint[start], peaks.keypoint[end])
         limb = next(i for i, indices in enumerate(FISH.limb_indices) if tuple(indices) == pair)
         score = slow_limb_score(pafs[..., 2 * limb : 2 * limb + 2], peaks.points[start], peaks.points[end], 9)
@@ -171,15 +172,17 @@ def test_limb_scores_agree_with_a_slow_oracle():
 def slow_limb_score(paf, start, end, samples):
     """Mean of PAF . direction, point by point; paf (h, w, 2), start and end complex.
 
-    1 where both are one point, 0 where a point in the middle half disagrees.
+    1 where both are one point, 0 where a point in the middle half disagrees. The segment is sampled between the places
+    on the map that are nearest to its ends.
     """
     if abs(end - start) < 0.125:
         return 1.0
     values = []
     direction = (end - start) / abs(end - start)
+    last = np.array([paf.shape[1], paf.shape[0]]) - 1.001
+    first, final = (np.clip([point.real, point.imag], 0, last) for point in (start, end))
     for t in np.linspace(0, 1, samples):
-        point = start + t * (end - start)
-        x, y = np.clip(point.real, 0, paf.shape[1] - 1), np.clip(point.imag, 0, paf.shape[0] - 1)
+        x, y = first + t * (final - first)
         value = 0.0
         for row in (int(y), int(y) + 1):
             for column in (int(x), int(x) + 1):
@@ -261,6 +264,50 @@ def test_hostile_maps_are_survived(kind, size):
         assert found[:, 0].min() >= -0.5
         assert found[:, 0].max() <= 8 * width - 0.5
         assert found[:, 1].max() <= 8 * height - 0.5
+
+
+def one_direction(height, width):
+    """Noisy heatmaps, and PAFs that agree with every pair of peaks to the right of each other."""
+    heatmaps, pafs = hostile("noise", height, width)
+    pafs[..., 0::2], pafs[..., 1::2] = 1, 0
+    return heatmaps, pafs
+
+
+def test_hostile_maps_sample_a_bounded_number_of_pairs(monkeypatch):
+    sampled, joined = [], []
+    score, close = limbs._limb_scores, assemble._joinable_pairs
+    monkeypatch.setattr(
+        limbs, "_limb_scores", lambda v, limb, *rest: sampled.append(len(limb)) or score(v, limb, *rest)
+    )
+    monkeypatch.setattr(assemble, "_joinable_pairs", lambda f, roots: joined.append(len(roots)) or close(f, roots))
+    decode(*one_direction(46, 82))
+    assert sampled == [limbs._MOST_PAIRS]
+    assert joined == [assemble._MOST_FRAGMENTS]
+
+
+def test_a_crowd_is_below_the_bounds(monkeypatch):
+    maps = render_targets(crowd(100), 736, 1312)
+    expected = decode(*maps)
+    monkeypatch.setattr(limbs, "_MOST_PAIRS", 10**9)
+    monkeypatch.setattr(assemble, "_MOST_FRAGMENTS", 10**9)
+    assert same(decode(*maps), expected)
+
+
+def test_undisputed_limbs_are_only_a_shortcut(monkeypatch):
+    rng = np.random.default_rng(2)
+    people = crowd(40) + np.append(rng.normal(0, 12, (40, 18, 2)), np.zeros((40, 18, 1)), axis=2)
+    maps = render_targets(people, 736, 1312)
+    monkeypatch.setattr(assemble, "_MANY_LIMBS", 10**9)
+    one_by_one = decode(*maps)
+    monkeypatch.setattr(assemble, "_MANY_LIMBS", 0)
+    assert same(decode(*maps), one_by_one)
+
+
+def test_blocks_of_pairs_change_nothing(monkeypatch):
+    maps = noisy_maps()
+    expected = decode(*maps)
+    monkeypatch.setattr(limbs, "_BLOCK", 1)
+    assert same(decode(*maps), expected)
 
 
 def test_values_that_are_not_finite_count_as_zero():
