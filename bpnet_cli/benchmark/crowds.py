@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.coco import to_skeleton
-from bpnet_cli.data.figure import COCO_KEYPOINTS, sample_figure
+from bpnet_cli.data.figure import sample_figure
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.pose.skeleton import COCO_KEYPOINTS, Skeleton
 
 _COLUMNS, _ROWS = 14, 8
 # Share of its place in the crowd that a person fills; the rest keeps neighbours apart.

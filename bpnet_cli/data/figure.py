@@ -14,14 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bpnet_cli.data.poses import Pose, Vector, sample_pose
+from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
 
 Colour = tuple[float, float, float]
 
-COCO_KEYPOINTS = (
-    *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
-    *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
-    *("left_knee", "right_knee", "left_ankle", "right_ankle"),
-)
 HEAD_KEYPOINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 SKINS = ((255, 219, 188), (241, 194, 155), (224, 172, 120), (198, 134, 86), (141, 85, 50), (94, 58, 38))
 HAIRS = ((28, 22, 20), (62, 40, 26), (110, 72, 40), (196, 156, 88), (150, 60, 30), (170, 168, 165))

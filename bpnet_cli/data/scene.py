@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.figure import COCO_KEYPOINTS, Colour, Figure, shade
+from bpnet_cli.data.figure import Colour, Figure, shade
 from bpnet_cli.data.poses import Vector
+from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
 
 PART_IDS = 64  # ids per person in the owners buffer, more than a figure has parts
 NOBODY = -1

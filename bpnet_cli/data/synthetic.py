@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.figure import COCO_KEYPOINTS, sample_figure
+from bpnet_cli.data.figure import sample_figure
 from bpnet_cli.data.scene import PART_IDS, Placed, paint_scene, visibilities
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.files import write_text
 from bpnet_cli.log import progress
+from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
 
 MAX_PEOPLE = 100
 MIN_SIZE = 64

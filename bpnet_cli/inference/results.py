@@ -9,7 +9,7 @@ import numpy as np
 
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.person import Person
-from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.pose.skeleton import COCO_KEYPOINTS, Skeleton
 
 
 def person_entry(person: Person) -> dict[str, Any]:
@@ -37,6 +37,17 @@ def skeleton_entry(skeleton: Skeleton) -> dict[str, Any]:
 def model_entry(metadata: ModelMetadata, path: str) -> dict[str, Any]:
     """Which model made the results."""
     return {"file": path, "name": metadata.spec.get("name"), "bpnet_version": metadata.version}
+
+
+def coco_order(skeleton: Skeleton) -> list[str]:
+    """Keypoint names in the order of a COCO results file: COCO's own where the skeleton has them, else the skeleton's.
+
+    Keypoints that are derived from others (the neck) are left out.
+    """
+    if set(COCO_KEYPOINTS) <= set(skeleton.keypoints):
+        return list(COCO_KEYPOINTS)
+    derived = {name for name, _, _ in skeleton.midpoints}
+    return [name for name in skeleton.keypoints if name not in derived]
 
 
 def coco_entries(

@@ -19,7 +19,7 @@ from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.inference.draw import draw_persons
 from bpnet_cli.inference.load import load_predictor
 from bpnet_cli.inference.predictor import Predictor
-from bpnet_cli.inference.results import coco_entries, image_entry, model_entry, skeleton_entry
+from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, model_entry, skeleton_entry
 from bpnet_cli.inference.sources import (
     Inputs,
     PhotoInput,
@@ -88,19 +88,17 @@ def _infer_photos(
     skeleton = predictor.backend.metadata.skeleton
     entries: list[dict[str, Any]] = []
     coco: list[dict[str, Any]] = []
-    image_ids = _image_ids(inputs.photos)
+    names = coco_order(skeleton)
     read = read_ahead(inputs.photos, _read_or_reason)
-    for number, (source, photo) in enumerate(
-        progress(zip(inputs.photos, read, strict=True), len(inputs.photos), "photos"), start=1
-    ):
+    numbered = zip(inputs.photos, _image_ids(inputs.photos), read, strict=True)
+    for source, image_id, photo in progress(numbered, len(inputs.photos), "photos"):
         if isinstance(photo, str):
             summary.failed.append((str(source.path), photo))
             continue
         persons = predictor.predict(photo)
         height, width = photo.shape[:2]
         entries.append(image_entry(source.name, width, height, persons))
-        names = [name for name in skeleton.keypoints if name not in {row[0] for row in skeleton.midpoints}]
-        for entry in coco_entries(image_ids[number - 1], persons, skeleton, names):
+        for entry in coco_entries(image_id, persons, skeleton, names):
             coco.append({"file_name": source.name, **entry})
         summary.photos += 1
         summary.persons += len(persons)

@@ -203,4 +203,11 @@ BODY_18 = Skeleton(
     midpoints=(("neck", "left_shoulder", "right_shoulder"),),
 )
 
+# The order of COCO's keypoint files and results.
+COCO_KEYPOINTS = (
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
+    *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
+    *("left_knee", "right_knee", "left_ankle", "right_ankle"),
+)
+
 BUILT_IN_SKELETONS = {BODY_18.name: BODY_18}

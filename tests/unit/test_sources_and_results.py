@@ -5,10 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
-from bpnet_cli import BODY_18, BpnetError, Person
+from bpnet_cli import BODY_18, BpnetError, Person, Skeleton
 from bpnet_cli.files import atomic_path, write_text
-from bpnet_cli.inference.results import coco_entries, image_entry
+from bpnet_cli.inference.results import coco_entries, coco_order, image_entry
 from bpnet_cli.inference.sources import find_inputs, read_ahead, read_frames, read_photo
+from tests.conftest import COCO_NAMES
 
 
 def photo(path: Path, value: int = 0) -> Path:
@@ -126,6 +127,12 @@ def test_result_entries() -> None:
             "score": 1.25,
         }
     ]
+
+
+def test_coco_results_are_in_cocos_order() -> None:
+    assert coco_order(BODY_18) == COCO_NAMES
+    own = Skeleton("s", ("a", "m", "b"), (), (), (0.1,) * 3, (("m", "a", "b"),))
+    assert coco_order(own) == ["a", "b"]
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from pycocotools.coco import COCO
 
 from bpnet_cli.data import poses, synthetic
 from bpnet_cli.data.coco import load_photos
-from bpnet_cli.data.figure import COCO_KEYPOINTS, sample_figure
+from bpnet_cli.data.figure import sample_figure
 from bpnet_cli.data.scene import PART_IDS
 from bpnet_cli.data.synthetic import generate
 from bpnet_cli.errors import BpnetError, DataError
-from bpnet_cli.pose.skeleton import BODY_18
+from bpnet_cli.pose.skeleton import BODY_18, COCO_KEYPOINTS
 
 K = {name: i for i, name in enumerate(COCO_KEYPOINTS)}
 
