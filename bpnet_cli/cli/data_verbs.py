@@ -21,10 +21,12 @@ def check(spec_path: str, overrides: tuple[str, ...]) -> None:
     \b
     Example: bpnet spec check specs/quickstart.yaml
     """
-    from bpnet_cli.build import skeleton_of
     from bpnet_cli.spec.loader import load_spec
 
-    skeleton_of(load_spec(spec_path, overrides))
+    loaded = load_spec(spec_path, overrides)
+    from bpnet_cli.build import skeleton_of
+
+    skeleton_of(loaded)
     click.echo(f"{spec_path}: ok")
 
 

@@ -68,7 +68,9 @@ def test_shipped_specs_are_valid_and_say_what_they_cost(bpnet: Run, path: Path) 
 def test_a_typo_is_refused_before_anything_heavy_loads_with_line_path_and_suggestion(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("name: x\nmodel:\n  stagse: 3\n  branches: seperate\n")
+    checked = run_without(HEAVY, "spec", "check", str(path))
     result = run_without(HEAVY, "train", "-e", str(path), "-r", str(tmp_path / "run"))
+    assert checked.stderr == result.stderr
     assert result.returncode == 1
     assert result.stderr == (
         f"Error: {path}:3: model.stagse: unknown key, did you mean 'stages'?\n"
