@@ -22,8 +22,7 @@ def draw_crowd(count: int, height: int, width: int, skeleton: Skeleton, seed: in
     """
     if not 1 <= count <= _COLUMNS * _ROWS:
         raise BpnetError(f"crowd: between 1 and {_COLUMNS * _ROWS} people (got {count})")
-    columns = [COCO_KEYPOINTS.index(name) if name in COCO_KEYPOINTS else -1 for name in skeleton.keypoints]
-    if max(columns) < 0:
+    if not set(COCO_KEYPOINTS) & set(skeleton.keypoints):
         raise BpnetError(f"crowd: drawn people have none of the keypoints of skeleton {skeleton.name}")
     rng = np.random.default_rng([seed, count])
     place_width, place_height = width / _COLUMNS, height / _ROWS
@@ -35,5 +34,5 @@ def draw_crowd(count: int, height: int, width: int, skeleton: Skeleton, seed: in
         scale = _FILL * min(place_width / (high[0] - low[0]), place_height / (high[1] - low[1]))
         centre = ((column + 0.5) * place_width, (row + 0.5) * place_height)
         person[:, :2] = scale * (points - (low + high) / 2) + centre
-    keypoints, _ = to_skeleton(people, columns, skeleton)
+    keypoints, _ = to_skeleton(people, COCO_KEYPOINTS, skeleton)
     return keypoints.astype(np.float64)

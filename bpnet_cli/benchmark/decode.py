@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.benchmark.crowds import draw_crowd
-from bpnet_cli.data.coco import CocoFile, read_coco_file, to_skeleton
+from bpnet_cli.data.coco import CocoFile, keypoints_of, read_coco_file, to_skeleton
 from bpnet_cli.errors import DataError
 from bpnet_cli.evaluation.coco import evaluate_detections, restrict
 from bpnet_cli.inference.results import coco_entries
@@ -105,7 +105,6 @@ def _measure(
 ) -> dict[str, Any]:
     detections: list[dict[str, Any]] = []
     decoding, upsampling = [], []
-    category_id = truth.raw["categories"][0]["id"]
     for photo in progress(maps, len(truth.images), what):
         # Alternating the two on each photo lets a busy machine slow both alike.
         persons, seconds = _timed(partial(decode, photo.heatmaps, photo.pafs, skeleton, STRIDE, options), _REPEATS)
@@ -114,7 +113,7 @@ def _measure(
         upsampling.append(reference)
         inverse = invert_affine(photo.matrix)
         moved = [person.moved(inverse) for person in persons]
-        detections += coco_entries(photo.image_id, moved, skeleton, truth.keypoint_names, category_id)
+        detections += coco_entries(photo.image_id, moved, skeleton, truth.keypoint_names, truth.category_id)
     metrics = evaluate_detections(truth, detections, skeleton).metrics
     return {
         "maps": what,
@@ -128,13 +127,11 @@ def _measure(
 
 
 def _render(truth: CocoFile, skeleton: Skeleton, height: int, width: int) -> Iterator[MapsOfPhoto]:
-    columns = [truth.keypoint_names.index(n) if n in truth.keypoint_names else -1 for n in skeleton.keypoints]
     for image_id, image in truth.images.items():
         scale = min(height / image["height"], width / image["width"])
         matrix = resize_affine(scale, scale)
-        people = [a["keypoints"] for a in truth.annotations[image_id] if not a.get("iscrowd")]
-        raw = np.array(people, np.float32).reshape(len(people), len(truth.keypoint_names), 3)
-        keypoints, _ = to_skeleton(raw, columns, skeleton)
+        people = [a for a in truth.annotations[image_id] if not a.get("iscrowd")]
+        keypoints, _ = to_skeleton(keypoints_of(people, truth.keypoint_names), truth.keypoint_names, skeleton)
         keypoints[..., :2] = apply_affine(matrix, keypoints[..., :2].astype(np.float64))
         yield MapsOfPhoto(image_id, *render_targets(keypoints, height, width, skeleton), matrix)
 

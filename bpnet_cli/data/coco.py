@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,15 @@ class Photo:
 class CocoFile:
     """A COCO annotation file after structural checks.
 
-    keypoint_names: the data set's own keypoints, in its order. images: by id. annotations: of the keypoint category,
-    by image id.
+    keypoint_names: the data set's own keypoints, in its order. category_id: of the category that has them. images: by
+    id. annotations: of that category, by image id.
     """
 
     path: Path
     keypoint_names: tuple[str, ...]
+    category_id: int
     images: Mapping[int, dict[str, Any]]
     annotations: Mapping[int, list[dict[str, Any]]]
-    raw: dict[str, Any] = field(repr=False)
 
 
 def read_coco_file(path: str | Path) -> CocoFile:
@@ -84,7 +84,7 @@ def read_coco_file(path: str | Path) -> CocoFile:
             annotations[checked["image_id"]].append(checked)
     if not any(annotations.values()):
         raise DataError(f"{path}: no annotation of category {category.get('name', category['id'])!r}; nothing to use")
-    return CocoFile(path, tuple(category["keypoints"]), images, annotations, raw)
+    return CocoFile(path, tuple(category["keypoints"]), category["id"], images, annotations)
 
 
 def load_photos(images: str | Path, annotations: str | Path, skeleton: Skeleton) -> list[Photo]:
@@ -96,27 +96,32 @@ def load_photos(images: str | Path, annotations: str | Path, skeleton: Skeleton)
     """
     folder = Path(images)
     coco = read_coco_file(annotations)
-    columns = [coco.keypoint_names.index(name) if name in coco.keypoint_names else -1 for name in skeleton.keypoints]
-    if max(columns) < 0:
+    if not set(coco.keypoint_names) & set(skeleton.keypoints):
         raise DataError(
             f"{coco.path}: no keypoint in common with skeleton {skeleton.name}: the file has"
             f" {', '.join(coco.keypoint_names)}; the skeleton {', '.join(skeleton.keypoints)}"
         )
     check_photos(folder, coco)
-    return [_make_photo(folder, coco, image_id, columns, skeleton) for image_id in sorted(coco.images)]
+    return [_make_photo(folder, coco, image_id, skeleton) for image_id in sorted(coco.images)]
+
+
+def keypoints_of(annotations: Sequence[Mapping[str, Any]], names: Sequence[str]) -> NDArray[np.float32]:
+    """(P, N, 3) keypoints of COCO entries, in the data set's order `names`."""
+    return np.array([a["keypoints"] for a in annotations], np.float32).reshape(len(annotations), len(names), 3)
 
 
 def to_skeleton(
-    keypoints: NDArray[np.float32], columns: Sequence[int], skeleton: Skeleton
+    keypoints: NDArray[np.float32], names: Sequence[str], skeleton: Skeleton
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Reorder (P, N, 3) keypoints of a data set into (P, K, 3) of the skeleton.
 
-    columns: K indices into N, -1 where the data set lacks the keypoint. Also returns (K,) bool, which keypoints the
-    data set labels. A midpoint exists only where both its ends are labelled, with the lower of their visibilities.
+    names: the N keypoints of the data set. Also returns (K,) bool, which keypoints of the skeleton the data set labels.
+    A midpoint exists only where both its ends are labelled, with the lower of their visibilities.
     """
-    result = np.zeros((len(keypoints), len(columns), 3), np.float32)
-    labelled = np.array([column >= 0 for column in columns])
-    result[:, labelled] = keypoints[:, [column for column in columns if column >= 0]]
+    known = list(names)
+    result = np.zeros((len(keypoints), len(skeleton.keypoints), 3), np.float32)
+    labelled = np.array([name in known for name in skeleton.keypoints])
+    result[:, labelled] = keypoints[:, [known.index(name) for name in skeleton.keypoints if name in known]]
     for name, first, second in skeleton.midpoints:
         k, a, b = (skeleton.keypoints.index(n) for n in (name, first, second))
         if labelled[k] or not (labelled[a] and labelled[b]):
@@ -223,11 +228,11 @@ def _photo_problem(folder: Path, entry: dict[str, Any]) -> str | None:
     return None
 
 
-def _make_photo(folder: Path, coco: CocoFile, image_id: int, columns: list[int], skeleton: Skeleton) -> Photo:
+def _make_photo(folder: Path, coco: CocoFile, image_id: int, skeleton: Skeleton) -> Photo:
     entry, annotations = coco.images[image_id], coco.annotations[image_id]
     people = [a for a in annotations if not a.get("iscrowd") and any(v > 0 for v in a["keypoints"][2::3])]
-    raw = np.array([a["keypoints"] for a in people], np.float32).reshape(len(people), len(coco.keypoint_names), 3)
-    keypoints, labelled = to_skeleton(raw, columns, skeleton)
+    raw = keypoints_of(people, coco.keypoint_names)
+    keypoints, labelled = to_skeleton(raw, coco.keypoint_names, skeleton)
     boxes = np.array([a["bbox"] for a in people], np.float32).reshape(-1, 4)
     return Photo(
         path=folder / entry["file_name"],

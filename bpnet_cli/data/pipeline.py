@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
 from bpnet_cli.data.coco import Photo
+from bpnet_cli.data.images import read_image
 from bpnet_cli.data.masks import warp_mask
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.errors import BpnetError, DataError
@@ -134,10 +135,7 @@ def read_warped(photo: Photo, matrix: NDArray[np.float64], height: int, width: i
     """
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     factor, flag = next((f, flag) for f, flag in _REDUCED_READS if f * shrink <= 1 or f == 1)
-    # Decoding from memory, as inference does: reading by path forgives files that are cut off.
-    image = cv2.imdecode(np.fromfile(photo.path, np.uint8), flag)
-    if image is None:
-        raise DataError(f"{photo.path}: can't be decoded as an image; is the file damaged?")
+    image = read_image(photo.path, flag)
     to_photo = resize_affine(*_decoded_scale(photo, image.shape[1], image.shape[0], factor))
     size = (max(1, round(photo.width * shrink)), max(1, round(photo.height * shrink)))
     if size[0] < image.shape[1] and size[1] < image.shape[0]:

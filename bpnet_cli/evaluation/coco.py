@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,13 +41,12 @@ def evaluate_detections(
 
     truth: labels keypoints of the skeleton only, see `restrict`. OKS constants come from the skeleton by name.
     """
-    labelled = _as_coco(truth.raw)
-    category_id = _category_id(truth)
-    found = _as_coco({**truth.raw, "annotations": [_with_box(d, i) for i, d in enumerate(detections, start=1)]})
+    labelled = _as_coco(truth, [_complete(a) for people in truth.annotations.values() for a in people])
+    found = _as_coco(truth, [_with_box(detection) for detection in detections])
     evaluation = COCOeval(labelled, found, "keypoints")
     evaluation.params.kpt_oks_sigmas = _sigmas(truth, skeleton)
     evaluation.params.imgIds = sorted(truth.images if image_ids is None else image_ids)
-    evaluation.params.catIds = [category_id]
+    evaluation.params.catIds = [truth.category_id]
     with silenced():
         evaluation.evaluate()
         evaluation.accumulate()
@@ -57,8 +55,8 @@ def evaluate_detections(
     precision[precision < 0] = np.nan
     best = {}
     for image_id in evaluation.params.imgIds:
-        matrix = np.asarray(evaluation.ious[image_id, category_id])
-        people = evaluation._gts[image_id, category_id]
+        matrix = np.asarray(evaluation.ious[image_id, truth.category_id])
+        people = evaluation._gts[image_id, truth.category_id]
         oks = matrix.max(axis=0) if matrix.size else np.zeros(len(people))
         best[image_id] = oks[[not person["ignore"] for person in people]]
     return Scores(dict(zip(METRICS, map(float, evaluation.stats), strict=True)), precision, best)
@@ -71,11 +69,10 @@ def merge(files: Sequence[CocoFile]) -> tuple[CocoFile, list[dict[int, int]]]:
     """
     if len(files) == 1:
         return files[0], [{image_id: image_id for image_id in files[0].images}]
-    names = files[0].keypoint_names
-    category = next(c for c in files[0].raw["categories"] if c["id"] == _category_id(files[0]))
+    names, category_id = files[0].keypoint_names, files[0].category_id
     images: dict[int, dict[str, Any]] = {}
     annotations: dict[int, list[dict[str, Any]]] = {}
-    renumbered, annotation_id = [], 0
+    renumbered = []
     for file in files:
         if file.keypoint_names != names:
             raise DataError(
@@ -84,17 +81,11 @@ def merge(files: Sequence[CocoFile]) -> tuple[CocoFile, list[dict[int, int]]]:
         ids = {image_id: len(images) + i for i, image_id in enumerate(file.images, start=1)}
         for old, new in ids.items():
             images[new] = {**file.images[old], "id": new}
-            annotations[new] = []
-            for entry in file.annotations[old]:
-                annotation_id += 1
-                annotations[new].append({**entry, "id": annotation_id, "image_id": new, "category_id": category["id"]})
+            annotations[new] = [
+                {**entry, "image_id": new, "category_id": category_id} for entry in file.annotations[old]
+            ]
         renumbered.append(ids)
-    raw = {
-        "images": list(images.values()),
-        "categories": [category],
-        "annotations": [entry for entries in annotations.values() for entry in entries],
-    }
-    return CocoFile(files[0].path, names, images, annotations, raw), renumbered
+    return CocoFile(files[0].path, names, category_id, images, annotations), renumbered
 
 
 def restrict(truth: CocoFile, skeleton: Skeleton) -> CocoFile:
@@ -109,12 +100,7 @@ def restrict(truth: CocoFile, skeleton: Skeleton) -> CocoFile:
         raise DataError(f"{truth.path}: labels none of the keypoints of skeleton {skeleton.name}")
     names = tuple(truth.keypoint_names[i] for i in kept)
     annotations = {image_id: [_restricted(a, kept) for a in people] for image_id, people in truth.annotations.items()}
-    raw = {
-        "images": list(truth.images.values()),
-        "categories": [{"id": _category_id(truth), "name": "person", "keypoints": list(names), "skeleton": []}],
-        "annotations": [entry for entries in annotations.values() for entry in entries],
-    }
-    return CocoFile(truth.path, names, truth.images, annotations, raw)
+    return replace(truth, keypoint_names=names, annotations=annotations)
 
 
 def _restricted(annotation: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
@@ -122,39 +108,33 @@ def _restricted(annotation: Mapping[str, Any], kept: Sequence[int]) -> dict[str,
     return {**annotation, "keypoints": keypoints, "num_keypoints": sum(v > 0 for v in keypoints[2::3])}
 
 
-def _as_coco(raw: Mapping[str, Any]) -> COCO:
-    # COCOeval writes into the annotations it is given.
+def _as_coco(truth: CocoFile, annotations: Sequence[dict[str, Any]]) -> COCO:
+    """A COCO index of annotations on the images of `truth`, numbered anew: COCOeval takes an id of 0 for "none"."""
     coco = COCO()
-    coco.dataset = {**raw, "annotations": [_complete(entry) for entry in raw["annotations"]]}
+    coco.dataset = {
+        "images": list(truth.images.values()),
+        "categories": [{"id": truth.category_id}],
+        "annotations": [{**annotation, "id": i} for i, annotation in enumerate(annotations, start=1)],
+    }
     with silenced():
         coco.createIndex()
     return coco
 
 
-def _complete(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _complete(annotation: Mapping[str, Any]) -> dict[str, Any]:
     """An annotation with the keys that COCOeval takes for granted."""
-    entry = dict(copy.copy(entry))
-    keypoints = entry.get("keypoints") or []
-    entry.setdefault("iscrowd", 0)
-    entry.setdefault("num_keypoints", sum(v > 0 for v in keypoints[2::3]))
-    entry.setdefault("area", entry["bbox"][2] * entry["bbox"][3])
-    return entry
+    box = annotation["bbox"]
+    labelled = sum(v > 0 for v in annotation["keypoints"][2::3])
+    return {"iscrowd": 0, "num_keypoints": labelled, "area": box[2] * box[3], **annotation}
 
 
-def _with_box(detection: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _with_box(detection: Mapping[str, Any]) -> dict[str, Any]:
     """A detection as an annotation. COCO takes a detection's area from its keypoints' extent (as loadRes does)."""
     points = np.asarray(detection["keypoints"], float).reshape(-1, 3)
     x0, y0 = points[:, :2].min(axis=0)
     x1, y1 = points[:, :2].max(axis=0)
     box = [x0, y0, x1 - x0, y1 - y0]
-    return {**detection, "id": number, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
-
-
-def _category_id(truth: CocoFile) -> int:
-    for category in truth.raw["categories"]:
-        if tuple(category.get("keypoints", ())) == truth.keypoint_names:
-            return int(category["id"])
-    raise DataError(f"{truth.path}: lost its keypoint category")
+    return {**detection, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
 
 
 def _sigmas(truth: CocoFile, skeleton: Skeleton) -> NDArray[np.float64]:

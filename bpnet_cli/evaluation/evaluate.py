@@ -67,7 +67,6 @@ def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluatin
     predictor = replace(predictor, min_person_score=0.0)
     skeleton = predictor.backend.metadata.skeleton
     truth = labelled.truth
-    category_id = next(c["id"] for c in truth.raw["categories"] if c.get("keypoints"))
     persons: dict[int, list[Person]] = {}
     detections: list[dict[str, Any]] = []
     start = time.perf_counter()
@@ -75,6 +74,6 @@ def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluatin
     photos = read_ahead((labelled.paths[image_id] for image_id in image_ids), read_photo)
     for image_id, photo in progress(zip(image_ids, photos, strict=True), len(image_ids), what):
         persons[image_id] = predictor.predict(photo)
-        detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, category_id)
+        detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, truth.category_id)
     scores = evaluate_detections(truth, detections, skeleton)
     return Evaluation(labelled, scores, persons, detections, time.perf_counter() - start)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.coco import to_skeleton
+from bpnet_cli.data.coco import keypoints_of, to_skeleton
 from bpnet_cli.evaluation.coco import METRICS
 from bpnet_cli.evaluation.evaluate import Evaluation
 from bpnet_cli.inference.draw import draw_persons
@@ -93,10 +92,8 @@ def _worst_photos(result: Evaluation, skeleton: Skeleton) -> list[str]:
 
 def _labelled_persons(result: Evaluation, image_id: int, skeleton: Skeleton) -> list[Person]:
     truth = result.labelled.truth
-    columns = [truth.keypoint_names.index(n) if n in truth.keypoint_names else -1 for n in skeleton.keypoints]
-    entries: list[Mapping[str, list[float]]] = [a for a in truth.annotations[image_id] if not a.get("iscrowd")]
-    raw = np.array([a["keypoints"] for a in entries], np.float32).reshape(len(entries), len(truth.keypoint_names), 3)
-    keypoints, _ = to_skeleton(raw, columns, skeleton)
+    people = [a for a in truth.annotations[image_id] if not a.get("iscrowd")]
+    keypoints, _ = to_skeleton(keypoints_of(people, truth.keypoint_names), truth.keypoint_names, skeleton)
     keypoints[keypoints[..., 2] <= 0] = np.nan
     return [Person(rows, 1.0) for rows in keypoints if not np.isnan(rows[:, 2]).all()]
 

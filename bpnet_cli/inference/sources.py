@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.data.images import read_image
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path
 
@@ -89,14 +90,7 @@ def find_inputs(words: Sequence[str], results_dir: Path | None = None) -> Inputs
 
 def read_photo(path: str | Path) -> NDArray[np.uint8]:
     """A photo as (H, W, 3) uint8 RGB, turned upright by its EXIF entry. Raises BpnetError."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise BpnetError(f"{path}: can't be read: {error.strerror or error}") from None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise BpnetError(f"{path}: can't be decoded as an image; is the file damaged?")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def write_photo(path: Path, image: NDArray[np.uint8]) -> None:

@@ -53,6 +53,18 @@ def test_equals_pycocotools_own_way(tmp_path: Path) -> None:
     assert 0 < scores.metrics["AP"] < 1
 
 
+def test_other_categories_and_missing_ids_change_nothing(tmp_path: Path) -> None:
+    path, detections = truth_and_detections(tmp_path)
+    expected = evaluate_detections(read_coco_file(path), detections, BODY_18).metrics
+    raw = json.loads(path.read_text())
+    for entry in raw["annotations"]:
+        del entry["id"]
+    raw["categories"].insert(0, {"id": 9, "name": "dog"})
+    raw["annotations"].append({"image_id": 1, "category_id": 9})
+    path.write_text(json.dumps(raw))
+    assert evaluate_detections(read_coco_file(path), detections, BODY_18).metrics == expected
+
+
 def test_nothing_found_is_zero_not_a_crash(tmp_path: Path) -> None:
     path, _ = truth_and_detections(tmp_path)
     scores = evaluate_detections(read_coco_file(path), [], BODY_18)

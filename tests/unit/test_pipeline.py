@@ -120,6 +120,12 @@ def test_a_damaged_photo_is_named(tmp_path: Path, keras_loaded: None) -> None:
     with pytest.raises(DataError, match=r"1.png: can't be decoded"):
         loader.load_or_record(0)
     assert "1.png" in str(loader.failures[0])
+    (tmp_path / "images" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1.png: can't be decoded"):
+        loader.load(0)
+    (tmp_path / "images" / "1.png").unlink()
+    with pytest.raises(DataError, match=r"1.png: can't be read"):
+        loader.load(0)
 
 
 @pytest.mark.parametrize("size", [(401, 603), (64, 70)])
