@@ -1,0 +1,156 @@
+"""`bpnet infer` and the Python interface, with an exported network."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bpnet_cli import BODY_18
+from bpnet_cli.inference.sources import video_rate
+from tests.cli.conftest import Run
+
+
+def test_infer_on_a_folder_keeps_names_and_reports_failures(
+    exported: Path, drawn: Path, tmp_path: Path, bpnet: Run
+) -> None:
+    photos = tmp_path / "photos"
+    (photos / "deep").mkdir(parents=True)
+    source = cv2.imread(str(drawn / "images" / "000000000001.jpg"))
+    cv2.imwrite(str(photos / "a.png"), source)
+    cv2.imwrite(str(photos / "deep" / "000000000042.jpg"), source)
+    (photos / "broken.jpg").write_bytes(b"no photo")
+    result = bpnet(
+        "infer", photos, "-m", exported, "-r", tmp_path / "out", "--set", "inference.decode.peak_threshold=0.0"
+    )
+    assert result.exit_code == 3, result.output
+    assert "broken.jpg: can't be decoded" in result.output
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert set(found) == {"model", "skeleton", "images", "failed"}
+    assert found["skeleton"]["keypoints"] == list(BODY_18.keypoints)
+    assert [entry["file"] for entry in found["images"]] == ["a.png", "deep/000000000042.jpg"]
+    assert (found["images"][0]["width"], found["images"][0]["height"]) == (128, 128)
+    assert found["failed"][0]["file"].endswith("broken.jpg")
+    for entry in found["images"]:
+        for person in entry["persons"]:
+            assert len(person["keypoints"]) == 18
+            assert all(point is None or len(point) == 3 for point in person["keypoints"])
+    drawn_names = {str(p.relative_to(tmp_path / "out" / "annotated")) for p in (tmp_path / "out").rglob("*.[pj][np]g")}
+    assert drawn_names == {"a.png", "deep/000000000042.jpg"}
+    coco = json.loads((tmp_path / "out" / "coco_results.json").read_text())
+    assert {entry["image_id"] for entry in coco} <= {1, 2, 3}
+    assert all(len(entry["keypoints"]) == 51 for entry in coco)
+
+
+def test_infer_on_a_video(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    path = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
+    for value in (10, 120, 240):
+        writer.write(np.full((64, 96, 3), value, np.uint8))
+    writer.release()
+    result = bpnet("infer", path, "-m", exported, "-r", tmp_path / "out", "--max-frames", 2)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (tmp_path / "out" / "v.avi.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["seconds"], line["width"]) for line in lines] == [(0, 0.0, 96), (1, 0.1, 96)]
+    assert video_rate(str(tmp_path / "out" / "annotated" / "v.avi")) == (10.0, 2)
+
+
+def make_video(path: Path, frames: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
+    for value in range(frames):
+        writer.write(np.full((64, 96, 3), 20 * value, np.uint8))
+    writer.release()
+    return path
+
+
+def test_videos_of_one_name_are_told_apart(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    paths = [make_video(tmp_path / folder / "v.avi", frames) for folder, frames in (("a", 2), ("b", 3))]
+    assert bpnet("infer", *paths, "-m", exported, "-r", tmp_path / "out").exit_code == 0
+    found = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert found == {"v.avi.jsonl", "b/v.avi.jsonl", "annotated/v.avi", "annotated/b/v.avi"}
+    assert len((tmp_path / "out" / "b" / "v.avi.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_video_that_ends_early_or_is_stopped(
+    exported: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video(tmp_path / "v.avi", 3)
+    with monkeypatch.context() as patched:
+        patched.setattr("bpnet_cli.inference.workflow.video_rate", lambda _: (10.0, 8))
+        result = bpnet("infer", path, "-m", exported, "-r", tmp_path / "out")
+    assert result.exit_code == 3
+    assert "only 3 of 8 frames could be read" in result.output
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bpnet_cli.inference.workflow._frame_entry", interrupt)
+    assert bpnet("infer", path, "-m", exported, "-r", tmp_path / "cut").exit_code == 1
+    assert [p for p in (tmp_path / "cut").rglob("*") if p.is_file()] == []
+
+
+def test_results_are_not_taken_for_input(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), cv2.imread(str(drawn / "images" / "000000000001.jpg")))
+    for _ in range(2):
+        assert bpnet("infer", tmp_path, "-m", exported, "-r", tmp_path / "results").exit_code == 0
+    entries = json.loads((tmp_path / "results" / "detections.json").read_text())["images"]
+    assert [entry["file"] for entry in entries] == ["a.png"]
+
+
+def test_what_the_file_has_fixed_cannot_be_set(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    result = bpnet("infer", drawn / "images", "-m", exported, "-r", tmp_path, "--set", "model.stages=3")
+    assert result.exit_code == 1
+    assert "--set model: " in result.output
+    assert "can't be changed any more" in result.output
+
+
+def test_results_folders_are_checked_first(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    (tmp_path / "file").write_text("")
+    words = ("--images", drawn / "images", "--annotations", drawn / "annotations" / "person_keypoints.json")
+    for result in (
+        bpnet("infer", drawn / "images", "-m", exported, "-r", tmp_path / "file"),
+        bpnet("evaluate", "-m", exported, *words, "-r", tmp_path / "file"),
+        bpnet("infer", drawn / "images", "-m", exported, "-r", "/proc/nothing"),
+    ):
+        assert result.exit_code == 1
+        assert "not a folder" in result.output or "can't be written" in result.output
+
+
+def test_infer_errors(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"x")
+    for words, message in (
+        ((tmp_path / "none",), "no such file, folder or match"),
+        ((tmp_path / "bad.jpg",), "none of the inputs could be used"),
+    ):
+        result = bpnet("infer", *words, "-m", exported, "-r", tmp_path / "out")
+        assert result.exit_code == 1
+        assert message in result.output
+    assert not (tmp_path / "out" / "detections.json").exists()
+
+
+def test_onnx_inference_needs_neither_keras_nor_tensorflow(exported: Path, drawn: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('tensorflow', 'keras', 'tf2onnx', 'onnx', 'jax', 'torch'): sys.modules[name] = None\n"
+        "from bpnet_cli.cli import main\n"
+        f"main(['infer', {str(drawn / 'images')!r}, '-m', {str(exported)!r}, '-r', {str(tmp_path)!r}])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert len(json.loads((tmp_path / "detections.json").read_text())["images"]) == 12
+
+
+def test_the_python_interface(exported: Path, drawn: Path) -> None:
+    import bpnet_cli
+
+    photo = cv2.cvtColor(cv2.imread(str(drawn / "images" / "000000000001.jpg")), cv2.COLOR_BGR2RGB)
+    predictor = bpnet_cli.load_predictor(exported)
+    assert isinstance(predictor, bpnet_cli.Predictor)
+    for person in predictor.predict(photo):
+        assert person.keypoints.shape == (18, 3)
