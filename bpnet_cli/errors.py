@@ -24,8 +24,8 @@ class ModelFileError(BpnetError):
 
 @contextmanager
 def hinting(hint: str) -> Iterator[None]:
-    """Add a hint to the data errors of a block: where the path came from, what else to do."""
+    """Add a hint to errors about files in a block: where the path came from, what else to do."""
     try:
         yield
-    except DataError as error:
-        raise DataError(f"{error} ({hint})") from None
+    except (DataError, ModelFileError) as error:
+        raise type(error)(f"{error} ({hint})") from None

@@ -16,6 +16,8 @@ from bpnet_cli.pose.geometry import apply_affine, compose_affine, resize_affine
 class Augmentation:
     """Ranges that one sample's changes are drawn from; the spec section `augmentation` describes each.
 
+    crop: "person", "photo" or "random".
+
     Lengths are pixels of the network input, angles degrees.
     """
 
@@ -37,6 +39,7 @@ def draw_geometry(
     """The 2 x 3 map from photo pixels to pixels of a height x width input, and whether it mirrors.
 
     With every range at zero a photo lands exactly where `letterbox` puts it at inference, and a person in the middle.
+    A random crop scales the letterboxed photo and lies anywhere on it, within it along a side that is longer.
     """
     scale = rng.uniform(*augmentation.scale)
     angle = np.deg2rad(rng.uniform(-augmentation.rotation_deg, augmentation.rotation_deg))
@@ -46,6 +49,10 @@ def draw_geometry(
     if sample.person is not None:
         base, pivot = _place_person(sample, augmentation.person_height, height, width)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    if augmentation.crop == "random":
+        # Where the photo's centre may lie for its edges to stay outside of the crop, or within it if they are nearer.
+        middle = np.array([(width - 1) / 2, (height - 1) / 2])
+        shift = shift + middle - pivot + rng.uniform(-1, 1, size=2) * (middle - scale * pivot)
     sign = -1.0 if mirrored else 1.0
     linear = np.array([[sign * cos, -sign * sin], [sin, cos]])
     jitter = np.column_stack([linear, pivot + shift - linear @ pivot])

@@ -8,7 +8,7 @@ of parallel workers changes nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -33,6 +33,8 @@ _REDUCED_READS = (
     (2, cv2.IMREAD_REDUCED_COLOR_2),
     (1, cv2.IMREAD_COLOR),
 )
+# Maps (rows, columns, channels) that another network makes of an image (height, width, 3) uint8 RGB.
+Teacher = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 # Keep the random numbers of the order apart from those of the samples.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
@@ -43,6 +45,7 @@ class SampleLoader:
 
     samples: what to look at. height, width: network input in pixels. stride: input pixels per map cell.
     max_people: people per sample after padding; the stream never drops one, so it is the most in any photo.
+    teacher: makes maps to learn from, of every image as it is augmented; None where labels are all.
     failures: errors met by workers, kept here because tf.data turns exceptions into text.
     """
 
@@ -54,12 +57,14 @@ class SampleLoader:
     stride: int
     seed: int
     max_people: int
+    teacher: Teacher | None = None
     failures: list[BpnetError] = field(default_factory=list)
 
-    def load(
-        self, position: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Image (height, width, 3) uint8 RGB; keypoints (max_people, K, 3); mask (rows, columns); labelled (K,)."""
+    def load(self, position: int) -> tuple[NDArray[Any], ...]:
+        """Image (height, width, 3) uint8 RGB; keypoints (max_people, K, 3); mask (rows, columns); labelled (K,).
+
+        With a teacher, also its maps (rows, columns, K + 1 + 2L), heatmaps first. All but the image float32.
+        """
         epoch, offset = divmod(int(position), len(self.samples))
         index = int(_epoch_order(self.seed, epoch, len(self.samples))[offset])
         rng = np.random.default_rng([_SAMPLE_STREAM, self.seed, epoch, index])
@@ -75,7 +80,8 @@ class SampleLoader:
         labelled = sample.photo.labelled[self.skeleton.flip_permutation] if mirrored else sample.photo.labelled
         to_cells = compose_affine(resize_affine(1 / self.stride, 1 / self.stride), matrix)
         mask = warp_mask(sample.photo.ignore, to_cells, self.height // self.stride, self.width // self.stride)
-        return image, people, mask, labelled.astype(np.float32)
+        loaded = (image, people, mask, labelled.astype(np.float32))
+        return (*loaded, self.teacher(image)) if self.teacher else loaded
 
     def load_or_record(self, position: int) -> tuple[NDArray[Any], ...]:
         """`load`, keeping a user-facing error in `failures` on its way out."""
@@ -95,10 +101,11 @@ def make_loader(
     width: int,
     stride: int,
     seed: int,
+    teacher: Teacher | None = None,
 ) -> SampleLoader:
     """A loader padded to the most people that any photo holds."""
     most = max(len(sample.photo.keypoints) for sample in samples)
-    return SampleLoader(samples, skeleton, augmentation, height, width, stride, seed, max(1, most))
+    return SampleLoader(samples, skeleton, augmentation, height, width, stride, seed, max(1, most), teacher)
 
 
 def make_pipeline(loader: SampleLoader, batch_size: int, *, start: int = 0, workers: int | None = None) -> Any:
@@ -106,22 +113,24 @@ def make_pipeline(loader: SampleLoader, batch_size: int, *, start: int = 0, work
 
     images: (B, height, width, 3) uint8 RGB. labels: keypoints (B, P, K, 3) float32 x, y, visibility in input pixels;
     mask (B, rows, columns) float32, 1 counts in the loss; labelled (B, K) float32, 0 where the data set does not label
-    a keypoint. workers: photos loaded at once, by default one per core.
+    a keypoint; with a teacher, teacher (B, rows, columns, K + 1 + 2L) float32. workers: photos loaded at once, by
+    default one per core.
     """
     import tensorflow as tf
 
     keypoints = len(loader.skeleton.keypoints)
     rows, columns = loader.height // loader.stride, loader.width // loader.stride
+    shapes = {"keypoints": (loader.max_people, keypoints, 3), "mask": (rows, columns), "labelled": (keypoints,)}
+    if loader.teacher:
+        shapes["teacher"] = (rows, columns, loader.skeleton.heatmap_channels + loader.skeleton.paf_channels)
 
     def load(position: Any) -> Any:
-        image, people, mask, labelled = tf.numpy_function(
-            loader.load_or_record, [position], (tf.uint8, tf.float32, tf.float32, tf.float32)
-        )
+        types = (tf.uint8, *[tf.float32] * len(shapes))
+        image, *labels = tf.numpy_function(loader.load_or_record, [position], types)
         image.set_shape((loader.height, loader.width, 3))
-        people.set_shape((loader.max_people, keypoints, 3))
-        mask.set_shape((rows, columns))
-        labelled.set_shape((keypoints,))
-        return image, {"keypoints": people, "mask": mask, "labelled": labelled}
+        for array, shape in zip(labels, shapes.values(), strict=True):
+            array.set_shape(shape)
+        return image, dict(zip(shapes, labels, strict=True))
 
     positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
     loaded = positions.map(load, num_parallel_calls=workers or os.cpu_count(), deterministic=True)

@@ -22,13 +22,13 @@ class Sample:
 def list_samples(
     photos: Sequence[Photo], *, crop: str, min_keypoints: int, min_area_px: float, min_distance_ratio: float
 ) -> list[Sample]:
-    """One sample per photo (`crop="photo"`) or per person worth a crop of its own (`crop="person"`).
+    """One sample per photo (`crop="photo"` or "random") or per person worth a crop of its own (`crop="person"`).
 
     A person gets a crop with at least `min_keypoints` labelled keypoints, an area of `min_area_px` square photo pixels,
     and a box centre at least `min_distance_ratio` times the larger box side of every person accepted before it away
     from that person's. Raises DataError when nothing is left.
     """
-    if crop == "photo":
+    if crop != "person":
         return [Sample(photo, None) for photo in photos]
     samples = []
     for photo in photos:

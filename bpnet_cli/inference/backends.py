@@ -67,19 +67,26 @@ class OnnxBackend:
         return np.asarray(heatmaps, np.float32), np.asarray(pafs, np.float32)
 
 
-def load_backend(path: str | Path) -> Backend:
-    """A backend by the file's ending, `.keras` or `.onnx`. Raises ModelFileError."""
+def load_backend(path: str | Path, threads: int | None = None) -> Backend:
+    """A backend by the file's ending: `.keras`, `.onnx`, or `.xml` for OpenVINO. Raises ModelFileError.
+
+    threads: that one call of an `.onnx` or `.xml` network may use; by default as many as there are cores.
+    """
     path = Path(path)
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
     if path.suffix == ".onnx":
-        return OnnxBackend(path)
+        return OnnxBackend(path, threads)
     if path.suffix == ".keras":
         load_keras()
         from bpnet_cli.models.model_file import load_network
 
         return KerasBackend(*load_network(path))
-    raise ModelFileError(f"{path}: must be a .keras or an .onnx file")
+    if path.suffix == ".xml":
+        from bpnet_cli.inference.openvino import OpenVinoBackend
+
+        return OpenVinoBackend(path, threads)
+    raise ModelFileError(f"{path}: must be a .keras or an .onnx file (or OpenVINO's .xml)")
 
 
 def _compiled(network: Any) -> Any:

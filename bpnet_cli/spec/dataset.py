@@ -66,8 +66,10 @@ class DatasetSpec(Model):
 class AugmentationSpec(Model):
     """How a training crop varies from one epoch to the next; lengths in network-input pixels."""
 
-    crop: Literal["person", "photo"] = Field(
-        default="person", description="person: a crop centred on each person; photo: the whole photo, letterboxed"
+    crop: Literal["person", "photo", "random"] = Field(
+        default="person",
+        description="person: a crop centred on each person; photo: the whole photo, letterboxed; random: a crop "
+        "anywhere on the letterboxed photo, once it is scaled",
     )
     person_height: float = Field(
         default=0.6,

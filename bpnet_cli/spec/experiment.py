@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from bpnet_cli.spec.base import Model, refusal
 from bpnet_cli.spec.dataset import AugmentationSpec, DatasetSpec, TargetsSpec
 from bpnet_cli.spec.inference import InferenceSpec
-from bpnet_cli.spec.network import ExportSpec, LossSpec, ModelSpec, PruningSpec
+from bpnet_cli.spec.network import DistillationSpec, ExportSpec, LossSpec, ModelSpec, PruningSpec
 from bpnet_cli.spec.training import Optimizer, SgdSpec, TrainingSpec
 
 BUILT_IN_SKELETONS = ("body_18",)
@@ -36,6 +36,9 @@ class ExperimentSpec(Model):
     targets: TargetsSpec = Field(default=TargetsSpec(), description="what the maps to learn look like")
     model: ModelSpec = Field(default=ModelSpec(), description="the network")
     loss: LossSpec = Field(default=LossSpec(), description="what training minimises")
+    distillation: DistillationSpec = Field(
+        default=DistillationSpec(), description="learning from another network's maps besides the labels"
+    )
     optimizer: Optimizer = Field(default=SgdSpec(), description="how training minimises the loss: sgd or adamw")
     training: TrainingSpec = Field(default=TrainingSpec(), description="how long to train, and what to keep")
     inference: InferenceSpec = Field(

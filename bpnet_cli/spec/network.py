@@ -101,6 +101,21 @@ class LossSpec(Model):
         return self
 
 
+class DistillationSpec(Model):
+    """Learning from another network's maps besides the labels."""
+
+    teacher: str | None = Field(
+        default=None,
+        description="network to learn from, run on every crop: .onnx, .keras, or OpenVINO's .xml; null: labels alone",
+    )
+    share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="weight of the teacher's maps; the labels have the rest. 1: no labels at all",
+    )
+
+
 class PruningSpec(Model):
     """Channel pruning; has no keys yet, but specs may name the section."""
 

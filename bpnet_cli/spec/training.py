@@ -113,6 +113,18 @@ class TrainingSpec(Model):
     distribution: Literal["none"] = Field(
         default="none", description="devices that share a step: none (one device; this version knows no other)"
     )
+    frozen_layers: tuple[str, ...] = Field(
+        default=(),
+        description="layers that keep the weights they start with, by name with * and ?, "
+        "for example [stem_*, block_00_*]; saves their part of the backward pass",
+    )
+    ema_momentum: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="weights measured and saved are a moving average over steps with this momentum (0.999, say); null: "
+        "the last step's",
+    )
     keep_checkpoints: int = Field(default=5, ge=1, description="checkpoints kept, the newest ones")
     validate_every_epochs: int = Field(default=5, ge=1, description="epochs between two measurements of AP")
     workers: int | None = Field(

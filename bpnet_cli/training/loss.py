@@ -25,12 +25,16 @@ class TargetShape:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """heatmap, paf: factors of the two kinds of maps. l1, l2: of the sums of |kernel| and kernel^2."""
+    """heatmap, paf: factors of the two kinds of maps. l1, l2: of the sums of |kernel| and kernel^2.
+
+    teacher: of the error against a teacher's maps, where the labels come with them; the labels count 1 - teacher.
+    """
 
     heatmap: float = 1.0
     paf: float = 1.0
     l1: float = 0.0
     l2: float = 0.0
+    teacher: float = 0.5
 
 
 def masked_sum_of_squares(predicted: Any, target: Any, mask: Any) -> Any:
@@ -61,11 +65,18 @@ def channel_masks(mask: Any, labelled: Any, skeleton: Skeleton) -> tuple[Any, An
 class TrainingModel(keras.Model):  # type: ignore[misc]
     """Wraps a plain network for `fit`: renders targets on the device and sums the loss over stages.
 
-    Labels are the pipeline's mapping of keypoints, mask and labelled. The network stays a plain graph of its own, which
-    is what gets saved.
+    Labels are the pipeline's mapping of keypoints, mask and labelled, and teacher if it learns from one. The network
+    stays a plain graph of its own, which is what gets saved.
     """
 
-    def __init__(self, network: Any, skeleton: Skeleton, targets: TargetShape, weights: LossWeights) -> None:
+    def __init__(
+        self,
+        network: Any,
+        skeleton: Skeleton,
+        targets: TargetShape,
+        weights: LossWeights,
+        learns_from_teacher: bool = False,
+    ) -> None:
         super().__init__(name="training")
         self.network = network
         self.skeleton = skeleton
@@ -74,6 +85,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         stages = len(network.outputs) // 2
         self.heatmap_losses = [keras.metrics.Mean(name=f"heatmap_loss_stage{i + 1}") for i in range(stages)]
         self.paf_losses = [keras.metrics.Mean(name=f"paf_loss_stage{i + 1}") for i in range(stages)]
+        self.teacher_loss: Any = keras.metrics.Mean(name="teacher_loss") if learns_from_teacher else None
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """The network's outputs."""
@@ -103,6 +115,10 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         )
         heatmap_mask, paf_mask = channel_masks(y["mask"], y["labelled"], self.skeleton)
         total = self.regularization()
+        labels_count = 1.0
+        if self.teacher_loss is not None:
+            labels_count -= self.weights_of_loss.teacher
+            total = total + self.weights_of_loss.teacher * self._distillation(heatmaps, pafs, y["teacher"])
         for maps, target, mask, weight, meters in (
             (heatmaps, target_heatmaps, heatmap_mask, self.weights_of_loss.heatmap, self.heatmap_losses),
             (pafs, target_pafs, paf_mask, self.weights_of_loss.paf, self.paf_losses),
@@ -110,7 +126,20 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             for predicted, meter in zip(maps, meters, strict=True):
                 loss = masked_sum_of_squares(predicted, target, mask)
                 meter.update_state(loss)
-                total = total + weight * loss
+                total = total + labels_count * weight * loss
+        return total
+
+    def _distillation(self, heatmaps: list[Any], pafs: list[Any], teacher: Any) -> Any:
+        """The loss against a teacher's maps (B, h, w, K + 1 + 2L): on every cell, as a teacher sees everybody."""
+        split = self.skeleton.heatmap_channels
+        total = ops.zeros((), "float32")
+        for maps, target, weight in (
+            (heatmaps, teacher[..., :split], self.weights_of_loss.heatmap),
+            (pafs, teacher[..., split:], self.weights_of_loss.paf),
+        ):
+            for predicted in maps:
+                total = total + weight * masked_sum_of_squares(predicted, target, 1.0)
+        self.teacher_loss.update_state(total)
         return total
 
     def regularization(self) -> Any:

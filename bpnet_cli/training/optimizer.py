@@ -60,15 +60,17 @@ class LayerwiseAdamW(_LayerwiseRates, keras.optimizers.AdamW):  # type: ignore[m
     """AdamW with a rate per layer."""
 
 
-def make_optimizer(section: Any, schedule: Any) -> Any:
-    """The optimizer of a spec's `optimizer` section."""
+def make_optimizer(section: Any, schedule: Any, ema_momentum: float | None = None) -> Any:
+    """The optimizer of a spec's `optimizer` section; with `ema_momentum` it keeps an average of the weights as well."""
+    common: dict[str, Any] = {"global_clipnorm": section.clip_norm}
+    if ema_momentum is not None:
+        # No step ever overwrites the weights with their average: training goes on from its own.
+        common |= {"use_ema": True, "ema_momentum": ema_momentum, "ema_overwrite_frequency": None}
     if section.name == "adamw":
-        optimizer = LayerwiseAdamW(schedule, weight_decay=section.weight_decay, global_clipnorm=section.clip_norm)
+        optimizer = LayerwiseAdamW(schedule, weight_decay=section.weight_decay, **common)
         # Shrinking batch norm and biases only fights the data.
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     else:
-        optimizer = LayerwiseSGD(
-            schedule, momentum=section.momentum, nesterov=section.nesterov, global_clipnorm=section.clip_norm
-        )
+        optimizer = LayerwiseSGD(schedule, momentum=section.momentum, nesterov=section.nesterov, **common)
     optimizer.multiplier = MULTIPLIERS[section.layer_multipliers]
     return optimizer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.build import metadata_of, network_of, photos_of, skeleton_of
 from bpnet_cli.data.augment import Augmentation
-from bpnet_cli.data.pipeline import SampleLoader, make_loader, make_pipeline
+from bpnet_cli.data.pipeline import SampleLoader, Teacher, make_loader, make_pipeline
 from bpnet_cli.data.samples import list_samples
 from bpnet_cli.errors import BpnetError, SpecError, hinting
 from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate, load_labelled
@@ -31,59 +30,14 @@ from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training import callbacks
 from bpnet_cli.training.checkpoint import Progress, list_checkpoints, newest_epoch, restore_newest, save_checkpoint
+from bpnet_cli.training.folder import RunFolder
+from bpnet_cli.training.freeze import freeze
 from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
 from bpnet_cli.training.optimizer import make_optimizer
 from bpnet_cli.training.records import History, Status, TensorBoardLog
 from bpnet_cli.training.resume import check_same_run
 from bpnet_cli.training.schedule import make_schedule
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Names of a run's files."""
-
-    root: Path
-
-    @property
-    def spec(self) -> Path:
-        """The resolved spec."""
-        return self.root / "spec.yaml"
-
-    @property
-    def best(self) -> Path:
-        """The model with the best AP; without validation data, the last one."""
-        return self.root / "model.keras"
-
-    @property
-    def last(self) -> Path:
-        """The model after the last finished epoch."""
-        return self.root / "last.keras"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where a rerun goes on."""
-        return self.root / "checkpoints"
-
-    @property
-    def status(self) -> Path:
-        """One line per event; every run begins by writing it, so it tells a run's folder from others."""
-        return self.root / "status.jsonl"
-
-    def check_own(self) -> None:
-        """Raise BpnetError when files of somebody else stand where this run would write."""
-        if self.status.exists():
-            return
-        for path in (self.spec, self.best, self.last, self.root / "history.csv"):
-            if path.exists():
-                raise BpnetError(f"{path}: is there already and not of a training run; use another -r folder")
-
-    def clear(self) -> None:
-        """Delete what an earlier run left, and nothing else."""
-        files = [self.spec, self.best, self.last, self.root / "history.csv", self.status]
-        files += list_checkpoints(self.checkpoints)
-        files += (self.root / "tensorboard").glob("events.out.tfevents.*")
-        for path in files:
-            path.unlink(missing_ok=True)
+from bpnet_cli.training.teacher import make_teacher
 
 
 def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) -> Path:
@@ -102,13 +56,15 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
             say(f"already trained for {done} epochs; raise training.epochs to go on")
             return folder.best
     skeleton = skeleton_of(spec)
+    teacher = make_teacher(spec, skeleton)
     with hinting("dataset.train; paths are relative to the working directory"):
-        loader = _make_training_loader(spec, skeleton)
+        loader = _make_training_loader(spec, skeleton, teacher)
     validation = spec.dataset.validation_sources
     with hinting("dataset.validation; paths are relative to the working directory"):
         labelled = load_labelled(validation, skeleton) if validation else None
     _set_up_keras(spec)
     network = network_of(spec, skeleton)
+    frozen = freeze(network, spec.training.frozen_layers)
     filled = load_pretrained(network, spec.model.backbone, spec.model.pretrained)
     if not resume:
         folder.clear()
@@ -116,6 +72,8 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
     write_text(folder.spec, dump_spec(spec))
     status.add("STARTED", f"training {spec.name}", samples=len(loader.samples), parameters=network.count_params())
     say(f"{spec.name}: {len(loader.samples)} samples, {network.count_params():,} parameters -> {folder.root}")
+    if frozen:
+        say(f"frozen: {frozen} layers keep their weights")
     if filled:
         say(f"pretrained: {len(filled)} layers from {spec.model.pretrained}")
     run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status)
@@ -153,11 +111,12 @@ class _Run:
         training = spec.training
         self.steps = training.steps_per_epoch or max(1, len(loader.samples) // training.batch_size)
         self.schedule = make_schedule(spec.optimizer, training.epochs * self.steps)
-        self.optimizer = make_optimizer(spec.optimizer, self.schedule)
+        self.optimizer = make_optimizer(spec.optimizer, self.schedule, training.ema_momentum)
         targets = TargetShape(STRIDE, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
-        weights = LossWeights(spec.loss.heatmap_weight, spec.loss.paf_weight, spec.loss.l1, spec.loss.l2)
-        self.model = TrainingModel(network, skeleton, targets, weights)
-        self.saved_network = _in_float32(network, spec, skeleton)
+        loss, share = spec.loss, spec.distillation.share
+        weights = LossWeights(loss.heatmap_weight, loss.paf_weight, loss.l1, loss.l2, share)
+        self.model = TrainingModel(network, skeleton, targets, weights, loader.teacher is not None)
+        self.saved_network = _network_to_save(network, spec, skeleton)
         self.progress = Progress()
 
     def fit(self) -> None:
@@ -193,10 +152,11 @@ class _Run:
     def _callbacks(self, board: TensorBoardLog) -> list[Any]:
         training = self.spec.training
         history = History(self.folder.root / "history.csv", self.progress.epoch)
-        predictor = predictor_of_network(self.network, self.metadata, self.spec)
+        predictor = predictor_of_network(self.saved_network, self.metadata, self.spec)
         listed: list[Any] = [
             callbacks.StopOnNaN(),
             callbacks.Pace(training.batch_size, self.steps, training.epochs, self.schedule),
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: self._update_saved_network()),
         ]
         if self.labelled is not None:
             measure = _ap_of(predictor, self.labelled)
@@ -206,11 +166,19 @@ class _Run:
         listed.append(callbacks.Record(history, self.status, board, pictures, self.steps, training.epochs))
         return listed
 
+    def _update_saved_network(self) -> None:
+        """Bring the network that is measured and saved up to date."""
+        if self.saved_network is self.network:
+            return
+        weights = self.network.get_weights()
+        if self.spec.training.ema_momentum is not None:
+            self.optimizer.finalize_variable_values(self.network.trainable_variables)
+        self.saved_network.set_weights(self.network.get_weights())
+        self.network.set_weights(weights)
+
     def _save(self, epoch: int, ap: float | None) -> None:
         best = self.progress.best_ap
         better = self.labelled is None or (ap is not None and (best is None or ap > best))
-        if self.saved_network is not self.network:
-            self.saved_network.set_weights(self.network.get_weights())
         if better or not self.folder.best.exists():
             save_network(self.saved_network, self.metadata, self.folder.best)
         save_network(self.saved_network, self.metadata, self.folder.last)
@@ -219,7 +187,7 @@ class _Run:
         save_checkpoint(self.folder.checkpoints, self.progress, self.network, self.optimizer, keep)
 
 
-def _make_training_loader(spec: ExperimentSpec, skeleton: Any) -> SampleLoader:
+def _make_training_loader(spec: ExperimentSpec, skeleton: Any, teacher: Teacher | None) -> SampleLoader:
     if not spec.dataset.train_sources:
         raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE}")
     samples = list_samples(
@@ -237,6 +205,7 @@ def _make_training_loader(spec: ExperimentSpec, skeleton: Any) -> SampleLoader:
         width=spec.model.input_width,
         stride=STRIDE,
         seed=spec.training.seed,
+        teacher=teacher,
     )
 
 
@@ -250,9 +219,13 @@ def _set_up_keras(spec: ExperimentSpec) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _in_float32(network: Any, spec: ExperimentSpec, skeleton: Any) -> Any:
-    """The network itself, or for mixed precision a float32 twin to save: files don't tell how they came about."""
-    if spec.training.precision == "float32":
+def _network_to_save(network: Any, spec: ExperimentSpec, skeleton: Any) -> Any:
+    """The network itself, or a float32 twin that learns in every layer: files don't tell how they came about.
+
+    The twin also holds the average of the weights, if the spec asks for one.
+    """
+    training = spec.training
+    if training.precision == "float32" and training.ema_momentum is None and not training.frozen_layers:
         return network
     keras.config.set_dtype_policy("float32")
     twin = network_of(spec, skeleton)

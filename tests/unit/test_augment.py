@@ -119,3 +119,23 @@ def test_colour_maps() -> None:
     contrast = draw_colour(rng, Augmentation(**(COLOURLESS | {"contrast": 0.5})))
     np.testing.assert_allclose(contrast @ np.array([127.5, 127.5, 127.5, 1]), 127.5, atol=1e-3)
     assert contrast[0, 0] != 1
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_a_random_crop_lies_anywhere_on_the_photo_and_not_beside_it(scale: float) -> None:
+    corners = np.array([[0.0, 0.0], [299.0, 199.0]])
+    placed = np.array(
+        [
+            apply_affine(geometry(make_sample(person=None), seed, crop="random", scale=(scale, scale))[0], corners)
+            for seed in range(200)
+        ]
+    )
+    low, high = placed[:, 0], placed[:, 1]
+    # The photo is 300 x 200, the crop 320 x 256: letterboxed it fills the width.
+    for axis, side, length in ((0, 319, 320 * scale), (1, 255, 320 * scale / 1.5)):
+        inside = length <= side + 1
+        edges = (low[:, axis], side - high[:, axis])
+        room = abs(side + 1 - length)
+        for edge in edges:
+            assert (edge > -1.5).all() if inside else (edge < 1.5).all()
+            assert np.ptp(edge) > 0.8 * room - 1

@@ -6,7 +6,7 @@ from bpnet_cli import BODY_18, render_targets
 pytestmark = pytest.mark.usefixtures("keras_loaded")
 
 
-def make_model(**weights: float):
+def make_model(learns_from_teacher: bool = False, **weights: float):
     import keras
 
     from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
@@ -18,7 +18,7 @@ def make_model(**weights: float):
         for name, channels in (("heat", 19), ("paf", 38))
         for stage in (1, 2)
     ]
-    return TrainingModel(keras.Model(image, maps), BODY_18, TargetShape(), LossWeights(**weights))
+    return TrainingModel(keras.Model(image, maps), BODY_18, TargetShape(), LossWeights(**weights), learns_from_teacher)
 
 
 def batch(seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -101,3 +101,16 @@ def test_losses_per_stage_are_reported() -> None:
     names = {"heatmap_loss_stage1", "heatmap_loss_stage2", "paf_loss_stage1", "paf_loss_stage2", "loss"}
     assert set(logs) == names
     assert sum(v for name, v in logs.items() if name != "loss") == pytest.approx(float(logs["loss"]), rel=1e-4)
+
+
+def test_a_teacher_counts_on_every_cell_and_shares_with_the_labels() -> None:
+    images, labels = batch()
+    outputs = [np.array(o) for o in make_model()(images)]
+    labels["teacher"] = np.random.default_rng(2).normal(size=(2, 4, 6, 57)).astype(np.float32)
+    expected = 0.7 * by_hand(outputs, labels, 1, 0.5)
+    for output, target, weight in zip(
+        outputs, [labels["teacher"][..., :19]] * 2 + [labels["teacher"][..., 19:]] * 2, (1, 1, 0.5, 0.5), strict=True
+    ):
+        expected += 0.3 * weight * 0.5 * np.sum((output - target) ** 2) / 2
+    model = make_model(learns_from_teacher=True, heatmap=1.0, paf=0.5, teacher=0.3)
+    assert float(model.compute_loss(y=labels, y_pred=outputs)) == pytest.approx(expected, rel=1e-5)

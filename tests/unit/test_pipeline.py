@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -143,3 +144,15 @@ def test_an_unchanged_photo_has_the_pixels_of_inference(tmp_path: Path, size: tu
     expected, _ = letterbox(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), 256, 320)
     difference = np.abs(loader.load(0)[0].astype(int) - expected)
     assert difference.mean() < 0.5
+
+
+def test_a_teacher_sees_the_augmented_image(loader: SampleLoader) -> None:
+    def teach(image: np.ndarray) -> np.ndarray:
+        means = image.reshape(8, 8, 12, 8, 3).mean(axis=(1, 3, 4))
+        return np.repeat(means[..., None], 57, axis=2).astype(np.float32)
+
+    taught = dataclasses.replace(loader, teacher=teach)
+    for (images, labels), (plain, plain_labels) in zip(batches(taught, 3), batches(loader, 3), strict=True):
+        np.testing.assert_array_equal(images, plain)
+        assert labels.keys() - plain_labels.keys() == {"teacher"}
+        np.testing.assert_array_equal(labels["teacher"], np.stack([teach(image) for image in images]))

@@ -1,0 +1,57 @@
+"""The files of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.training.checkpoint import list_checkpoints
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of a run's files."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """The resolved spec."""
+        return self.root / "spec.yaml"
+
+    @property
+    def best(self) -> Path:
+        """The model with the best AP; without validation data, the last one."""
+        return self.root / "model.keras"
+
+    @property
+    def last(self) -> Path:
+        """The model after the last finished epoch."""
+        return self.root / "last.keras"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where a rerun goes on."""
+        return self.root / "checkpoints"
+
+    @property
+    def status(self) -> Path:
+        """One line per event; every run begins by writing it, so it tells a run's folder from others."""
+        return self.root / "status.jsonl"
+
+    def check_own(self) -> None:
+        """Raise BpnetError when files of somebody else stand where this run would write."""
+        if self.status.exists():
+            return
+        for path in (self.spec, self.best, self.last, self.root / "history.csv"):
+            if path.exists():
+                raise BpnetError(f"{path}: is there already and not of a training run; use another -r folder")
+
+    def clear(self) -> None:
+        """Delete what an earlier run left, and nothing else."""
+        files = [self.spec, self.best, self.last, self.root / "history.csv", self.status]
+        files += list_checkpoints(self.checkpoints)
+        files += (self.root / "tensorboard").glob("events.out.tfevents.*")
+        for path in files:
+            path.unlink(missing_ok=True)
