@@ -53,6 +53,18 @@ def check_folder(path: str | Path) -> None:
         raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
 
 
+def check_output(path: str | Path, suffix: str, overwrite: bool) -> Path:
+    """The path of a file to write later. Raises BpnetError for another ending, a folder, or an existing file."""
+    target = Path(path)
+    if target.suffix != suffix:
+        raise BpnetError(f"{path}: the output file must end in {suffix}")
+    if target.is_dir():
+        raise BpnetError(f"{path}: is a folder; name the file to write")
+    if target.exists() and not overwrite:
+        raise BpnetError(f"{path}: exists already; give --overwrite to replace it")
+    return target
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:

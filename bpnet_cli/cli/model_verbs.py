@@ -109,6 +109,45 @@ def export(model_path: str, output: str, overwrite: bool, overrides: tuple[str, 
 
 
 @click.command()
+@model_option()
+@click.option("-o", "--output", "output", "--output_file", metavar="OUT.keras", required=True, help="File to write.")
+@click.option(
+    "--threshold",
+    "-pth",
+    "--pruning_threshold",
+    type=click.FloatRange(0, 1),
+    help="Remove channels whose weights are smaller than this share of their layer's largest.",
+)
+@click.option(
+    "--target-macs",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="R",
+    help="Remove as many channels as it takes to leave this share of the multiply-accumulates.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@set_option
+def prune(
+    model_path: str,
+    output: str,
+    threshold: float | None,
+    target_macs: float | None,
+    overwrite: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Remove the channels of a .keras model that matter least; train the result again with model.pretrained.
+
+    \b
+    Example: bpnet prune -m runs/lite/model.keras -o small.keras --target-macs 0.5
+             bpnet train -e specs/lite_coco.yaml -r runs/small --set model.pretrained=small.keras
+    """
+    if (threshold is None) == (target_macs is None):
+        raise click.UsageError("give either --threshold or --target-macs")
+    from bpnet_cli.pruning.workflow import prune_model
+
+    click.echo(prune_model(model_path, output, threshold, target_macs, overwrite, overrides))
+
+
+@click.command()
 @spec_option(required=False)
 @model_option(required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bpnet_cli.engine import load_keras
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.files import check_output
 from bpnet_cli.inference.load import spec_of
 from bpnet_cli.models.metadata import read_keras_metadata
 
@@ -17,13 +18,7 @@ def export_model(model_path: str, output: str, overwrite: bool, overrides: Seque
     overrides: changes to the spec inside the file; they travel in the ONNX file. Raises BpnetError before the network
     is loaded when the output's name or an existing file forbids it.
     """
-    target = Path(output)
-    if target.suffix != ".onnx":
-        raise BpnetError(f"{output}: the output file must end in .onnx")
-    if target.is_dir():
-        raise BpnetError(f"{output}: is a folder; name the file to write")
-    if target.exists() and not overwrite:
-        raise BpnetError(f"{output}: exists already; give --overwrite to replace it")
+    target = check_output(output, ".onnx", overwrite)
     if Path(model_path).suffix != ".keras":
         raise BpnetError(f"{model_path}: export needs a .keras file")
     metadata = read_keras_metadata(model_path)

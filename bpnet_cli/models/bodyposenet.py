@@ -71,14 +71,19 @@ def inference_network(network: Any) -> Any:
 
 def count_macs(network: Any, height: int, width: int) -> int:
     """Multiply-accumulates of the convolutions for one height x width image."""
+    return sum(macs_by_layer(network, height, width).values())
+
+
+def macs_by_layer(network: Any, height: int, width: int) -> dict[str, int]:
+    """Multiply-accumulates of each convolution, by layer name, for one height x width image."""
     fixed = keras.models.clone_model(
         network, input_tensors=keras.Input((height, width, 3), dtype="uint8", name="image")
     )
-    total = 0
+    macs = {}
     for layer in fixed.layers:
         if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Conv2DTranspose):
             kernel = layer.kernel.shape
             # Every kernel value is used once per output position; a transposed one once per input position.
             grid = layer.input.shape if isinstance(layer, layers.Conv2DTranspose) else layer.output.shape
-            total += grid[1] * grid[2] * kernel[0] * kernel[1] * kernel[2] * kernel[3]
-    return total
+            macs[layer.name] = grid[1] * grid[2] * kernel[0] * kernel[1] * kernel[2] * kernel[3]
+    return macs

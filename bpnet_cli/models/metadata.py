@@ -25,6 +25,7 @@ class ModelMetadata:
     spec: the resolved experiment spec as plain values. stride: input pixels per map cell, cell j centred on pixel
     stride * j + (stride - 1) / 2. input_multiple: heights and widths must be multiples of it. scale, offset: the
     normalisation inside the graph, pixel * scale + offset per RGB channel. version: of bpnet that wrote the file.
+    pruned: the graph has fewer channels than the spec tells.
     """
 
     spec: Mapping[str, Any]
@@ -34,6 +35,7 @@ class ModelMetadata:
     scale: float
     offset: tuple[float, float, float]
     version: str
+    pruned: bool = False
 
     def with_spec(self, spec: Mapping[str, Any]) -> ModelMetadata:
         """The same with another resolved spec."""
@@ -48,6 +50,7 @@ class ModelMetadata:
             "skeleton": self.skeleton.to_dict(),
             "stride": self.stride,
             "input_multiple": self.input_multiple,
+            "pruned": self.pruned,
             "normalization": {"scale": self.scale, "offset": list(self.offset), "color": "RGB"},
         }
         return json.dumps(values)
@@ -70,6 +73,7 @@ class ModelMetadata:
                 scale=float(normalization["scale"]),
                 offset=tuple(normalization["offset"]),
                 version=str(values["version"]),
+                pruned=bool(values.get("pruned", False)),
             )
         except (ValueError, KeyError, TypeError, SpecError) as error:
             raise ModelFileError(f"{origin}: its bpnet metadata can't be read ({error!r})") from None

@@ -117,7 +117,13 @@ class DistillationSpec(Model):
 
 
 class PruningSpec(Model):
-    """Channel pruning; has no keys yet, but specs may name the section."""
+    """Channel pruning."""
+
+    granularity: int = Field(default=8, ge=1, description="channels that stay are a multiple of this in every layer")
+    min_channels: int = Field(default=16, ge=1, description="no layer gets fewer channels than this")
+    excluded_layers: tuple[str, ...] = Field(
+        default=(), description="layers that keep all channels, by name with * and ?, for example [stem_*]"
+    )
 
 
 class ExportSpec(Model):

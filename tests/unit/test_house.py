@@ -22,7 +22,7 @@ LAYERS = (
     {"build"},
     {"inference"},
     {"evaluation"},
-    {"training", "export", "benchmark"},
+    {"training", "pruning", "export", "benchmark"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,1 @@
+"""Removing channels that matter little."""

@@ -1,0 +1,145 @@
+"""Which channels of a graph can only be removed together.
+
+Every channel of every tensor gets a number. Layers that compute new channels (convolutions) give new numbers, layers
+that work on each channel by itself (batch norm, activations, depthwise convolutions, pooling, resizing) pass them on, a
+concatenation lines them up, and element-wise sums and products tie the channels that meet: they become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import BpnetError
+
+_PER_CHANNEL = (
+    layers.Activation,
+    layers.AveragePooling2D,
+    layers.BatchNormalization,
+    layers.DepthwiseConv2D,
+    layers.Dropout,
+    layers.GlobalAveragePooling2D,
+    layers.MaxPooling2D,
+    layers.ReLU,
+    layers.Rescaling,
+    layers.UpSampling2D,
+    layers.ZeroPadding2D,
+)
+_ELEMENT_WISE = (layers.Add, layers.Average, layers.Maximum, layers.Multiply, layers.Subtract)
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """Channel numbers of a network's layers; equal numbers live and die together.
+
+    inputs, outputs: by layer name, (C,) numbers of the channels that go in and come out.
+    groups: sets of numbers that one or several tied convolutions compute: (names of these, numbers). Numbers of the
+    network's outputs and of its input image are in none.
+    """
+
+    inputs: dict[str, NDArray[np.intp]]
+    outputs: dict[str, NDArray[np.intp]]
+    groups: list[tuple[tuple[str, ...], NDArray[np.intp]]]
+
+    @property
+    def removable(self) -> set[int]:
+        """All numbers that are in a group."""
+        return {number for _, numbers in self.groups for number in numbers.tolist()}
+
+
+def trace_channels(network: Any) -> Channels:
+    """Follow the channels through a functional network with one image as its input.
+
+    Raises BpnetError for a layer that it doesn't know how to follow.
+    """
+    numbers = _Numbers()
+    image = numbers.new(network.inputs[0].shape[-1])
+    tensors = {id(network.inputs[0]): image}
+    inputs, outputs = {}, {}
+    for layer in _in_order(network):
+        arrived = [tensors[id(tensor)] for tensor in _as_list(layer.input)]
+        inputs[layer.name] = arrived[0]
+        outputs[layer.name] = _through(layer, arrived, numbers)
+        tensors[id(layer.output)] = outputs[layer.name]
+    fixed = set(numbers.roots(np.concatenate([image, *(tensors[id(output)] for output in network.outputs)])).tolist())
+    inputs = {name: numbers.roots(array) for name, array in inputs.items()}
+    outputs = {name: numbers.roots(array) for name, array in outputs.items()}
+    return Channels(inputs, outputs, _groups(network, outputs, fixed))
+
+
+def _through(layer: Any, arrived: list[NDArray[np.intp]], numbers: _Numbers) -> NDArray[np.intp]:
+    if isinstance(layer, layers.DepthwiseConv2D) and layer.depth_multiplier != 1:
+        raise BpnetError(f"prune: layer {layer.name}: depthwise convolutions with a multiplier can't be pruned")
+    if isinstance(layer, _PER_CHANNEL):
+        return arrived[0]
+    if isinstance(layer, _ELEMENT_WISE):
+        for other in arrived[1:]:
+            numbers.tie(arrived[0], other)
+        return max(arrived, key=len)
+    if isinstance(layer, layers.Concatenate):
+        return np.concatenate(arrived)
+    # `Conv2D` is also the base of the depthwise one, which is dealt with above.
+    if isinstance(layer, layers.Conv2D) and layer.groups == 1:
+        return numbers.new(layer.filters)
+    raise BpnetError(f"prune: layer {layer.name} ({type(layer).__name__}) is of a kind that can't be pruned around")
+
+
+def _groups(
+    network: Any, outputs: dict[str, NDArray[np.intp]], fixed: set[int]
+) -> list[tuple[tuple[str, ...], NDArray[np.intp]]]:
+    """Convolutions whose channels are tied, and these channels."""
+    makers: dict[int, list[str]] = {}
+    for layer in network.layers:
+        if is_convolution(layer):
+            for number in outputs[layer.name].tolist():
+                makers.setdefault(number, []).append(layer.name)
+    by_makers: dict[tuple[str, ...], list[int]] = {}
+    for number, names in makers.items():
+        if number not in fixed:
+            by_makers.setdefault(tuple(names), []).append(number)
+    return [(names, np.array(members, np.intp)) for names, members in by_makers.items()]
+
+
+def is_convolution(layer: Any) -> bool:
+    """Whether a layer computes channels of its own."""
+    return isinstance(layer, layers.Conv2D) and not isinstance(layer, layers.DepthwiseConv2D)
+
+
+class _Numbers:
+    """Channel numbers, some of them tied (disjoint sets)."""
+
+    def __init__(self) -> None:
+        self._parent = np.arange(0)
+
+    def new(self, count: int) -> NDArray[np.intp]:
+        """`count` numbers that were not there before."""
+        start = len(self._parent)
+        self._parent = np.concatenate([self._parent, np.arange(start, start + count)])
+        return np.arange(start, start + count)
+
+    def tie(self, a: NDArray[np.intp], b: NDArray[np.intp]) -> None:
+        """Tie channels that meet; a single channel that is spread over many ties nothing."""
+        if len(a) == len(b):
+            for x, y in zip(self.roots(a).tolist(), self.roots(b).tolist(), strict=True):
+                self._parent[max(x, y)] = min(x, y)
+
+    def roots(self, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The smallest number that each is tied to."""
+        found = self._parent[numbers]
+        while (found != (further := self._parent[found])).any():
+            found = further
+        return found
+
+
+def _in_order(network: Any) -> Iterable[Any]:
+    """Layers after those that they depend on, without the input; Keras keeps them so."""
+    return (layer for layer in network.layers if not isinstance(layer, layers.InputLayer))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
