@@ -8,7 +8,7 @@ of parallel workers changes nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -60,8 +60,7 @@ class SampleLoader:
         self, position: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Image (height, width, 3) uint8 RGB; keypoints (max_people, K, 3); mask (rows, columns); labelled (K,)."""
-        epoch, offset = divmod(int(position), len(self.samples))
-        index = int(_epoch_order(self.seed, epoch, len(self.samples))[offset])
+        epoch, index = self.locate(position)
         rng = np.random.default_rng([_SAMPLE_STREAM, self.seed, epoch, index])
         sample = self.samples[index]
         matrix, mirrored = draw_geometry(rng, self.augmentation, sample, self.height, self.width)
@@ -76,6 +75,11 @@ class SampleLoader:
         to_cells = compose_affine(resize_affine(1 / self.stride, 1 / self.stride), matrix)
         mask = warp_mask(sample.photo.ignore, to_cells, self.height // self.stride, self.width // self.stride)
         return image, people, mask, labelled.astype(np.float32)
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """Epoch and index of the sample at a position of the stream."""
+        epoch, offset = divmod(int(position), len(self.samples))
+        return epoch, int(_epoch_order(self.seed, epoch, len(self.samples))[offset])
 
     def load_or_record(self, position: int) -> tuple[NDArray[Any], ...]:
         """`load`, keeping a user-facing error in `failures` on its way out."""
@@ -111,21 +115,38 @@ def make_pipeline(loader: SampleLoader, batch_size: int, *, start: int = 0, work
     import tensorflow as tf
 
     keypoints = len(loader.skeleton.keypoints)
-    rows, columns = loader.height // loader.stride, loader.width // loader.stride
+    outputs = (
+        (tf.uint8, (loader.height, loader.width, 3)),
+        (tf.float32, (loader.max_people, keypoints, 3)),
+        (tf.float32, (loader.height // loader.stride, loader.width // loader.stride)),
+        (tf.float32, (keypoints,)),
+    )
 
-    def load(position: Any) -> Any:
-        image, people, mask, labelled = tf.numpy_function(
-            loader.load_or_record, [position], (tf.uint8, tf.float32, tf.float32, tf.float32)
-        )
-        image.set_shape((loader.height, loader.width, 3))
-        people.set_shape((loader.max_people, keypoints, 3))
-        mask.set_shape((rows, columns))
-        labelled.set_shape((keypoints,))
+    def named(image: Any, people: Any, mask: Any, labelled: Any) -> Any:
         return image, {"keypoints": people, "mask": mask, "labelled": labelled}
 
+    batches = map_positions(loader.load_or_record, outputs, batch_size, start=start, workers=workers)
+    return batches.map(named).prefetch(2)
+
+
+def map_positions(
+    work: Callable[[int], Any], outputs: Sequence[Any], batch_size: int, *, start: int = 0, workers: int | None = None
+) -> Any:
+    """An endless tf.data.Dataset of batches of work(position), positions start, start + 1, ... in order.
+
+    outputs: (type, shape) of each array that `work` returns. workers: calls at once, by default one per core.
+    """
+    import tensorflow as tf
+
+    def call(position: Any) -> Any:
+        arrays = tf.numpy_function(work, [position], [kind for kind, _ in outputs])
+        for array, (_, shape) in zip(arrays, outputs, strict=True):
+            array.set_shape(shape)
+        return tuple(arrays)
+
     positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-    loaded = positions.map(load, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
-    return loaded.batch(batch_size, drop_remainder=True).prefetch(2)
+    results = positions.map(call, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
+    return results.batch(batch_size, drop_remainder=True)
 
 
 def read_warped(photo: Photo, matrix: NDArray[np.float64], height: int, width: int) -> NDArray[np.uint8]:
