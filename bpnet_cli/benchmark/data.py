@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.images import read_image
-from bpnet_cli.data.pipeline import SampleLoader, make_pipeline, map_positions
+from bpnet_cli.data.pipeline import SampleLoader, make_pipeline, map_batches
 from bpnet_cli.log import progress
+from bpnet_cli.pose.targets import render_target_batch
 
 # Seconds of one slice; long against the batches that are under way when the clock starts and stops.
-_SLICE = 1.0
+_SLICE = 0.5
 # Batches of a slice that are not counted: they fill the buffers.
 _WARM_UP = 3
 
@@ -27,12 +28,13 @@ Batches = Callable[[int], Iterator[Any]]
 
 
 def benchmark_data(
-    loader: SampleLoader, render: Callable[[Any], Any], batch_size: int, workers: int | None, seconds: float
+    loader: SampleLoader, render: Callable[[Any], None], batch_size: int, workers: int | None, seconds: float
 ) -> list[dict[str, Any]]:
     """Images per second of decoding, of the training pipeline, and of the pipeline with targets rendered.
 
-    render: target maps of a batch of keypoints (B, P, K, 3), finished when it returns. seconds: time for all three
-    together, at least one slice each. Every row has the median, slowest and fastest slice, and the ratio to decoding.
+    render: see `make_renderer`. seconds: time for all three together, at least one slice each.
+    Every row has images per second (median, slowest and fastest slice), their ratio to decoding (median, lowest and
+    highest), and this process's CPU time per image in milliseconds, which other work on the machine hardly touches.
     """
     kinds: dict[str, Batches] = {
         "decode": lambda start: _decoded(loader, batch_size, start, workers),
@@ -42,17 +44,44 @@ def benchmark_data(
     for batches in kinds.values():
         _pace(batches(0), batch_size, 0.0)
     rounds = max(1, round(seconds / _SLICE / len(kinds)))
-    paces: dict[str, list[float]] = {name: [] for name in kinds}
-    start = 0
-    for _ in progress(range(rounds), rounds, "measuring"):
+    slices: dict[str, list[tuple[float, float]]] = {name: [] for name in kinds}
+    for i in progress(range(rounds), rounds, "measuring"):
         for name, batches in kinds.items():
-            paces[name].append(_pace(batches(start), batch_size, _SLICE))
-        start += len(loader.samples)
-    return [_row(name, paces[name], paces["decode"]) for name in kinds]
+            slices[name].append(_pace(batches(i * len(loader.samples)), batch_size, _SLICE))
+    return [_row(name, slices[name], slices["decode"]) for name in kinds]
 
 
-def _row(name: str, paces: Sequence[float], reference: Sequence[float]) -> dict[str, Any]:
-    ratios = [pace / other for pace, other in zip(paces, reference, strict=True)]
+def make_renderer(loader: SampleLoader, heatmap_sigma_px: float, paf_half_width_px: float) -> Callable[[Any], None]:
+    """Renders the targets of a batch of keypoints (B, P, K, 3) on Keras' device, compiled as in training, and waits."""
+    import keras
+    import tensorflow as tf
+
+    def render(keypoints: Any) -> Any:
+        return render_target_batch(
+            keypoints,
+            loader.height // loader.stride,
+            loader.width // loader.stride,
+            loader.skeleton.limb_indices,
+            stride=loader.stride,
+            heatmap_sigma_px=heatmap_sigma_px,
+            paf_half_width_px=paf_half_width_px,
+            xp=keras.ops,
+        )
+
+    # As `fit` runs it: a graph, not operation by operation.
+    compiled = tf.function(render, autograph=False) if keras.backend.backend() == "tensorflow" else render
+
+    def finish(keypoints: Any) -> None:
+        # A device works on after the call returns; only a value read back is sure to be finished.
+        for maps in compiled(keras.ops.convert_to_tensor(np.asarray(keypoints))):
+            float(maps[0, 0, 0, 0])
+
+    return finish
+
+
+def _row(name: str, slices: Sequence[tuple[float, float]], reference: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    paces = [pace for pace, _ in slices]
+    ratios = [pace / other for pace, (other, _) in zip(paces, reference, strict=True)]
     return {
         "work": name,
         "images_per_second": round(median(paces), 1),
@@ -61,35 +90,36 @@ def _row(name: str, paces: Sequence[float], reference: Sequence[float]) -> dict[
         "ratio": round(median(ratios), 3),
         "lowest_ratio": round(min(ratios), 3),
         "highest_ratio": round(max(ratios), 3),
+        "cpu_ms": round(1e3 * median(cpu for _, cpu in slices), 3),
     }
 
 
-def _pace(batches: Iterator[Any], batch_size: int, seconds: float) -> float:
-    """Images per second of at least `seconds`, once the first batches have come."""
+def _pace(batches: Iterator[Any], batch_size: int, seconds: float) -> tuple[float, float]:
+    """Images per second, and CPU seconds per image, over at least `seconds`, once the first batches have come."""
     for _ in range(_WARM_UP):
         next(batches)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     done, elapsed = 0, 0.0
     while done == 0 or elapsed < seconds:
         next(batches)
         done += batch_size
         elapsed = time.perf_counter() - start
-    return done / elapsed
+    return done / elapsed, (time.process_time() - cpu) / done
 
 
 def _decoded(loader: SampleLoader, batch_size: int, start: int, workers: int | None) -> Iterator[Any]:
     """Photos of the stream, decoded at full size and dropped: nothing but reading and decoding takes time."""
     import tensorflow as tf
 
-    def decode(position: NDArray[np.int64]) -> np.int64:
-        _, index = loader.locate(int(position))
-        return np.int64(read_image(loader.samples[index].photo.path).shape[0])
+    def decode(first: NDArray[np.int64]) -> NDArray[np.int64]:
+        indices = [loader.locate(int(first) + i)[1] for i in range(batch_size)]
+        return np.array([read_image(loader.samples[index].photo.path).shape[0] for index in indices])
 
-    return iter(map_positions(decode, ((tf.int64, ()),), batch_size, start=start, workers=workers).prefetch(2))
+    return iter(map_batches(decode, ((tf.int64, (batch_size,)),), batch_size, start=start, workers=workers))
 
 
 def _rendered(
-    loader: SampleLoader, render: Callable[[Any], Any], batch_size: int, start: int, workers: int | None
+    loader: SampleLoader, render: Callable[[Any], None], batch_size: int, start: int, workers: int | None
 ) -> Iterator[Any]:
     for images, labels in make_pipeline(loader, batch_size, start=start, workers=workers):
         render(labels["keypoints"])
