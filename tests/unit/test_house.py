@@ -22,7 +22,7 @@ LAYERS = (
     {"build"},
     {"inference"},
     {"evaluation"},
-    {"training", "export", "benchmark"},
+    {"training", "export", "benchmark", "inspection"},
     {"cli"},
     {"__main__"},
 )
