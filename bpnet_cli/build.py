@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bpnet_cli import __version__
-from bpnet_cli.errors import SpecError
+from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
@@ -47,18 +47,11 @@ def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
 
 def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     """The spec's network with fresh weights (no pretrained ones). Raises SpecError for a size that doesn't fit."""
-    from bpnet_cli.models.backbones import BACKBONES
     from bpnet_cli.models.bodyposenet import build_network
     from bpnet_cli.models.stages import Convolutions
 
     model = spec.model
-    multiple = BACKBONES[model.backbone].input_multiple
-    for key in ("input_height", "input_width"):
-        if getattr(model, key) % multiple:
-            raise SpecError(
-                f"model.{key}: must be a multiple of {multiple} for backbone {model.backbone}"
-                f" (got {getattr(model, key)})"
-            )
+    check_input_size(spec)
     return build_network(
         backbone=model.backbone,
         stages=model.stages,
@@ -72,6 +65,19 @@ def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     )
 
 
+def check_input_size(spec: ExperimentSpec) -> None:
+    """Raise SpecError for a size of the network's input that its backbone can't take."""
+    from bpnet_cli.models.backbones import BACKBONES
+
+    multiple = BACKBONES[spec.model.backbone].input_multiple
+    for key in ("input_height", "input_width"):
+        if getattr(spec.model, key) % multiple:
+            raise SpecError(
+                f"model.{key}: must be a multiple of {multiple} for backbone {spec.model.backbone}"
+                f" (got {getattr(spec.model, key)})"
+            )
+
+
 def decode_options_of(spec: ExperimentSpec) -> DecodeOptions:
     """The decoder's thresholds."""
     return DecodeOptions(**spec.inference.decode.model_dump())
@@ -82,6 +88,38 @@ def photos_of(sources: Sequence[DataSource], skeleton: Skeleton) -> list[Any]:
     from bpnet_cli.data.coco import load_photos
 
     return [photo for source in sources for photo in load_photos(source.images, source.annotations, skeleton)]
+
+
+def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
+    """The loader of training samples, exactly as `bpnet train` sees them.
+
+    Raises SpecError where the spec names no data or an input size that doesn't fit, DataError for unusable data.
+    """
+    from bpnet_cli.data.augment import Augmentation
+    from bpnet_cli.data.pipeline import make_loader
+    from bpnet_cli.data.samples import list_samples
+    from bpnet_cli.models.backbones import STRIDE
+
+    check_input_size(spec)
+    if not spec.dataset.train_sources:
+        raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE}")
+    with hinting("dataset.train; paths are relative to the working directory"):
+        samples = list_samples(
+            photos_of(spec.dataset.train_sources, skeleton),
+            crop=spec.augmentation.crop,
+            min_keypoints=spec.dataset.min_keypoints,
+            min_area_px=spec.dataset.min_area_px,
+            min_distance_ratio=spec.dataset.min_distance_ratio,
+        )
+    return make_loader(
+        samples,
+        skeleton,
+        Augmentation(**spec.augmentation.model_dump()),
+        height=spec.model.input_height,
+        width=spec.model.input_width,
+        stride=STRIDE,
+        seed=spec.training.seed,
+    )
 
 
 def _stage_shape(stage: StageSpec) -> Any:

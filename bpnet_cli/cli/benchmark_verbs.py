@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import click
@@ -45,3 +46,37 @@ def decode(
     from bpnet_cli.benchmark.workflow import benchmark_decode
 
     click.echo(benchmark_decode(spec_path, overrides, annotations, maps, size, plot, as_json))
+
+
+@benchmark.command()
+@spec_option(required=False)
+@click.option("--images", metavar="DIR", help="Photos to measure on, instead of the spec's dataset.train.")
+@click.option("--annotations", metavar="FILE", help="Their COCO keypoint JSON.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), default=30, show_default=True, help="How long to measure, in all."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@set_option
+def data(
+    spec_path: str | None,
+    images: str | None,
+    annotations: str | None,
+    seconds: float,
+    as_json: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Images per second of the training pipeline, against decoding the same JPEGs alone in the same run.
+
+    \b
+    Example: bpnet benchmark data --images train2017 --annotations person_keypoints_train2017.json
+    """
+    if bool(images) != bool(annotations):
+        raise click.UsageError("--images and --annotations go together")
+    if images and annotations:
+        overrides = (*overrides, f"dataset.train={json.dumps({'images': images, 'annotations': annotations})}")
+    from bpnet_cli.engine import load_keras
+
+    load_keras()
+    from bpnet_cli.benchmark.workflow import benchmark_samples
+
+    click.echo(benchmark_samples(spec_path, overrides, seconds, as_json))

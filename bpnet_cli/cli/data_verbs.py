@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bpnet_cli.cli.options import set_option
+from bpnet_cli.cli.options import set_option, spec_option
 
 
 @click.group()
@@ -63,7 +63,7 @@ def schema(output: str | None) -> None:
 
 @click.group()
 def dataset() -> None:
-    """Make data sets."""
+    """Make data sets and look at them."""
 
 
 @dataset.command()
@@ -93,6 +93,31 @@ def synthetic(
         overwrite=overwrite,
     )
     click.echo(f"{images} photos: {path}")
+
+
+@dataset.command("show")
+@spec_option()
+@click.option(
+    "-o", "--output", metavar="FILE", default="sheet.png", show_default=True, help="The PNG; replaced if it is there."
+)
+@click.option("--count", type=click.IntRange(1, 400), default=12, show_default=True, help="How many samples.")
+@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples beside each other.")
+@set_option
+def show_samples(spec_path: str, output: str, count: int, columns: int, overrides: tuple[str, ...]) -> None:
+    """Draw training samples as training sees them: crops, labels, ignored parts, targets.
+
+    \b
+    Example: bpnet dataset show -e specs/quickstart.yaml -o sheet.png
+    """
+    from bpnet_cli.spec.loader import load_spec
+
+    loaded = load_spec(spec_path, overrides)
+    from bpnet_cli.engine import load_keras
+
+    load_keras()
+    from bpnet_cli.inspection.sheet import show_samples as draw
+
+    click.echo(f"{count} samples: {draw(loaded, output, count, columns)}")
 
 
 def _print_or_write(text: str, output: str | None) -> None:

@@ -91,8 +91,8 @@ def move_keypoints(
 def warp_image(
     image: NDArray[np.uint8], matrix: NDArray[np.float64], height: int, width: int, fill: int = 127
 ) -> NDArray[np.uint8]:
-    """Warp a (H, W, 3) uint8 image by a 2 x 3 matrix (source to result pixels) into height x width, grey outside."""
-    warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(fill, fill, fill))
+    """Warp a (H, W, C) uint8 image by a 2 x 3 matrix (source to result pixels) into height x width, grey outside."""
+    warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=4 * (fill,))
     return np.asarray(warped, np.uint8)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -35,6 +35,10 @@ _REDUCED_READS = (
 )
 # Maps (rows, columns, channels) that another network makes of an image (height, width, 3) uint8 RGB.
 Teacher = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+# A bilinear warp that shrinks more than this leaves pixels out, which makes it sharper than shrinking by area.
+_SMOOTH_BELOW, _SMOOTH_SIGMA = 0.75, 0.5
+# More would fight for the interpreter's lock, which a sample holds for a tenth of its time.
+_MOST_WORKERS = 16
 # Keep the random numbers of the order apart from those of the samples.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
@@ -65,8 +69,7 @@ class SampleLoader:
 
         With a teacher, also its maps (rows, columns, K + 1 + 2L), heatmaps first. All but the image float32.
         """
-        epoch, offset = divmod(int(position), len(self.samples))
-        index = int(_epoch_order(self.seed, epoch, len(self.samples))[offset])
+        epoch, index = self.locate(position)
         rng = np.random.default_rng([_SAMPLE_STREAM, self.seed, epoch, index])
         sample = self.samples[index]
         matrix, mirrored = draw_geometry(rng, self.augmentation, sample, self.height, self.width)
@@ -82,6 +85,20 @@ class SampleLoader:
         mask = warp_mask(sample.photo.ignore, to_cells, self.height // self.stride, self.width // self.stride)
         loaded = (image, people, mask, labelled.astype(np.float32))
         return (*loaded, self.teacher(image)) if self.teacher else loaded
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """Epoch and index of the sample at a position of the stream."""
+        epoch, offset = divmod(int(position), len(self.samples))
+        return epoch, int(_epoch_order(self.seed, epoch, len(self.samples))[offset])
+
+    def load_batch(self, batch_size: int, start: int) -> tuple[NDArray[Any], ...]:
+        """The arrays of `load` for positions start .. start + batch_size - 1, stacked along a first axis."""
+        images = np.empty((batch_size, self.height, self.width, 3), np.uint8)
+        rest = []
+        for i in range(batch_size):
+            images[i], *labels = self.load_or_record(int(start) + i)
+            rest.append(labels)
+        return images, *(np.stack(arrays) for arrays in zip(*rest, strict=True))
 
     def load_or_record(self, position: int) -> tuple[NDArray[Any], ...]:
         """`load`, keeping a user-facing error in `failures` on its way out."""
@@ -113,46 +130,66 @@ def make_pipeline(loader: SampleLoader, batch_size: int, *, start: int = 0, work
 
     images: (B, height, width, 3) uint8 RGB. labels: keypoints (B, P, K, 3) float32 x, y, visibility in input pixels;
     mask (B, rows, columns) float32, 1 counts in the loss; labelled (B, K) float32, 0 where the data set does not label
-    a keypoint; with a teacher, teacher (B, rows, columns, K + 1 + 2L) float32. workers: photos loaded at once, by
-    default one per core.
+    a keypoint; with a teacher, teacher (B, rows, columns, K + 1 + 2L) float32. workers: batches loaded at once, by
+    default one per core, 16 at most.
     """
     import tensorflow as tf
 
     keypoints = len(loader.skeleton.keypoints)
-    rows, columns = loader.height // loader.stride, loader.width // loader.stride
-    shapes = {"keypoints": (loader.max_people, keypoints, 3), "mask": (rows, columns), "labelled": (keypoints,)}
+    grid = (loader.height // loader.stride, loader.width // loader.stride)
+    labels = {"keypoints": (loader.max_people, keypoints, 3), "mask": grid, "labelled": (keypoints,)}
     if loader.teacher:
-        shapes["teacher"] = (rows, columns, loader.skeleton.heatmap_channels + loader.skeleton.paf_channels)
+        labels["teacher"] = (*grid, loader.skeleton.heatmap_channels + loader.skeleton.paf_channels)
+    outputs: list[Any] = [(tf.uint8, (batch_size, loader.height, loader.width, 3))]
+    outputs += [(tf.float32, (batch_size, *shape)) for shape in labels.values()]
 
-    def load(position: Any) -> Any:
-        types = (tf.uint8, *[tf.float32] * len(shapes))
-        image, *labels = tf.numpy_function(loader.load_or_record, [position], types)
-        image.set_shape((loader.height, loader.width, 3))
-        for array, shape in zip(labels, shapes.values(), strict=True):
+    def named(image: Any, *arrays: Any) -> Any:
+        return image, dict(zip(labels, arrays, strict=True))
+
+    load = partial(loader.load_batch, batch_size)
+    return map_batches(load, outputs, batch_size, start=start, workers=workers).map(named)
+
+
+def map_batches(
+    work: Callable[[Any], Any], outputs: Sequence[Any], batch_size: int, *, start: int = 0, workers: int | None = None
+) -> Any:
+    """An endless tf.data.Dataset of work(p) for the stream positions p = start, start + batch_size, ... in order.
+
+    outputs: (type, shape) of each array that `work` returns. workers: calls at once. A call makes a whole batch:
+    handing samples over one by one takes a tenth of the time.
+    """
+    import tensorflow as tf
+
+    def call(position: Any) -> Any:
+        arrays = tf.numpy_function(work, [position], [kind for kind, _ in outputs])
+        for array, (_, shape) in zip(arrays, outputs, strict=True):
             array.set_shape(shape)
-        return image, dict(zip(shapes, labels, strict=True))
+        return tuple(arrays)
 
-    positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-    loaded = positions.map(load, num_parallel_calls=workers or os.cpu_count(), deterministic=True)
-    return loaded.batch(batch_size, drop_remainder=True).prefetch(2)
+    # The workers fill the cores; OpenCV's own threads would only fight with them.
+    cv2.setNumThreads(1)
+    positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max, batch_size)
+    calls = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
+    return positions.map(call, num_parallel_calls=calls, deterministic=True).prefetch(2)
 
 
 def read_warped(photo: Photo, matrix: NDArray[np.float64], height: int, width: int) -> NDArray[np.uint8]:
     """Read a photo and warp it; decodes at a reduced size where the warp shrinks anyway. Raises DataError.
 
-    Shrinks by area first, as `letterbox` does at inference, so that a network sees the same pixels in both.
+    A little blur before the warp, where it shrinks much, gives crops the sharpness that `letterbox`'s shrinking by area
+    has at inference. Shrinking by area and then warping would blur twice, and take longer.
     """
-    shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    (a, b), (c, d) = matrix[:, :2].tolist()
+    shrink = abs(a * d - b * c) ** 0.5
     factor, flag = next((f, flag) for f, flag in _REDUCED_READS if f * shrink <= 1 or f == 1)
     image = read_image(photo.path, flag)
     to_photo = resize_affine(*_decoded_scale(photo, image.shape[1], image.shape[0], factor))
-    size = (max(1, round(photo.width * shrink)), max(1, round(photo.height * shrink)))
-    if size[0] < image.shape[1] and size[1] < image.shape[0]:
-        to_decoded = resize_affine(image.shape[1] / size[0], image.shape[0] / size[1])
-        to_photo = compose_affine(to_photo, to_decoded)
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    warped = warp_image(np.asarray(image, np.uint8), compose_affine(matrix, to_photo), height, width)
-    return np.asarray(cv2.cvtColor(warped, cv2.COLOR_BGR2RGB), np.uint8)
+    if factor * shrink < _SMOOTH_BELOW:
+        image = cv2.GaussianBlur(image, (3, 3), _SMOOTH_SIGMA)
+    # OpenCV warps four channels in two thirds of the time that three take.
+    rgba = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGBA), np.uint8)
+    warped = warp_image(rgba, compose_affine(matrix, to_photo), height, width)
+    return np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[float, float]:

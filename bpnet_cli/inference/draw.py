@@ -18,17 +18,24 @@ LEFT: tuple[Colour, ...] = ((0, 114, 178), (86, 180, 233))
 RIGHT: tuple[Colour, ...] = ((213, 94, 0), (230, 159, 0))
 MIDDLE: tuple[Colour, ...] = ((0, 158, 115), (240, 228, 66))
 OUTLINE: Colour = (20, 20, 20)
+WHITE: Colour = (255, 255, 255)
 FRACTION_BITS = 4  # OpenCV takes coordinates in 1 / 16 pixel
 FARTHEST = 2**15  # pixels; OpenCV's fixed point overflows far beyond any photo
 
 
 def draw_persons(
-    image_rgb: NDArray[np.uint8], persons: Sequence[Person], skeleton: Skeleton, *, show_scores: bool = False
+    image_rgb: NDArray[np.uint8],
+    persons: Sequence[Person],
+    skeleton: Skeleton,
+    *,
+    show_scores: bool = False,
+    hollow_below: float = 0.0,
 ) -> NDArray[np.uint8]:
     """A copy of the (H, W, 3) image with each person's limbs and keypoints in its pixels; absent ones are left out.
 
     The person's left is blue, its right orange, the middle green, whatever the skeleton: the first name of each flip
     pair is taken to be on the left. Surer people are drawn on top. show_scores: write each score above its person.
+    hollow_below: keypoints of a lower score are drawn hollow.
     """
     canvas = np.ascontiguousarray(image_rgb).copy()
     limb_colours, keypoint_colours = _colours(skeleton)
@@ -36,7 +43,7 @@ def draw_persons(
     widths = [_line_width(person, canvas.shape[0], canvas.shape[1]) for person in drawn]
     for person, width in zip(drawn, widths, strict=True):
         _draw_limbs(canvas, person, skeleton, limb_colours, width)
-        _draw_keypoints(canvas, person, keypoint_colours, width)
+        _draw_keypoints(canvas, person, keypoint_colours, width, hollow_below)
     if show_scores:
         for person, width in zip(drawn, widths, strict=True):
             _draw_score(canvas, person, width)
@@ -117,11 +124,18 @@ def _line(canvas: NDArray[np.uint8], person: Person, a: int, b: int, colour: Col
     cv2.line(canvas, start, end, colour, width, cv2.LINE_AA, FRACTION_BITS)
 
 
-def _draw_keypoints(canvas: NDArray[np.uint8], person: Person, colours: Sequence[Colour], width: int) -> None:
-    radius = max(1.2, 0.95 * width)
+def _draw_keypoints(
+    canvas: NDArray[np.uint8], person: Person, colours: Sequence[Colour], width: int, hollow_below: float
+) -> None:
     for k in np.flatnonzero(person.found).tolist():
         centre = _fixed(person.keypoints[k])
-        for colour, size in ((OUTLINE, radius + max(0.5, width / 4)), (colours[k], radius)):
+        hollow = person.keypoints[k, 2] < hollow_below
+        # Smaller discs would not show their hole.
+        radius = max(3.0 if hollow else 1.2, 0.95 * width)
+        discs = [(OUTLINE, radius + max(0.5, width / 4)), (colours[k], radius)]
+        if hollow:
+            discs.append((WHITE, 0.55 * radius))
+        for colour, size in discs:
             cv2.circle(canvas, centre, round(size * 2**FRACTION_BITS), colour, cv2.FILLED, cv2.LINE_AA, FRACTION_BITS)
 
 
@@ -132,7 +146,7 @@ def _draw_score(canvas: NDArray[np.uint8], person: Person, width: int) -> None:
     (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     left = int(np.clip(x - text_width / 2, 0, max(0, canvas.shape[1] - text_width)))
     bottom = int(np.clip(y - 4 * width, text_height + 1, canvas.shape[0] - 1))
-    for colour, thickness in ((OUTLINE, max(3, width)), ((255, 255, 255), max(1, width // 3))):
+    for colour, thickness in ((OUTLINE, max(3, width)), (WHITE, max(1, width // 3))):
         cv2.putText(canvas, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
 
 

@@ -114,11 +114,14 @@ def _render_pafs(
     usable = (start[..., 2:3] > 0) & (end[..., 2:3] > 0) & (length > 0)
     unit = delta / xp.where(length > 0, length, 1.0)
     ux, uy = unit[..., 0, None, None], unit[..., 1, None, None]
-    across = (xs - start[..., 0:1])[..., None, :]
-    down = (ys - start[..., 1:2])[..., :, None]
-    along = xp.minimum(xp.maximum(across * ux + down * uy, 0.0), length[..., None])
-    distance = (across - along * ux) ** 2 + (down - along * uy) ** 2
-    inside = xp.where((distance <= half_width**2) & usable[..., None], 1.0, 0.0)
+    across = xs - (start[..., 0:1] + end[..., 0:1]) / 2
+    down = ys - (start[..., 1:2] + end[..., 1:2]) / 2
+    # Few passes over the (B, P, L, rows, columns) cells: they are what rendering costs.
+    along = (across * unit[..., 0:1])[..., None, :] + (down * unit[..., 1:2])[..., :, None]
+    aside = (across * unit[..., 1:2])[..., None, :] - (down * unit[..., 0:1])[..., :, None]
+    beyond = xp.maximum(xp.abs(along) - length[..., None] / 2, 0.0)
+    reach = xp.where(usable, half_width**2, -1.0)
+    inside = xp.where(beyond**2 + aside**2 <= reach[..., None], 1.0, 0.0)
     people = xp.maximum(xp.sum(inside, axis=1), 1.0)
     vectors = xp.stack([xp.sum(inside * ux, axis=1) / people, xp.sum(inside * uy, axis=1) / people], axis=2)
     batch, limbs, _, rows, columns = vectors.shape

@@ -128,6 +128,6 @@ class TrainingSpec(Model):
     keep_checkpoints: int = Field(default=5, ge=1, description="checkpoints kept, the newest ones")
     validate_every_epochs: int = Field(default=5, ge=1, description="epochs between two measurements of AP")
     workers: int | None = Field(
-        default=None, ge=1, description="photos loaded at the same time; null: the number of CPU cores"
+        default=None, ge=1, description="batches loaded at the same time; null: one per CPU core, 16 at most"
     )
     log_images: int = Field(default=4, ge=0, description="validation photos drawn in TensorBoard")

@@ -76,3 +76,24 @@ def test_crowds_keep_their_places() -> None:
         assert (keypoints[..., 1] < 736).all()
     with pytest.raises(BpnetError, match="between 1 and 112 people"):
         draw_crowd(113, 736, 1312, BODY_18)
+
+
+def test_data_measures_decoding_loading_and_rendering(trained: Path, bpnet: Run) -> None:
+    result = bpnet("benchmark", "data", "-e", trained / "spec.yaml", "--seconds", 0, "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.output)["samples"]
+    assert [row["work"] for row in rows] == ["decode", "pipeline", "pipeline + targets"]
+    assert all(row["slowest"] <= row["images_per_second"] <= row["fastest"] for row in rows)
+    assert all(row["lowest_ratio"] <= row["ratio"] <= row["highest_ratio"] for row in rows)
+    assert all(row["cpu_ms"] > 0 for row in rows)
+    assert rows[0]["ratio"] == 1
+
+
+def test_data_takes_photos_without_a_spec(drawn: Path, bpnet: Run) -> None:
+    labels = drawn / "annotations" / "person_keypoints.json"
+    words = ("benchmark", "data", "--seconds", 0, "--set", "training.batch_size=2", "--images", drawn / "images")
+    assert bpnet(*words).exit_code == 2
+    assert "| pipeline + targets |" in bpnet(*words, "--annotations", labels).output
+    nothing = bpnet("benchmark", "data")
+    assert nothing.exit_code == 1
+    assert "dataset.train: needed" in nothing.output

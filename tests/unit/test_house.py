@@ -22,7 +22,7 @@ LAYERS = (
     {"build"},
     {"inference"},
     {"evaluation"},
-    {"training", "pruning", "export", "benchmark"},
+    {"training", "pruning", "export", "benchmark", "inspection"},
     {"cli"},
     {"__main__"},
 )

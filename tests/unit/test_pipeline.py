@@ -156,3 +156,26 @@ def test_a_teacher_sees_the_augmented_image(loader: SampleLoader) -> None:
         np.testing.assert_array_equal(images, plain)
         assert labels.keys() - plain_labels.keys() == {"teacher"}
         np.testing.assert_array_equal(labels["teacher"], np.stack([teach(image) for image in images]))
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.55, 0.7, 0.85])
+def test_moved_crops_are_as_sharp_as_inference(tmp_path: Path, scale: float) -> None:
+    """Detail (mean squared difference of neighbours) of a shrunk and shifted photo against `letterbox`'s."""
+    path = write_coco(tmp_path, [coco_person()], sizes=((400, 600),))
+    noise = np.random.default_rng(0).normal(size=(400, 600))
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(600), np.fft.fftfreq(400)))
+    texture = np.fft.ifft2(np.fft.fft2(noise) / (frequency + 0.01)).real  # natural photos fall off like this
+    picture = np.repeat((127 + 40 * texture / texture.std()).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    cv2.imwrite(str(tmp_path / "images" / "1.png"), picture)
+    photo = load_photos(tmp_path / "images", path, BODY_18)[0]
+    height, width = round(400 * scale), round(600 * scale)
+    still, matrix = letterbox(picture, height, width)
+
+    def detail(image: np.ndarray) -> float:
+        return float((np.diff(image[4:-4, 4:-4, 0].astype(float), axis=1) ** 2).mean())
+
+    moved = []
+    for shift in np.random.default_rng(1).uniform(-0.5, 0.5, (12, 2)):
+        shifted = matrix + np.column_stack([np.zeros((2, 2)), shift])
+        moved.append(detail(read_warped(photo, shifted, height, width)))
+    assert 0.72 < np.mean(moved) / detail(still) < 1.2

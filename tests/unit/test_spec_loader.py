@@ -57,7 +57,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
         "spec.yaml:10: epochs: unknown key, did you mean 'training.epochs'?",
         "spec.yaml:12: dataset.train.annotations: is missing",
         "spec.yaml:16: dataset.validation.1: must be a section of keys (got 3)",
-        "spec.yaml:17: augmentation.crop: must be 'person' or 'photo' (got 3)",
+        "spec.yaml:17: augmentation.crop: must be 'person', 'photo' or 'random' (got 3)",
         "spec.yaml:17: augmentation.hue_deg: must be a finite number (got NaN)",
         "spec.yaml:17: augmentation.scale: has too few values (got [2])",
         "spec.yaml:18: skeleton: must be a built-in skeleton (body_18) or a path to a .yaml file, "

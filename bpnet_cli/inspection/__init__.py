@@ -1,0 +1,1 @@
+"""Looking at what training sees, before a long run."""

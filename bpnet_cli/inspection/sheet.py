@@ -1,0 +1,123 @@
+"""`bpnet dataset show`: a contact sheet of training samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.build import skeleton_of, training_loader_of
+from bpnet_cli.data.pipeline import SampleLoader
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.files import atomic_path, check_folder
+from bpnet_cli.inspection.tiles import Image, draw_sample
+from bpnet_cli.log import progress
+from bpnet_cli.pose.targets import render_targets
+from bpnet_cli.spec.experiment import ExperimentSpec
+
+LEGEND = (
+    "Left is blue, right orange, the middle green; hollow keypoints are occluded; hatched parts do not count.",
+    "Below each crop its targets: keypoints (largest heatmap) and limbs (longest PAF vector).",
+)
+GAP = 12
+LINE_HEIGHT = 20
+_PAPER, _INK, _PALE_INK = 255, (25, 25, 25), (95, 95, 95)
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.48
+
+
+def show_samples(spec: ExperimentSpec, output: str | Path, count: int, columns: int) -> Path:
+    """Write a PNG of the first `count` training samples of a spec, `columns` beside each other; returns its path.
+
+    The samples are those that `bpnet train` begins with. Raises BpnetError for another kind of file, one that can't be
+    written, or data that can't be used.
+    """
+    path = Path(output)
+    if path.suffix.lower() != ".png":
+        raise BpnetError(f"{path}: a contact sheet is a PNG: the name must end in .png")
+    check_folder(path.parent)
+    loader = training_loader_of(spec, skeleton_of(spec))
+    shape = (spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
+    tiles = [_draw(loader, position, *shape) for position in progress(range(count), count, "drawing")]
+    captions = [describe(loader, position) for position in range(count)]
+    sheet = arrange(tiles, captions, columns, (f"{spec.name}: the first {count} training samples", *LEGEND))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    return path
+
+
+def describe(loader: SampleLoader, position: int) -> tuple[str, str]:
+    """Two lines about the sample at a position of the stream: its file; its number and what the crop is of."""
+    epoch, index = loader.locate(position)
+    sample = loader.samples[index]
+    people = len(sample.photo.keypoints)
+    what = f"photo with {people} people" if sample.person is None else f"person {sample.person + 1} of {people}"
+    return sample.photo.path.name, f"sample {position}{f' (epoch {epoch + 1})' if epoch else ''}: {what}"
+
+
+def arrange(tiles: Sequence[Image], captions: Sequence[Sequence[str]], columns: int, heading: Sequence[str]) -> Image:
+    """Tiles of one size with their captions below them, on white under the heading's lines; (H, W, 3) uint8."""
+    height, width = tiles[0].shape[:2]
+    columns = min(columns, len(tiles))
+    inner = columns * (width + GAP) - GAP
+    heading = [line for text in heading for line in _wrapped(text, inner)]
+    cell_height = height + len(captions[0]) * LINE_HEIGHT + GAP
+    top = GAP + len(heading) * LINE_HEIGHT + GAP
+    rows = -(-len(tiles) // columns)
+    sheet = np.full((top + rows * (cell_height + GAP), inner + 2 * GAP, 3), _PAPER, np.uint8)
+    _write(sheet, heading, GAP, GAP, inner)
+    for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        y, x = top + i // columns * (cell_height + GAP), GAP + i % columns * (width + GAP)
+        sheet[y : y + height, x : x + width] = tile
+        _write(sheet, caption, x, y + height, width)
+    return sheet
+
+
+def _draw(loader: SampleLoader, position: int, heatmap_sigma_px: float, paf_half_width_px: float) -> Image:
+    image, keypoints, mask, _ = loader.load(position)
+    heatmaps, pafs = render_targets(
+        keypoints,
+        loader.height,
+        loader.width,
+        loader.skeleton,
+        loader.stride,
+        heatmap_sigma_px,
+        paf_half_width_px,
+    )
+    return draw_sample(image, keypoints, mask, heatmaps, pafs, loader.skeleton)
+
+
+def _write(sheet: NDArray[np.uint8], lines: Sequence[str], x: int, y: int, width: int) -> None:
+    """Lines below (x, y), the first in darker ink, cut to a width in pixels."""
+    for i, line in enumerate(lines):
+        ink = _PALE_INK if i else _INK
+        where = (x, y + (i + 1) * LINE_HEIGHT - 5)
+        cv2.putText(sheet, _fitted(line, width), where, _FONT, _FONT_SCALE, ink, 1, cv2.LINE_AA)
+
+
+def _fitted(text: str, width: int) -> str:
+    """The text in letters that OpenCV can draw, its middle left out where it is wider than `width` pixels."""
+    drawable = text.encode("ascii", "replace").decode()
+    fitted, keep = drawable, len(drawable)
+    while keep > 2 and _width(fitted) > width:
+        keep -= 1
+        fitted = f"{drawable[: keep // 2]}...{drawable[len(drawable) - (keep - keep // 2) :]}"
+    return fitted
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` pixels, as far as its words allow."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if _width(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _width(text: str) -> int:
+    return int(cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0])
