@@ -44,17 +44,21 @@ def load_imagenet(network: Any, backbone: str) -> list[str]:
             " .keras file, or none"
         )
     try:
-        source = getattr(keras.applications, application)(weights="imagenet", include_top=False)
+        # The size changes no weight, but Keras warns about any other.
+        source = getattr(keras.applications, application)(
+            weights="imagenet", include_top=False, input_shape=(224, 224, 3)
+        )
     except Exception as error:  # noqa: BLE001 - keras.utils.get_file wraps every network failure in `Exception`
         raise ModelFileError(f"model.pretrained: imagenet: the download failed ({error})") from None
-    return copy_application(source, network)
+    return copy_application(source, network, bgr=BACKBONES[backbone].application_wants_bgr)
 
 
-def copy_application(source: Any, network: Any) -> list[str]:
-    """Copy a keras.applications network by layer name, turned from BGR to this project's RGB input."""
-    first = next(layer for layer in source.layers if isinstance(layer, keras.layers.Conv2D))
-    kernel, *rest = first.get_weights()
-    first.set_weights([kernel[:, :, ::-1], *rest])
+def copy_application(source: Any, network: Any, *, bgr: bool) -> list[str]:
+    """Copy a keras.applications network by layer name; one made for BGR is turned to this project's RGB input."""
+    if bgr:
+        first = next(layer for layer in source.layers if isinstance(layer, keras.layers.Conv2D))
+        kernel, *rest = first.get_weights()
+        first.set_weights([kernel[:, :, ::-1], *rest])
     return _copy_layers(source, network, "imagenet")
 
 

@@ -56,8 +56,12 @@ def _known_weights(value: str) -> str:
 class ModelSpec(Model):
     """The network."""
 
-    backbone: Literal["vgg19_strided", "vgg19", "efficientnet_lite0", "tiny"] = Field(
-        default="vgg19_strided", description="feature extractor: vgg19_strided, vgg19, efficientnet_lite0 or tiny"
+    backbone: Literal[
+        "vgg19_strided", "vgg19", "efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large", "resnet50", "tiny"
+    ] = Field(
+        default="vgg19_strided",
+        description="feature extractor: vgg19_strided, vgg19, efficientnet_lite0, mobilenet_v2, mobilenet_v3_large, "
+        "resnet50 or tiny",
     )
     pretrained: Annotated[str, AfterValidator(_known_weights)] = Field(
         default="none",
