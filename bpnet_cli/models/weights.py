@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ def load_pretrained(network: Any, backbone: str, source: str) -> list[str]:
     raise ModelFileError(
         f"model.pretrained: must be none, imagenet, or a path ending in .npz or .keras (got {source!r})"
     )
+
+
+def layers_left_out(network: Any, filled: Collection[str]) -> list[str]:
+    """Names of the layers with weights that `load_pretrained` did not fill."""
+    return [layer.name for layer in network.layers if layer.weights and layer.name not in filled]
 
 
 def load_imagenet(network: Any, backbone: str) -> list[str]:

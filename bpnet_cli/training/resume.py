@@ -12,7 +12,15 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.loader import load_spec
 
 # A change here makes the checkpoint's arrays, or its place in the stream of samples, mean something else.
-_BREAKING = ("skeleton", "model", "optimizer.name", "training.batch_size", "training.steps_per_epoch", "training.seed")
+_BREAKING = (
+    "skeleton",
+    "model",
+    "optimizer.name",
+    "training.batch_size",
+    "training.steps_per_epoch",
+    "training.seed",
+    "training.gradient_accumulation",
+)
 
 
 def check_same_run(saved_spec: Path, spec: ExperimentSpec, has_checkpoints: bool) -> None:

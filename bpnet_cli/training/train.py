@@ -24,15 +24,17 @@ from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.sources import read_photo
 from bpnet_cli.log import say
 from bpnet_cli.models.backbones import STRIDE
+from bpnet_cli.models.bodyposenet import is_backbone_layer
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.models.model_file import save_network
-from bpnet_cli.models.weights import load_pretrained
+from bpnet_cli.models.weights import layers_left_out, load_pretrained
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training import callbacks
 from bpnet_cli.training.checkpoint import Progress, list_checkpoints, newest_epoch, restore_newest, save_checkpoint
+from bpnet_cli.training.focal import Focal
 from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
-from bpnet_cli.training.optimizer import make_optimizer
+from bpnet_cli.training.optimizer import Freeze, make_optimizer
 from bpnet_cli.training.records import History, Status, TensorBoardLog
 from bpnet_cli.training.resume import check_same_run
 from bpnet_cli.training.schedule import make_schedule
@@ -114,11 +116,13 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
         folder.clear()
     status = Status(folder.status)
     write_text(folder.spec, dump_spec(spec))
-    status.add("STARTED", f"training {spec.name}", samples=len(loader.samples), parameters=network.count_params())
+    fresh = layers_left_out(network, filled) if filled else []
+    counts = {"samples": len(loader.samples), "parameters": network.count_params()}
+    status.add("STARTED", f"training {spec.name}", **counts, **({"layers_not_pretrained": fresh} if filled else {}))
     say(f"{spec.name}: {len(loader.samples)} samples, {network.count_params():,} parameters -> {folder.root}")
     if filled:
-        say(f"pretrained: {len(filled)} layers from {spec.model.pretrained}")
-    run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status)
+        say(f"pretrained: {len(filled)} layers from {spec.model.pretrained}; not filled: {_listed(fresh)}")
+    run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status, filled)
     try:
         run.fit()
     except BpnetError as error:
@@ -147,15 +151,21 @@ class _Run:
         network: Any,
         metadata: ModelMetadata,
         status: Status,
+        pretrained_layers: Sequence[str],
     ) -> None:
         self.spec, self.folder, self.loader, self.labelled = spec, folder, loader, labelled
         self.network, self.metadata, self.status = network, metadata, status
         training = spec.training
         self.steps = training.steps_per_epoch or max(1, len(loader.samples) // training.batch_size)
         self.schedule = make_schedule(spec.optimizer, training.epochs * self.steps)
-        self.optimizer = make_optimizer(spec.optimizer, self.schedule)
+        frozen = frozenset(name for name in pretrained_layers if is_backbone_layer(name))
+        freeze = Freeze(frozen, training.freeze_backbone_epochs * self.steps)
+        accumulate = training.gradient_accumulation
+        self.optimizer = make_optimizer(spec.optimizer, self.schedule, accumulate=accumulate, freeze=freeze)
         targets = TargetShape(STRIDE, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
-        weights = LossWeights(spec.loss.heatmap_weight, spec.loss.paf_weight, spec.loss.l1, spec.loss.l2)
+        loss = spec.loss
+        focal = Focal(**loss.focal.model_dump()) if loss.focal else None
+        weights = LossWeights(loss.heatmap_weight, loss.paf_weight, loss.l1, loss.l2, focal)
         self.model = TrainingModel(network, skeleton, targets, weights)
         self.saved_network = _in_float32(network, spec, skeleton)
         self.progress = Progress()
@@ -164,7 +174,7 @@ class _Run:
         """Restore the newest checkpoint, if any, and train the epochs that are left."""
         training = self.spec.training
         self.optimizer.build(self.network.trainable_variables)
-        self.model.compile(optimizer=self.optimizer, jit_compile=False)
+        self.model.compile(optimizer=self.optimizer, jit_compile=training.jit_compile)
         self.progress = restore_newest(self.folder.checkpoints, self.network, self.optimizer) or self.progress
         done = self.progress.epoch
         if done:
@@ -238,6 +248,11 @@ def _make_training_loader(spec: ExperimentSpec, skeleton: Any) -> SampleLoader:
         stride=STRIDE,
         seed=spec.training.seed,
     )
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more (status.jsonl lists all)" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
 
 
 def _set_up_keras(spec: ExperimentSpec) -> None:

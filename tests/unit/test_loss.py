@@ -6,7 +6,7 @@ from bpnet_cli import BODY_18, render_targets
 pytestmark = pytest.mark.usefixtures("keras_loaded")
 
 
-def make_model(**weights: float):
+def make_model(**weights: object):
     import keras
 
     from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
@@ -101,3 +101,23 @@ def test_losses_per_stage_are_reported() -> None:
     names = {"heatmap_loss_stage1", "heatmap_loss_stage2", "paf_loss_stage1", "paf_loss_stage2", "loss"}
     assert set(logs) == names
     assert sum(v for name, v in logs.items() if name != "loss") == pytest.approx(float(logs["loss"]), rel=1e-4)
+
+
+def test_a_spec_section_makes_the_loss_focal() -> None:
+    from bpnet_cli.spec.loader import load_spec_text
+    from bpnet_cli.training.focal import Focal
+
+    section = load_spec_text("loss: {focal: {gamma: 1.0}}", "test").loss.focal
+    assert section is not None
+    images, labels = batch()
+    plain = make_model()
+    focal = make_model(focal=Focal(**section.model_dump()))
+    zeros = [np.zeros_like(output) for output in plain(images)]
+    factor = [1 + section.alpha, section.beta]
+    expected = 0.0
+    for i in range(2):
+        mask = labels["mask"][i][..., None]
+        for target in render_targets(labels["keypoints"][i], 32, 48):
+            weight = np.where(np.abs(target) > section.threshold, *factor)
+            expected += 2 * 0.5 * np.sum(weight * (mask * target) ** 2) / 2
+    assert float(focal.compute_loss(y=labels, y_pred=zeros)) == pytest.approx(expected, rel=1e-5)
