@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from bpnet_cli.build import metadata_of, network_of, photos_of, skeleton_of
 from bpnet_cli.data.augment import Augmentation
@@ -18,10 +16,8 @@ from bpnet_cli.data.samples import list_samples
 from bpnet_cli.errors import BpnetError, SpecError, hinting
 from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate, load_labelled
 from bpnet_cli.files import check_folder, write_text
-from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.inference.load import predictor_of_network
 from bpnet_cli.inference.predictor import Predictor
-from bpnet_cli.inference.sources import read_photo
 from bpnet_cli.log import say
 from bpnet_cli.models.backbones import STRIDE
 from bpnet_cli.models.bodyposenet import is_backbone_layer
@@ -35,6 +31,7 @@ from bpnet_cli.training.checkpoint import Progress, list_checkpoints, newest_epo
 from bpnet_cli.training.focal import Focal
 from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
 from bpnet_cli.training.optimizer import Freeze, make_optimizer
+from bpnet_cli.training.pictures import pictures_of
 from bpnet_cli.training.records import History, Status, TensorBoardLog
 from bpnet_cli.training.resume import check_same_run
 from bpnet_cli.training.schedule import make_schedule
@@ -211,7 +208,7 @@ class _Run:
         if self.labelled is not None:
             measure = _ap_of(predictor, self.labelled)
             listed.append(callbacks.Validate(measure, training.validate_every_epochs, training.epochs))
-        pictures = _pictures_of(predictor, self.labelled, training.log_images)
+        pictures = pictures_of(predictor, self.labelled, training.log_images, self.model.targets)
         listed.append(callbacks.Save(self._save))
         listed.append(callbacks.Record(history, self.status, board, pictures, self.steps, training.epochs))
         return listed
@@ -277,24 +274,3 @@ def _in_float32(network: Any, spec: ExperimentSpec, skeleton: Any) -> Any:
 
 def _ap_of(predictor: Predictor, labelled: LabelledSet) -> Callable[[], float]:
     return lambda: evaluate(predictor, labelled, "validating").scores.metrics["AP"]
-
-
-def _pictures_of(
-    predictor: Predictor, labelled: LabelledSet | None, count: int
-) -> Callable[[], dict[str, NDArray[np.uint8]]]:
-    """Draws what the network makes of the first validation photos: people, heatmaps, PAFs."""
-    paths: Sequence[Path] = [labelled.paths[i] for i in sorted(labelled.paths)[:count]] if labelled else []
-    skeleton = predictor.backend.metadata.skeleton
-
-    def draw() -> dict[str, NDArray[np.uint8]]:
-        pictures = {}
-        for path in paths:
-            photo = read_photo(path)
-            canvas, _ = predictor.prepare(photo, predictor.scales[0])
-            heatmaps, pafs, matrix = predictor.maps(photo)
-            persons = predictor.decode(heatmaps, pafs, matrix)
-            pictures[f"{path.name}/people"] = draw_persons(photo, persons, skeleton)
-            pictures[f"{path.name}/maps"] = draw_maps(canvas, heatmaps, pafs)
-        return pictures
-
-    return draw
