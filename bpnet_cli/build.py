@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bpnet_cli import __version__
-from bpnet_cli.errors import SpecError
+from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
@@ -82,6 +82,34 @@ def photos_of(sources: Sequence[DataSource], skeleton: Skeleton) -> list[Any]:
     from bpnet_cli.data.coco import load_photos
 
     return [photo for source in sources for photo in load_photos(source.images, source.annotations, skeleton)]
+
+
+def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
+    """The loader of training samples, exactly as `bpnet train` sees them. Raises SpecError without training data."""
+    from bpnet_cli.data.augment import Augmentation
+    from bpnet_cli.data.pipeline import make_loader
+    from bpnet_cli.data.samples import list_samples
+    from bpnet_cli.models.backbones import STRIDE
+
+    if not spec.dataset.train_sources:
+        raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE}")
+    with hinting("dataset.train; paths are relative to the working directory"):
+        samples = list_samples(
+            photos_of(spec.dataset.train_sources, skeleton),
+            crop=spec.augmentation.crop,
+            min_keypoints=spec.dataset.min_keypoints,
+            min_area_px=spec.dataset.min_area_px,
+            min_distance_ratio=spec.dataset.min_distance_ratio,
+        )
+    return make_loader(
+        samples,
+        skeleton,
+        Augmentation(**spec.augmentation.model_dump()),
+        height=spec.model.input_height,
+        width=spec.model.input_width,
+        stride=STRIDE,
+        seed=spec.training.seed,
+    )
 
 
 def _stage_shape(stage: StageSpec) -> Any:

@@ -43,7 +43,7 @@ def _pictures_of_photo(predictor: Predictor, labelled: LabelledSet, image_id: in
     photo = read_photo(path)
     canvas, _ = predictor.prepare(photo, predictor.scales[0])
     heatmaps, pafs, matrix = predictor.maps(photo)
-    wanted = _label_maps(predictor, labelled, image_id, *canvas.shape[:2], matrix, targets)
+    wanted = _label_maps(predictor, labelled, image_id, canvas.shape[0], canvas.shape[1], matrix, targets)
     both = [
         _captioned(draw_maps(canvas, *wanted), "labels: heatmaps, PAFs"),
         _captioned(draw_maps(canvas, heatmaps, pafs), "network: heatmaps, PAFs"),

@@ -9,11 +9,9 @@ from typing import Any
 
 import keras
 
-from bpnet_cli.build import metadata_of, network_of, photos_of, skeleton_of
-from bpnet_cli.data.augment import Augmentation
-from bpnet_cli.data.pipeline import SampleLoader, make_loader, make_pipeline
-from bpnet_cli.data.samples import list_samples
-from bpnet_cli.errors import BpnetError, SpecError, hinting
+from bpnet_cli.build import metadata_of, network_of, skeleton_of, training_loader_of
+from bpnet_cli.data.pipeline import SampleLoader, make_pipeline
+from bpnet_cli.errors import BpnetError, hinting
 from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate, load_labelled
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import predictor_of_network
@@ -101,8 +99,7 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
             say(f"already trained for {done} epochs; raise training.epochs to go on")
             return folder.best
     skeleton = skeleton_of(spec)
-    with hinting("dataset.train; paths are relative to the working directory"):
-        loader = _make_training_loader(spec, skeleton)
+    loader = training_loader_of(spec, skeleton)
     validation = spec.dataset.validation_sources
     with hinting("dataset.validation; paths are relative to the working directory"):
         labelled = load_labelled(validation, skeleton) if validation else None
@@ -224,27 +221,6 @@ class _Run:
         self.progress = Progress(epoch, ap if better and ap is not None else best)
         keep = self.spec.training.keep_checkpoints
         save_checkpoint(self.folder.checkpoints, self.progress, self.network, self.optimizer, keep)
-
-
-def _make_training_loader(spec: ExperimentSpec, skeleton: Any) -> SampleLoader:
-    if not spec.dataset.train_sources:
-        raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE}")
-    samples = list_samples(
-        photos_of(spec.dataset.train_sources, skeleton),
-        crop=spec.augmentation.crop,
-        min_keypoints=spec.dataset.min_keypoints,
-        min_area_px=spec.dataset.min_area_px,
-        min_distance_ratio=spec.dataset.min_distance_ratio,
-    )
-    return make_loader(
-        samples,
-        skeleton,
-        Augmentation(**spec.augmentation.model_dump()),
-        height=spec.model.input_height,
-        width=spec.model.input_width,
-        stride=STRIDE,
-        seed=spec.training.seed,
-    )
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:
