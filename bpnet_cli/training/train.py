@@ -83,10 +83,16 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
 
-def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) -> Path:
+def train(
+    spec: ExperimentSpec,
+    results_dir: str | Path,
+    resume: bool = True,
+    watchers: Sequence[keras.callbacks.Callback] = (),
+) -> Path:
     """Train by a spec and return the path of the best model.
 
     Rerunning with the same folder goes on after the last finished epoch; `resume=False` deletes the earlier run first.
+    watchers: more callbacks, called after the run's own.
     Raises BpnetError before anything is written when the spec, the data or the folder's earlier run don't allow it.
     """
     folder = RunFolder(Path(results_dir))
@@ -118,7 +124,7 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
         say(f"pretrained: {len(filled)} layers from {spec.model.pretrained}; not filled: {_listed(fresh)}")
     run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status, filled)
     try:
-        run.fit()
+        run.fit(watchers)
     except BpnetError as error:
         status.add("FAILURE", str(error))
         raise
@@ -164,7 +170,7 @@ class _Run:
         self.saved_network = _in_float32(network, spec, skeleton)
         self.progress = Progress()
 
-    def fit(self) -> None:
+    def fit(self, watchers: Sequence[keras.callbacks.Callback] = ()) -> None:
         """Restore the newest checkpoint, if any, and train the epochs that are left."""
         training = self.spec.training
         self.optimizer.build(self.network.trainable_variables)
@@ -182,7 +188,7 @@ class _Run:
                 epochs=training.epochs,
                 initial_epoch=done,
                 steps_per_epoch=self.steps,
-                callbacks=self._callbacks(board),
+                callbacks=[*self._callbacks(board), *watchers],
                 shuffle=False,  # the stream of samples is shuffled already
                 verbose=0,
             )

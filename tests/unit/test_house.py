@@ -22,7 +22,8 @@ LAYERS = (
     {"build"},
     {"inference"},
     {"evaluation"},
-    {"training", "export", "benchmark"},
+    {"training", "export"},
+    {"benchmark"},
     {"cli"},
     {"__main__"},
 )
