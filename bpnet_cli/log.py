@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -41,3 +42,54 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
         if now - last >= _LINE_INTERVAL:
             say(f"{what}: {done}{f'/{total}' if total else ''} ({done / (now - start):.1f}/s)")
             last = now
+
+
+class Rate:
+    """Items per second since the first call; the first step of a run builds the graph and would mislead."""
+
+    def __init__(self) -> None:
+        self.first, self.start = 0, math.nan
+
+    def of(self, done: int) -> float:
+        """At `done` items; NaN at the first call."""
+        now = time.perf_counter()
+        if math.isnan(self.start):
+            self.first, self.start = done, now
+        return (done - self.first) / (now - self.start) if done > self.first else math.nan
+
+
+def duration(seconds: float) -> str:
+    """h:mm:ss; "?" for NaN."""
+    if math.isnan(seconds):
+        return "?"
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+class Meter:
+    """Progress of images that are counted elsewhere: a bar on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.rate = what, total, Rate()
+        self.last = time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, desc=what, unit=" images", leave=False)
+
+    def show(self, done: int, note: str) -> None:
+        """`done` images of the total are through; `note` goes beside rate and time left."""
+        rate = self.rate.of(done)
+        if self.bar is not None:
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(done - self.bar.n)
+        elif time.monotonic() - self.last >= _LINE_INTERVAL and not math.isnan(rate):
+            self.last = time.monotonic()
+            left = duration((self.total - done) / rate)
+            say(f"{self.what}: {done}/{self.total} images, {rate:.1f} images/s, epoch done in {left}, {note}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()

@@ -18,6 +18,20 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def describe_training(figures: Mapping[str, Any]) -> str:
+    """What `benchmark_train` found, as text."""
+    rows = [
+        {"work": kind, "ms per step": milliseconds, "images/s": figures["images_per_second"][kind]}
+        for kind, milliseconds in figures["ms_per_step"].items()
+    ]
+    what = f"{figures['network']}, {figures['input']}, batch {figures['batch_size']}, {figures['precision']}"
+    conclusions = [
+        f"overhead: {figures['overhead']:.3f} (a step of bpnet train over the bare step)",
+        f"bottleneck: {figures['bottleneck']}",
+    ]
+    return "\n\n".join([f"{what}; {figures['steps']} steps of each kind", as_table(rows), "\n".join(conclusions)])
+
+
 def plot_crowds(rows: Sequence[Mapping[str, Any]]) -> str:
     """Milliseconds by number of people, decoding against upsampling, as an SVG."""
     width, height = _SIZE

@@ -80,3 +80,29 @@ def data(
     from bpnet_cli.benchmark.workflow import benchmark_samples
 
     click.echo(benchmark_samples(spec_path, overrides, seconds, as_json))
+
+
+@benchmark.command()
+@spec_option()
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=40, show_default=True, help="Steps of each kind to measure."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@set_option
+def train(spec_path: str, steps: int, as_json: bool, overrides: tuple[str, ...]) -> None:
+    """Time of a training step with all of bpnet train around it, against the bare Keras step, in the same run.
+
+    \b
+    Example: bpnet benchmark train -e specs/lite_coco.yaml --set training.batch_size=8
+    """
+    from bpnet_cli.spec.loader import load_spec
+
+    spec = load_spec(spec_path, overrides)
+    from bpnet_cli.engine import load_keras
+
+    load_keras()
+    from bpnet_cli.benchmark.report import describe_training
+    from bpnet_cli.benchmark.train import benchmark_train
+
+    figures = benchmark_train(spec, steps)
+    click.echo(json.dumps(figures, indent=2) if as_json else describe_training(figures))

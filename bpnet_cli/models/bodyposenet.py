@@ -57,6 +57,11 @@ def build_network(
     return keras.Model(image, heatmaps + pafs, name="bodyposenet")
 
 
+def is_backbone_layer(name: str) -> bool:
+    """Whether a layer of `build_network` lies before the stages and the convolution that feeds them."""
+    return not name.startswith(("channel_reduction_conv", "stage", "heatmap_out", "paf_out"))
+
+
 def split_outputs(outputs: list[Any]) -> tuple[list[Any], list[Any]]:
     """(heatmaps of every stage, pafs of every stage) of a network's output list."""
     stages = len(outputs) // 2

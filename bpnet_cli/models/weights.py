@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def load_pretrained(network: Any, backbone: str, source: str) -> list[str]:
     )
 
 
+def layers_left_out(network: Any, filled: Collection[str]) -> list[str]:
+    """Names of the layers with weights that `load_pretrained` did not fill."""
+    return [layer.name for layer in network.layers if layer.weights and layer.name not in filled]
+
+
 def load_imagenet(network: Any, backbone: str) -> list[str]:
     """ImageNet weights from keras.applications, downloaded by Keras on first use."""
     application = BACKBONES[backbone].keras_application
@@ -44,17 +50,21 @@ def load_imagenet(network: Any, backbone: str) -> list[str]:
             " .keras file, or none"
         )
     try:
-        source = getattr(keras.applications, application)(weights="imagenet", include_top=False)
+        # The size changes no weight, but Keras warns about any other.
+        source = getattr(keras.applications, application)(
+            weights="imagenet", include_top=False, input_shape=(224, 224, 3)
+        )
     except Exception as error:  # noqa: BLE001 - keras.utils.get_file wraps every network failure in `Exception`
         raise ModelFileError(f"model.pretrained: imagenet: the download failed ({error})") from None
-    return copy_application(source, network)
+    return copy_application(source, network, bgr=BACKBONES[backbone].application_wants_bgr)
 
 
-def copy_application(source: Any, network: Any) -> list[str]:
-    """Copy a keras.applications network by layer name, turned from BGR to this project's RGB input."""
-    first = next(layer for layer in source.layers if isinstance(layer, keras.layers.Conv2D))
-    kernel, *rest = first.get_weights()
-    first.set_weights([kernel[:, :, ::-1], *rest])
+def copy_application(source: Any, network: Any, *, bgr: bool) -> list[str]:
+    """Copy a keras.applications network by layer name; one made for BGR is turned to this project's RGB input."""
+    if bgr:
+        first = next(layer for layer in source.layers if isinstance(layer, keras.layers.Conv2D))
+        kernel, *rest = first.get_weights()
+        first.set_weights([kernel[:, :, ::-1], *rest])
     return _copy_layers(source, network, "imagenet")
 
 

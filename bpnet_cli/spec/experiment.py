@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from bpnet_cli.spec.base import Model, refusal
 from bpnet_cli.spec.dataset import AugmentationSpec, DatasetSpec, TargetsSpec
@@ -46,3 +46,10 @@ class ExperimentSpec(Model):
     )
     pruning: PruningSpec = Field(default=PruningSpec(), description="channel pruning")
     export: ExportSpec = Field(default=ExportSpec(), description="the ONNX file")
+
+    @model_validator(mode="after")
+    def _what_is_frozen_has_learnt_something(self) -> ExperimentSpec:
+        if self.training.freeze_backbone_epochs and self.model.pretrained == "none":
+            text = "needs model.pretrained: a backbone with random weights has to learn"
+            raise refusal(text, ("training", "freeze_backbone_epochs"), self.training.freeze_backbone_epochs)
+        return self

@@ -56,8 +56,12 @@ def _known_weights(value: str) -> str:
 class ModelSpec(Model):
     """The network."""
 
-    backbone: Literal["vgg19_strided", "vgg19", "efficientnet_lite0", "tiny"] = Field(
-        default="vgg19_strided", description="feature extractor: vgg19_strided, vgg19, efficientnet_lite0 or tiny"
+    backbone: Literal[
+        "vgg19_strided", "vgg19", "efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large", "resnet50", "tiny"
+    ] = Field(
+        default="vgg19_strided",
+        description="feature extractor: vgg19_strided, vgg19, efficientnet_lite0, mobilenet_v2, mobilenet_v3_large, "
+        "resnet50 or tiny",
     )
     pretrained: Annotated[str, AfterValidator(_known_weights)] = Field(
         default="none",
@@ -86,11 +90,25 @@ class ModelSpec(Model):
     refinement_stage: RefinementStageSpec = Field(default=RefinementStageSpec(), description="stages 2 and up")
 
 
+class FocalSpec(Model):
+    """Weighs squared errors by how wrong a map is (training/focal.py has the formula)."""
+
+    gamma: float = Field(default=2.0, ge=1, description="power of the distance from being right; the focus")
+    alpha: float = Field(default=0.1, ge=0, description="added to the distance where the target is set")
+    beta: float = Field(default=0.02, ge=0, description="added to the distance in the background")
+    threshold: float = Field(
+        default=0.01, ge=0, lt=1, description="a target is set where its absolute value is above this"
+    )
+
+
 class LossSpec(Model):
     """What training minimises."""
 
     heatmap_weight: float = Field(default=1.0, ge=0, description="weight of the heatmaps' squared error")
     paf_weight: float = Field(default=1.0, ge=0, description="weight of the PAFs' squared error")
+    focal: FocalSpec | None = Field(
+        default=None, description="weigh errors by how wrong they are: {} or {gamma: 2.0, ...}; null: all count alike"
+    )
     l1: float = Field(default=0.0, ge=0, description="weight of the sum of kernels' absolute values")
     l2: float = Field(default=0.0, ge=0, description="weight of the sum of kernels' squares")
 

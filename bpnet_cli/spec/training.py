@@ -42,10 +42,31 @@ class CosineSchedule(Model):
     min_learning_rate: float = Field(default=0.0, ge=0, description="learning rate at the end, per step")
 
 
+class StepSchedule(Model):
+    """Rises linearly, then falls in steps."""
+
+    name: Literal["step"] = Field(description="step: rises linearly, then falls by a factor at each boundary")
+    boundaries: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(0.7, 0.9), min_length=1, description="shares of the run at which the rate falls, ascending, 0 to 1"
+    )
+    factor: float = Field(default=0.1, gt=0, lt=1, description="what the rate is multiplied by at each boundary")
+    warmup_fraction: float = Field(default=0.0, ge=0, le=1, description="share of the run spent rising, 0 to 1")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> StepSchedule:
+        if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
+            raise refusal("must ascend", ("boundaries",), self.boundaries)
+        if self.warmup_fraction > self.boundaries[0]:
+            text = f"must not be more than the first boundary ({self.boundaries[0]:g})"
+            raise refusal(text, ("warmup_fraction",), self.warmup_fraction)
+        return self
+
+
 Schedule = Annotated[
     Annotated[ConstantSchedule, Tag("constant")]
     | Annotated[SoftStartAnnealingSchedule, Tag("soft_start_annealing")]
-    | Annotated[CosineSchedule, Tag("cosine")],
+    | Annotated[CosineSchedule, Tag("cosine")]
+    | Annotated[StepSchedule, Tag("step")],
     named_or("constant"),
 ]
 
@@ -65,7 +86,7 @@ class _Optimizer(Model):
     )
     schedule: Schedule = Field(
         default=ConstantSchedule(),
-        description="how the learning rate changes over the run: constant, soft_start_annealing or cosine",
+        description="how the learning rate changes over the run: constant, soft_start_annealing, cosine or step",
     )
 
     @model_validator(mode="after")
@@ -104,11 +125,18 @@ class TrainingSpec(Model):
     steps_per_epoch: int | None = Field(
         default=None, ge=1, description="batches per epoch; null: as many as one pass takes"
     )
-    batch_size: int = Field(default=10, ge=1, description="crops per step")
+    batch_size: int = Field(default=10, ge=1, description="crops per batch")
+    gradient_accumulation: int = Field(
+        default=1, ge=1, description="batches whose gradients are averaged for one change of the weights"
+    )
+    freeze_backbone_epochs: int = Field(
+        default=0, ge=0, description="first epochs in which the backbone's pretrained weights stay as they are"
+    )
     seed: int = Field(default=42, ge=0, lt=2**32, description="seed of weights, shuffling and augmentation")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         default="float32", description="arithmetic: float32, mixed_bfloat16 or mixed_float16"
     )
+    jit_compile: bool = Field(default=False, description="compile the training step with XLA")
     deterministic: bool = Field(default=False, description="the same run gives the same weights; slower")
     distribution: Literal["none"] = Field(
         default="none", description="devices that share a step: none (one device; this version knows no other)"
@@ -131,3 +159,9 @@ class TrainingSpec(Model):
         default=None, ge=1, description="batches loaded at the same time; null: one per CPU core, 16 at most"
     )
     log_images: int = Field(default=4, ge=0, description="validation photos drawn in TensorBoard")
+
+    @model_validator(mode="after")
+    def _xla_is_not_deterministic(self) -> TrainingSpec:
+        if self.jit_compile and self.deterministic:
+            raise refusal("can't go with deterministic: true, for which XLA lacks operations", ("jit_compile",), True)
+        return self

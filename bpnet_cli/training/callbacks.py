@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.log import say
+from bpnet_cli.log import Meter, Rate, duration, say
 from bpnet_cli.training.records import History, Status, TensorBoardLog
 
 Logs = dict[str, Any]
@@ -21,6 +20,9 @@ Logs = dict[str, Any]
 
 class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]
     """Raises BpnetError at the first step whose loss is not finite, before a checkpoint could be overwritten."""
+
+    # Keras then reads the loss in a thread of its own, and the next step doesn't wait for the device.
+    async_safe = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,37 +43,44 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Pace(keras.callbacks.Callback):  # type: ignore[misc]
-    """Adds images_per_second and learning_rate to `logs`; shows a bar on a terminal."""
+    """Adds images_per_second and learning_rate to `logs`; shows images/s and the time left of the epoch and the run.
+
+    A bar on a terminal, a line now and then elsewhere.
+    """
+
+    async_safe = True  # the loss arrives in another thread; it is shown from the thread that trains
 
     def __init__(self, batch_size: int, steps: int, epochs: int, schedule: Callable[[Any], Any]) -> None:
         super().__init__()
         self.batch_size, self.steps, self.epochs = batch_size, steps, epochs
         self.schedule = schedule
-        self.bar: Any = None
-        self.start = 0.0
+        self.loss = math.nan
+        self.epoch, self.epoch_start = 0, 0.0
+        self.rate = Rate()
+        self.meter: Meter | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Start the clock and the bar."""
-        self.start = time.perf_counter()
-        if sys.stderr.isatty():
-            from tqdm import tqdm
+        self.epoch, self.epoch_start = epoch, time.perf_counter()
+        self.meter = Meter(f"epoch {epoch + 1}/{self.epochs}", self.steps * self.batch_size)
 
-            total = self.steps * self.batch_size
-            self.bar = tqdm(total=total, desc=f"epoch {epoch + 1}/{self.epochs}", unit=" images", leave=False)
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Show the steps that are done. The run's time left has validation and saving in it, once there was one."""
+        done = self.epoch * self.steps + batch
+        if self.meter is not None and batch:
+            left = (self.epochs * self.steps - done) / self.rate.of(done)
+            self.meter.show(batch * self.batch_size, f"loss {self.loss:.4g}, run done in {duration(left)}")
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Move the bar."""
-        if self.bar is not None:
-            self.bar.update(self.batch_size)
-            self.bar.set_postfix(loss=f"{(logs or {}).get('loss', math.nan):.4g}")
+        """Keep the loss for the next line."""
+        self.loss = (logs or {}).get("loss", math.nan)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Report the pace of training alone: this comes before validation."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        if self.meter is not None:
+            self.meter.close()
         if logs is not None:
-            logs["images_per_second"] = self.steps * self.batch_size / (time.perf_counter() - self.start)
+            logs["images_per_second"] = self.steps * self.batch_size / (time.perf_counter() - self.epoch_start)
             logs["learning_rate"] = float(self.schedule((epoch + 1) * self.steps))
 
 

@@ -12,6 +12,7 @@ from keras import ops
 from bpnet_cli.models.bodyposenet import split_outputs
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.pose.targets import render_target_batch
+from bpnet_cli.training.focal import Focal, focal_factor
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class LossWeights:
     """heatmap, paf: factors of the two kinds of maps. l1, l2: of the sums of |kernel| and kernel^2.
 
     teacher: of the error against a teacher's maps, where the labels come with them; the labels count 1 - teacher.
+    focal: how errors are weighed against each other; None: alike.
     """
 
     heatmap: float = 1.0
@@ -35,16 +37,19 @@ class LossWeights:
     l1: float = 0.0
     l2: float = 0.0
     teacher: float = 0.5
+    focal: Focal | None = None
 
 
-def masked_sum_of_squares(predicted: Any, target: Any, mask: Any) -> Any:
+def masked_sum_of_squares(predicted: Any, target: Any, mask: Any, focal: Focal | None = None) -> Any:
     """0.5 * sum(mask * (predicted - target)^2) / batch; the original's loss (facts of the original, section 7).
 
     predicted, target: (B, h, w, C). mask: broadcastable to them, 1 counts, 0 is ignored; fractions count squared, as
-    the original multiplies the error.
+    the original multiplies the error. focal: multiplies each square by its focal factor.
     """
-    error = (predicted - target) * mask
-    return 0.5 * ops.sum(ops.square(error)) / ops.cast(ops.shape(predicted)[0], "float32")
+    squares = ops.square((predicted - target) * mask)
+    if focal is not None:
+        squares = squares * focal_factor(predicted, target, focal)
+    return 0.5 * ops.sum(squares) / ops.cast(ops.shape(predicted)[0], "float32")
 
 
 def channel_masks(mask: Any, labelled: Any, skeleton: Skeleton) -> tuple[Any, Any]:
@@ -124,7 +129,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             (pafs, target_pafs, paf_mask, self.weights_of_loss.paf, self.paf_losses),
         ):
             for predicted, meter in zip(maps, meters, strict=True):
-                loss = masked_sum_of_squares(predicted, target, mask)
+                loss = masked_sum_of_squares(predicted, target, mask, self.weights_of_loss.focal)
                 meter.update_state(loss)
                 total = total + labels_count * weight * loss
         return total

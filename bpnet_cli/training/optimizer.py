@@ -1,11 +1,13 @@
-"""Optimizers with a learning-rate multiplier per variable."""
+"""Optimizers with a learning-rate multiplier per variable, and layers that stay as they are for a while."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras import ops
 
 Multiplier = Callable[[str], float]
 
@@ -21,8 +23,7 @@ def bodyposenet_multipliers(path: str) -> float:
     Backbone and initial stage: kernel 1, bias 2. Refinement stages and the last stage's outputs: kernel 4, bias 8.
     Batch norm: 1.
     """
-    layer, _, variable = path.rpartition("/")
-    layer = layer.rpartition("/")[2]
+    layer, variable = _layer_of(path), path.rpartition("/")[2]
     if variable not in ("kernel", "bias"):
         return 1.0
     refinement = layer.endswith("_out") and not layer.startswith("stage1_")
@@ -30,26 +31,51 @@ def bodyposenet_multipliers(path: str) -> float:
     return (4.0 if refinement else 1.0) * (2.0 if variable == "bias" else 1.0)
 
 
+def _layer_of(path: str) -> str:
+    return path.rpartition("/")[0].rpartition("/")[2]
+
+
 MULTIPLIERS: dict[str, Multiplier] = {"none": no_multipliers, "bodyposenet": bodyposenet_multipliers}
 
 
+@dataclass(frozen=True)
+class Freeze:
+    """layers: names of those that don't learn. batches: for how many from the beginning of the run."""
+
+    layers: frozenset[str] = frozenset()
+    batches: int = 0
+
+
 class _LayerwiseRates:
-    """Mixin: scales the learning rate of each variable's update.
+    """Mixin: scales the learning rate, and with it the decay, of each variable's update; 0 freezes it.
 
     For SGD with momentum this equals scaling the gradient, as the original does; for Adam, whose steps don't depend on
-    the gradient's size, scaling the rate is what has an effect.
+    the gradient's size, scaling the rate is what has an effect. Frozen variables keep their place in the optimizer, so
+    checkpoints of frozen and thawed epochs are alike.
     """
 
     multiplier: Multiplier = staticmethod(no_multipliers)
+    freeze = Freeze()
 
     def build(self, variables: Any) -> None:
         super().build(variables)  # type: ignore[misc]
         self._factors = [self.multiplier(variable.path) for variable in variables]
+        self._frozen = [_layer_of(variable.path) in self.freeze.layers for variable in variables]
+
+    def _apply_weight_decay(self, trainable_variables: Any) -> None:
+        """Nothing: Keras would decay every variable at the same rate; `update_step` does it at the variable's own."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         # Backends pass their own variable here, which doesn't know its path; Keras' index leads back to it.
-        factor = self._factors[self._get_variable_index(variable)]  # type: ignore[attr-defined]
-        super().update_step(gradient, variable, learning_rate * factor)  # type: ignore[misc]
+        index = self._get_variable_index(variable)  # type: ignore[attr-defined]
+        rate = learning_rate * self._factors[index]
+        if self._frozen[index] and self.freeze.batches:
+            # `iterations` counts updates, not batches, where gradients are accumulated.
+            batches = self.iterations * (self.gradient_accumulation_steps or 1)  # type: ignore[attr-defined]
+            rate = rate * ops.cast(batches >= self.freeze.batches, "float32")
+        if self.weight_decay and self._use_weight_decay(variable):  # type: ignore[attr-defined]
+            self.assign_sub(variable, variable * self.weight_decay * rate)  # type: ignore[attr-defined]
+        super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
 
 class LayerwiseSGD(_LayerwiseRates, keras.optimizers.SGD):  # type: ignore[misc]
@@ -60,9 +86,23 @@ class LayerwiseAdamW(_LayerwiseRates, keras.optimizers.AdamW):  # type: ignore[m
     """AdamW with a rate per layer."""
 
 
-def make_optimizer(section: Any, schedule: Any, ema_momentum: float | None = None) -> Any:
-    """The optimizer of a spec's `optimizer` section; with `ema_momentum` it keeps an average of the weights as well."""
-    common: dict[str, Any] = {"global_clipnorm": section.clip_norm}
+def make_optimizer(
+    section: Any,
+    schedule: Any,
+    *,
+    accumulate: int = 1,
+    freeze: Freeze = Freeze(),
+    ema_momentum: float | None = None,
+) -> Any:
+    """The optimizer of a spec's `optimizer` section.
+
+    accumulate: batches whose gradients are averaged for one update. freeze: what does not learn at first.
+    ema_momentum: of an average of the weights that the optimizer keeps as well.
+    """
+    common: dict[str, Any] = {
+        "global_clipnorm": section.clip_norm,
+        "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
+    }
     if ema_momentum is not None:
         # No step ever overwrites the weights with their average: training goes on from its own.
         common |= {"use_ema": True, "ema_momentum": ema_momentum, "ema_overwrite_frequency": None}
@@ -73,4 +113,5 @@ def make_optimizer(section: Any, schedule: Any, ema_momentum: float | None = Non
     else:
         optimizer = LayerwiseSGD(schedule, momentum=section.momentum, nesterov=section.nesterov, **common)
     optimizer.multiplier = MULTIPLIERS[section.layer_multipliers]
+    optimizer.freeze = freeze
     return optimizer

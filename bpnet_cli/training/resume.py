@@ -19,6 +19,7 @@ _BREAKING = (
     "training.batch_size",
     "training.ema_momentum",
     "training.frozen_layers",
+    "training.gradient_accumulation",
     "training.seed",
     "training.steps_per_epoch",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -46,20 +46,36 @@ def cosine(learning_rate: float, min_learning_rate: float, warmup_fraction: floa
     return rate
 
 
+def step(learning_rate: float, boundaries: Sequence[float], factor: float, warmup_fraction: float) -> Progress:
+    """Linear warm-up from zero, then the rate times `factor` for each boundary that progress has reached."""
+
+    def rate(progress: Any) -> Any:
+        rising = learning_rate * progress / warmup_fraction if warmup_fraction > 0 else learning_rate
+        reached = sum(ops.cast(progress >= boundary, "float32") for boundary in boundaries)
+        return ops.where(progress < warmup_fraction, rising, learning_rate * ops.power(factor, reached))
+
+    return rate
+
+
 def make_schedule(section: Any, total_steps: int) -> StepSchedule:
-    """The schedule of a spec's `optimizer` section over `total_steps` steps."""
+    """The schedule of a spec's `optimizer` section over `total_steps` steps.
+
+    Steps are batches: Keras asks for the rate by batches seen, also where it accumulates gradients over several.
+    """
     base, shape = section.learning_rate, section.schedule
     if shape.name == "soft_start_annealing":
         rate = soft_start_annealing(base, shape.min_learning_rate, shape.soft_start, shape.annealing)
     elif shape.name == "cosine":
         rate = cosine(base, shape.min_learning_rate, shape.warmup_fraction)
+    elif shape.name == "step":
+        rate = step(base, shape.boundaries, shape.factor, shape.warmup_fraction)
     else:
         rate = constant(base)
     return StepSchedule(rate, total_steps)
 
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule over `total_steps` optimizer steps; holds its end value afterwards."""
+    """A schedule over `total_steps` batches; holds its end value afterwards."""
 
     def __init__(self, rate: Progress, total_steps: int) -> None:
         super().__init__()

@@ -8,41 +8,46 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from bpnet_cli.build import metadata_of, network_of, skeleton_of, training_loader_of
 from bpnet_cli.data.pipeline import SampleLoader, make_pipeline
 from bpnet_cli.errors import BpnetError, hinting
 from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate, load_labelled
 from bpnet_cli.files import check_folder, write_text
-from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.inference.load import predictor_of_network
 from bpnet_cli.inference.predictor import Predictor
-from bpnet_cli.inference.sources import read_photo
 from bpnet_cli.log import say
 from bpnet_cli.models.backbones import STRIDE
+from bpnet_cli.models.bodyposenet import is_backbone_layer
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.models.model_file import save_network
-from bpnet_cli.models.weights import load_pretrained
+from bpnet_cli.models.weights import layers_left_out, load_pretrained
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training import callbacks
 from bpnet_cli.training.checkpoint import Progress, list_checkpoints, newest_epoch, restore_newest, save_checkpoint
+from bpnet_cli.training.focal import Focal
 from bpnet_cli.training.folder import RunFolder
 from bpnet_cli.training.freeze import freeze
 from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
-from bpnet_cli.training.optimizer import make_optimizer
+from bpnet_cli.training.optimizer import Freeze, make_optimizer
+from bpnet_cli.training.pictures import pictures_of
 from bpnet_cli.training.records import History, Status, TensorBoardLog
 from bpnet_cli.training.resume import check_same_run
 from bpnet_cli.training.schedule import make_schedule
 from bpnet_cli.training.teacher import make_teacher
 
 
-def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) -> Path:
+def train(
+    spec: ExperimentSpec,
+    results_dir: str | Path,
+    resume: bool = True,
+    watchers: Sequence[keras.callbacks.Callback] = (),
+) -> Path:
     """Train by a spec and return the path of the best model.
 
     Rerunning with the same folder goes on after the last finished epoch; `resume=False` deletes the earlier run first.
+    watchers: more callbacks, called after the run's own.
     Raises BpnetError before anything is written when the spec, the data or the folder's earlier run don't allow it.
     """
     folder = RunFolder(Path(results_dir))
@@ -67,15 +72,17 @@ def train(spec: ExperimentSpec, results_dir: str | Path, resume: bool = True) ->
         folder.clear()
     status = Status(folder.status)
     write_text(folder.spec, dump_spec(spec))
-    status.add("STARTED", f"training {spec.name}", samples=len(loader.samples), parameters=network.count_params())
+    fresh = layers_left_out(network, filled) if filled else []
+    counts = {"samples": len(loader.samples), "parameters": network.count_params()}
+    status.add("STARTED", f"training {spec.name}", **counts, **({"layers_not_pretrained": fresh} if filled else {}))
     say(f"{spec.name}: {len(loader.samples)} samples, {network.count_params():,} parameters -> {folder.root}")
     if frozen:
         say(f"frozen: {frozen} layers keep their weights")
     if filled:
-        say(f"pretrained: {len(filled)} layers from {spec.model.pretrained}")
-    run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status)
+        say(f"pretrained: {len(filled)} layers from {spec.model.pretrained}; not filled: {_listed(fresh)}")
+    run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status, filled)
     try:
-        run.fit()
+        run.fit(watchers)
     except BpnetError as error:
         status.add("FAILURE", str(error))
         raise
@@ -102,25 +109,34 @@ class _Run:
         network: Any,
         metadata: ModelMetadata,
         status: Status,
+        pretrained_layers: Sequence[str],
     ) -> None:
         self.spec, self.folder, self.loader, self.labelled = spec, folder, loader, labelled
         self.network, self.metadata, self.status = network, metadata, status
         training = spec.training
         self.steps = training.steps_per_epoch or max(1, len(loader.samples) // training.batch_size)
         self.schedule = make_schedule(spec.optimizer, training.epochs * self.steps)
-        self.optimizer = make_optimizer(spec.optimizer, self.schedule, training.ema_momentum)
+        thawed_later = frozenset(name for name in pretrained_layers if is_backbone_layer(name))
+        self.optimizer = make_optimizer(
+            spec.optimizer,
+            self.schedule,
+            accumulate=training.gradient_accumulation,
+            freeze=Freeze(thawed_later, training.freeze_backbone_epochs * self.steps),
+            ema_momentum=training.ema_momentum,
+        )
         targets = TargetShape(STRIDE, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
         loss, share = spec.loss, spec.distillation.share
-        weights = LossWeights(loss.heatmap_weight, loss.paf_weight, loss.l1, loss.l2, share)
+        focal = Focal(**loss.focal.model_dump()) if loss.focal else None
+        weights = LossWeights(loss.heatmap_weight, loss.paf_weight, loss.l1, loss.l2, share, focal)
         self.model = TrainingModel(network, skeleton, targets, weights, loader.teacher is not None)
         self.saved_network = _network_to_save(network, spec, skeleton)
         self.progress = Progress()
 
-    def fit(self) -> None:
+    def fit(self, watchers: Sequence[keras.callbacks.Callback] = ()) -> None:
         """Restore the newest checkpoint, if any, and train the epochs that are left."""
         training = self.spec.training
         self.optimizer.build(self.network.trainable_variables)
-        self.model.compile(optimizer=self.optimizer, jit_compile=False)
+        self.model.compile(optimizer=self.optimizer, jit_compile=training.jit_compile)
         self.progress = restore_newest(self.folder.checkpoints, self.network, self.optimizer) or self.progress
         done = self.progress.epoch
         if done:
@@ -134,7 +150,7 @@ class _Run:
                 epochs=training.epochs,
                 initial_epoch=done,
                 steps_per_epoch=self.steps,
-                callbacks=self._callbacks(board),
+                callbacks=[*self._callbacks(board), *watchers],
                 shuffle=False,  # the stream of samples is shuffled already
                 verbose=0,
             )
@@ -158,7 +174,7 @@ class _Run:
         if self.labelled is not None:
             measure = _ap_of(predictor, self.labelled)
             listed.append(callbacks.Validate(measure, training.validate_every_epochs, training.epochs))
-        pictures = _pictures_of(predictor, self.labelled, training.log_images)
+        pictures = pictures_of(predictor, self.labelled, training.log_images, self.model.targets)
         listed.append(callbacks.Save(self._save))
         listed.append(callbacks.Record(history, self.status, board, pictures, self.steps, training.epochs))
         return listed
@@ -182,6 +198,11 @@ class _Run:
         self.progress = Progress(epoch, ap if better and ap is not None else best)
         keep = self.spec.training.keep_checkpoints
         save_checkpoint(self.folder.checkpoints, self.progress, self.network, self.optimizer, keep)
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more (status.jsonl lists all)" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more
 
 
 def _set_up_keras(spec: ExperimentSpec) -> None:
@@ -210,24 +231,3 @@ def _network_to_save(network: Any, spec: ExperimentSpec, skeleton: Any) -> Any:
 
 def _ap_of(predictor: Predictor, labelled: LabelledSet) -> Callable[[], float]:
     return lambda: evaluate(predictor, labelled, "validating").scores.metrics["AP"]
-
-
-def _pictures_of(
-    predictor: Predictor, labelled: LabelledSet | None, count: int
-) -> Callable[[], dict[str, NDArray[np.uint8]]]:
-    """Draws what the network makes of the first validation photos: people, heatmaps, PAFs."""
-    paths: Sequence[Path] = [labelled.paths[i] for i in sorted(labelled.paths)[:count]] if labelled else []
-    skeleton = predictor.backend.metadata.skeleton
-
-    def draw() -> dict[str, NDArray[np.uint8]]:
-        pictures = {}
-        for path in paths:
-            photo = read_photo(path)
-            canvas, _ = predictor.prepare(photo, predictor.scales[0])
-            heatmaps, pafs, matrix = predictor.maps(photo)
-            persons = predictor.decode(heatmaps, pafs, matrix)
-            pictures[f"{path.name}/people"] = draw_persons(photo, persons, skeleton)
-            pictures[f"{path.name}/maps"] = draw_maps(canvas, heatmaps, pafs)
-        return pictures
-
-    return draw

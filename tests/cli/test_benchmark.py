@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,14 @@ import pytest
 from bpnet_cli import BODY_18, render_targets
 from bpnet_cli.benchmark.crowds import draw_crowd
 from bpnet_cli.benchmark.decode import benchmark_stored
+from bpnet_cli.benchmark.report import describe_training
 from bpnet_cli.data.coco import load_photos
+from bpnet_cli.data.pipeline import SampleLoader
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.pose.options import DecodeOptions
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, write_spec
+
+BLOCK = 5  # steps that one reading of the clock covers
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +103,41 @@ def test_data_takes_photos_without_a_spec(drawn: Path, bpnet: Run) -> None:
     nothing = bpnet("benchmark", "data")
     assert nothing.exit_code == 1
     assert "dataset.train: needed" in nothing.output
+
+
+def test_train_compares_itself_with_the_bare_step(
+    tmp_path: Path, drawn: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With photos that take their time, the input is found to be the bottleneck, in the run as much as alone."""
+    load = SampleLoader.load
+
+    def slowly(loader: SampleLoader, position: int) -> tuple[np.ndarray, ...]:
+        time.sleep(0.05)
+        return load(loader, position)
+
+    monkeypatch.setattr(SampleLoader, "load", slowly)
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    spec = write_spec(tmp_path, drawn, "{batch_size: 4, workers: 1}")
+    result = bpnet("benchmark", "train", "-e", spec, "--steps", 1, "--json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert figures["steps"] == BLOCK
+    times = figures["ms_per_step"]
+    assert set(times) == {"bare step", "bpnet train", "input alone"}
+    assert figures["overhead"] == pytest.approx(times["bpnet train"] / times["bare step"], rel=0.01)
+    assert times["input alone"] > 180
+    assert times["bpnet train"] > 180
+    assert figures["bottleneck"] == "input"
+    assert figures["images_per_second"]["bare step"] == pytest.approx(4000 / times["bare step"], rel=0.01)
+    text = describe_training(figures)
+    assert "tiny, 2 stages, 64 x 64, batch 4, float32; 5 steps of each kind" in text
+    assert f"| input alone | {times['input alone']} " in text
+    assert "bottleneck: input" in text
+    assert not [path for path in set(Path(tempfile.gettempdir()).iterdir()) - before if (path / "spec.yaml").exists()]
+
+
+def test_train_needs_data(tmp_path: Path, bpnet: Run) -> None:
+    (tmp_path / "spec.yaml").write_text("model: {backbone: tiny}\n")
+    result = bpnet("benchmark", "train", "-e", tmp_path / "spec.yaml")
+    assert result.exit_code == 1
+    assert "dataset.train: needed for training" in result.output

@@ -39,15 +39,28 @@ def test_train_leaves_the_documented_files(trained: Path) -> None:
     assert [path.name for path in sorted((run / "checkpoints").iterdir())] == ["epoch-00001.npz", "epoch-00002.npz"]
 
 
-def test_tensorboard_has_scalars_and_pictures(trained: Path) -> None:
+def test_tensorboard_has_every_epoch_and_pictures(trained: Path) -> None:
+    import tensorflow as tf
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(trained / "run" / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     tags = set(events.Tags()["tensors"])
-    assert {"loss", "heatmap_loss_stage2", "learning_rate", "images_per_second", "AP"} <= tags
-    assert any(tag.endswith("/people") for tag in tags)
-    assert any(tag.endswith("/maps") for tag in tags)
+    pictures = {tag for tag in tags if "/" in tag}
+    losses = {f"{kind}_loss_stage{stage}" for kind in ("heatmap", "paf") for stage in (1, 2)}
+    assert tags - pictures == {"loss", "learning_rate", "images_per_second", "AP"} | losses
+    values = {tag: [float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)] for tag in tags - pictures}
+    for tag, found in values.items():
+        assert [event.step for event in events.Tensors(tag)] == ([6] if tag == "AP" else [3, 6])
+        assert all(np.isfinite(found)), tag
+    np.testing.assert_allclose(sum(np.array(values[name]) for name in losses), values["loss"], rtol=1e-4)
+    rows = list(csv.DictReader((trained / "run" / "history.csv").read_text().splitlines()))
+    np.testing.assert_allclose([float(row["loss"]) for row in rows], values["loss"], rtol=1e-4)
+    assert values["learning_rate"] == pytest.approx([1e-3, 1e-3])
+    assert {tag.rpartition("/")[2] for tag in pictures} == {"people", "maps"}
+    maps = next(tag for tag in pictures if tag.endswith("/maps"))
+    width, height = events.Tensors(maps)[0].tensor_proto.string_val[:2]
+    assert (width, height) == (b"128", b"168")  # two maps side by side; labels above network, each with its caption
 
 
 def test_rerunning_goes_on_and_equals_one_long_run(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
@@ -138,6 +151,80 @@ def test_mixed_precision_trains_and_leaves_a_float32_file(
     assert {layer.dtype_policy.name for layer in network.layers if layer.weights} == {"float32"}
     assert all(np.isfinite(weights).all() for weights in network.get_weights())
     assert bpnet("export", "-m", tmp_path / "run" / "model.keras", "-o", tmp_path / "m.onnx").exit_code == 0
+
+
+def test_a_frozen_backbone_thaws_and_a_rerun_equals_one_long_run(
+    tmp_path: Path, trained: Path, drawn: Path, bpnet: Run
+) -> None:
+    """With gradients accumulated over an epoch's end; statistics of batch norm go on in frozen layers."""
+    from bpnet_cli.models.model_file import load_network
+
+    source = trained / "run" / "model.keras"
+    training = "epochs: 3, steps_per_epoch: 3, batch_size: 2, gradient_accumulation: 2, freeze_backbone_epochs: 1"
+    spec = write_spec(tmp_path, drawn, f"{{{training}, deterministic: true, validate_every_epochs: 9}}")
+    words = ("train", "-e", spec, "--set", f"model.pretrained={source}")
+    whole = bpnet(*words, "-r", tmp_path / "long")
+    assert whole.exit_code == 0, whole.output
+    assert "not filled: none" in whole.output
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("bpnet_cli.training.records.History.add", interrupt)
+        assert bpnet(*words, "-r", tmp_path / "cut").exit_code == 1
+    frozen = load_network(tmp_path / "cut" / "last.keras")[0].get_layer
+    before = load_network(source)[0].get_layer
+    np.testing.assert_array_equal(frozen("conv2").get_weights()[0], before("conv2").get_weights()[0])
+    for index, moved in enumerate((False, False, True, True)):  # gamma, beta, moving mean, moving variance
+        weights = (layer("conv2_bn").get_weights()[index] for layer in (frozen, before))
+        assert bool(np.any(np.subtract(*weights))) == moved
+    assert np.any(frozen("stage1_conv1").get_weights()[0] != before("stage1_conv1").get_weights()[0])
+    assert "going on after epoch 1" in bpnet(*words, "-r", tmp_path / "cut").output
+    networks = [load_network(tmp_path / name / "last.keras")[0] for name in ("long", "cut")]
+    for a, b in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.any(networks[0].get_layer("conv2").get_weights()[0] != before("conv2").get_weights()[0])
+    refused = bpnet(*words, "-r", tmp_path / "cut", "--set", "training.gradient_accumulation=1")
+    assert refused.exit_code == 1
+    assert "training.gradient_accumulation: 2 -> 1" in refused.output
+
+
+def test_fine_tuning_to_another_skeleton_says_what_starts_afresh(
+    tmp_path: Path, trained: Path, drawn: Path, bpnet: Run
+) -> None:
+    (tmp_path / "arm.yaml").write_text(
+        "name: arm\nkeypoints: [left_shoulder, left_elbow]\nlimbs: [[left_shoulder, left_elbow]]\n"
+    )
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}")
+    keys = (f"skeleton={tmp_path / 'arm.yaml'}", f"model.pretrained={trained / 'run' / 'model.keras'}")
+    words = [word for key in keys for word in ("--set", key)]
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", *words)
+    assert result.exit_code == 0, result.output
+    fresh = ["stage1_heat_out", "stage1_paf_out", "stage2_conv1_depthwise", "stage2_conv1_depthwise_bn"]
+    fresh += ["stage2_conv1", "heatmap_out", "paf_out"]
+    line = next(line for line in result.output.splitlines() if line.startswith("pretrained: "))
+    assert set(line.partition("not filled: ")[2].split(", ")) == set(fresh)
+    started = json.loads((tmp_path / "run" / "status.jsonl").read_text().splitlines()[0])
+    assert set(started["layers_not_pretrained"]) == set(fresh)
+
+
+def test_xla_is_asked_for(tmp_path: Path, drawn: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only asked for: once a test of this process was deterministic, Keras refuses it."""
+    import keras
+
+    asked = []
+    compile_model = keras.Model.compile
+
+    def spy(model: keras.Model, **options: object) -> None:
+        asked.append(options.pop("jit_compile"))
+        compile_model(model, jit_compile=False, **options)
+
+    monkeypatch.setattr(keras.Model, "compile", spy)
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2, jit_compile: true}")
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", "model.stages=1")
+    assert result.exit_code == 0, result.output
+    assert asked == [True]
 
 
 def test_nan_stops_with_a_clear_message(tmp_path: Path, drawn: Path, bpnet: Run) -> None:

@@ -22,7 +22,8 @@ LAYERS = (
     {"build"},
     {"inference"},
     {"evaluation"},
-    {"training", "pruning", "export", "benchmark", "inspection"},
+    {"training", "pruning", "export"},
+    {"benchmark", "inspection"},
     {"cli"},
     {"__main__"},
 )

@@ -6,7 +6,7 @@ from bpnet_cli import BODY_18, render_targets
 pytestmark = pytest.mark.usefixtures("keras_loaded")
 
 
-def make_model(learns_from_teacher: bool = False, **weights: float):
+def make_model(learns_from_teacher: bool = False, **weights: object):
     import keras
 
     from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
@@ -114,3 +114,23 @@ def test_a_teacher_counts_on_every_cell_and_shares_with_the_labels() -> None:
         expected += 0.3 * weight * 0.5 * np.sum((output - target) ** 2) / 2
     model = make_model(learns_from_teacher=True, heatmap=1.0, paf=0.5, teacher=0.3)
     assert float(model.compute_loss(y=labels, y_pred=outputs)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_spec_section_makes_the_loss_focal() -> None:
+    from bpnet_cli.spec.loader import load_spec_text
+    from bpnet_cli.training.focal import Focal
+
+    section = load_spec_text("loss: {focal: {gamma: 1.0}}", "test").loss.focal
+    assert section is not None
+    images, labels = batch()
+    plain = make_model()
+    focal = make_model(focal=Focal(**section.model_dump()))
+    zeros = [np.zeros_like(output) for output in plain(images)]
+    factor = [1 + section.alpha, section.beta]
+    expected = 0.0
+    for i in range(2):
+        mask = labels["mask"][i][..., None]
+        for target in render_targets(labels["keypoints"][i], 32, 48):
+            weight = np.where(np.abs(target) > section.threshold, *factor)
+            expected += 2 * 0.5 * np.sum(weight * (mask * target) ** 2) / 2
+    assert float(focal.compute_loss(y=labels, y_pred=zeros)) == pytest.approx(expected, rel=1e-5)

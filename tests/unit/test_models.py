@@ -15,7 +15,15 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.loader import load_spec_text
 
 pytestmark = pytest.mark.usefixtures("keras_loaded")
-BACKBONE_NAMES = ["vgg19_strided", "vgg19", "efficientnet_lite0", "tiny"]
+BACKBONE_NAMES = [
+    "vgg19_strided",
+    "vgg19",
+    "efficientnet_lite0",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "resnet50",
+    "tiny",
+]
 SMALL_STAGES = (
     "initial_stage: {kernel_sizes: [3], channels: 8, head_channels: 8},"
     " refinement_stage: {kernel_sizes: [3], channels: 8, head_channels: 8}, feature_channels: 8"
@@ -106,6 +114,44 @@ class TestEveryBackbone:
         finally:
             keras.config.set_dtype_policy("float32")
         assert {str(output.dtype) for output in network.outputs} == {"float32"}
+        outputs = network(np.zeros((1, 64, 64, 3), np.uint8))
+        assert all(np.isfinite(np.asarray(output)).all() for output in outputs)
+
+    def test_gradients_reach_the_first_layer(self, backbone: str) -> None:
+        import tensorflow as tf
+
+        network = network_of(make_spec(backbone), BODY_18)
+        photo = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+        with tf.GradientTape() as tape:
+            loss = tf.add_n([tf.reduce_sum(tf.square(output)) for output in network(photo, training=True)])
+        first = network.trainable_variables[0]
+        assert first.shape[:3] in {(3, 3, 3), (7, 7, 3)}
+        assert np.abs(np.asarray(tape.gradient(loss, first.value))).max() > 0
+
+    def test_names_are_unique_and_the_same_each_time(self, backbone: str) -> None:
+        first, second = (network_of(make_spec(backbone), BODY_18) for _ in range(2))
+        paths = [variable.path for variable in first.variables]
+        assert len(set(paths)) == len(paths)
+        assert paths == [variable.path for variable in second.variables]
+        assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large"])
+def test_light_backbones_export_to_onnx(backbone: str, tmp_path: Path) -> None:
+    """At a size that tracing did not see; `export_onnx` itself refuses a file whose answers differ from Keras'."""
+    import onnxruntime
+
+    from bpnet_cli.export.onnx import export_onnx
+    from bpnet_cli.models.bodyposenet import inference_network
+
+    spec = make_spec(backbone)
+    network = network_of(spec, BODY_18)
+    export_onnx(network, metadata_of(spec, BODY_18), tmp_path / "m.onnx", opset=17)
+    photo = np.random.default_rng(1).integers(0, 256, (1, 96, 160, 3), dtype=np.uint8)
+    answers = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(["heatmaps", "pafs"], {"image": photo})
+    expected = inference_network(network)(photo)
+    for name, answer in zip(("heatmaps", "pafs"), answers, strict=True):
+        np.testing.assert_allclose(answer, expected[name], atol=1e-4)
 
 
 def _json(values: Any) -> str:
@@ -165,19 +211,46 @@ def test_files_that_are_not_ours(tmp_path: Path) -> None:
 
 
 class TestPretrained:
-    def test_imagenet_fills_vgg19_and_turns_bgr_to_rgb(self) -> None:
+    @pytest.mark.parametrize(
+        ("backbone", "application", "bgr", "layers", "last", "fresh"),
+        [
+            ("vgg19", "VGG19", True, 10, "block4_conv2", "conv4_3_cpm"),
+            ("mobilenet_v2", "MobileNetV2", False, 78, "block_12_project", "fuse_stride8_conv"),
+            ("mobilenet_v3_large", "MobileNetV3Large", False, 82, "expanded_conv_11_project", "fuse_stride16_conv"),
+            ("resnet50", "ResNet50", True, 86, "conv4_block6_3_conv", "fuse_stride8_conv"),
+        ],
+    )
+    def test_imagenet_fills_the_trunk_and_turns_bgr_to_rgb(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        backbone: str,
+        application: str,
+        bgr: bool,
+        layers: int,
+        last: str,
+        fresh: str,
+    ) -> None:
+        """The download is stood in for by the same application with random weights."""
         import keras
 
-        from bpnet_cli.models.weights import copy_application
+        from bpnet_cli.models.weights import load_pretrained
 
-        source = keras.applications.VGG19(weights=None, include_top=False)
-        first = source.get_layer("block1_conv1").get_weights()[0].copy()
-        network = network_of(make_spec("vgg19"), BODY_18)
-        filled = copy_application(source, network)
-        assert len(filled) == 10
-        np.testing.assert_array_equal(network.get_layer("block1_conv1").get_weights()[0], first[:, :, ::-1])
-        wanted = source.get_layer("block4_conv2").get_weights()[0]
-        np.testing.assert_array_equal(network.get_layer("block4_conv2").get_weights()[0], wanted)
+        source = getattr(keras.applications, application)(weights=None, include_top=False, input_shape=(224, 224, 3))
+        first = next(layer for layer in source.layers if layer.weights)
+        kernel = first.get_weights()[0].copy()
+        network = network_of(make_spec(backbone), BODY_18)
+        before = network.get_layer(fresh).get_weights()[0]
+        monkeypatch.setattr(keras.applications, application, lambda **_: source)
+        filled = load_pretrained(network, backbone, "imagenet")
+        assert len(filled) == layers
+        assert fresh not in filled
+        wanted = kernel[:, :, ::-1] if bgr else kernel
+        np.testing.assert_array_equal(network.get_layer(first.name).get_weights()[0], wanted)
+        for weights, others in zip(
+            network.get_layer(last).get_weights(), source.get_layer(last).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(weights, others)
+        np.testing.assert_array_equal(network.get_layer(fresh).get_weights()[0], before)
 
     def test_imagenet_is_refused_where_keras_has_none(self) -> None:
         from bpnet_cli.models.weights import load_pretrained

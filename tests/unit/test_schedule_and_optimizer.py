@@ -26,6 +26,14 @@ def test_cosine_warms_up_and_falls() -> None:
     np.testing.assert_allclose(rates(without, [0, 50], 100), [2.0, 1.1], atol=1e-6)
 
 
+def test_step_falls_at_each_boundary() -> None:
+    text = "{learning_rate: 2.0, schedule: {name: step, boundaries: [0.5, 0.75], factor: 0.1, warmup_fraction: 0.1}}"
+    found = rates(text, [0, 5, 10, 49, 50, 74, 75, 130], 100)
+    np.testing.assert_allclose(found, [0, 1, 2, 2, 0.2, 0.2, 0.02, 0.02], rtol=1e-5)
+    without = text.replace("warmup_fraction: 0.1", "warmup_fraction: 0.0")
+    np.testing.assert_allclose(rates(without, [0, 99], 100), [2.0, 0.02], rtol=1e-5)
+
+
 def test_constant() -> None:
     assert rates("{learning_rate: 0.5}", [0, 7, 100], 10) == [0.5, 0.5, 0.5]
 
@@ -92,3 +100,68 @@ def test_clip_norm_and_decay_reach_the_optimizer() -> None:
     kernel, bias = (float(np.asarray(v).ravel()[0]) for v in layer.trainable_variables)
     assert kernel == pytest.approx(0.95)
     assert bias == 1.0
+
+
+def test_two_accumulated_batches_of_4_are_one_of_8() -> None:
+    from bpnet_cli.training.optimizer import make_optimizer
+    from bpnet_cli.training.schedule import make_schedule
+    from tests.unit.test_loss import batch, make_model
+
+    parts = [batch(seed) for seed in range(4)]
+    images = np.concatenate([image for image, _ in parts])
+    labels = {name: np.concatenate([label[name] for _, label in parts]) for name in parts[0][1]}
+    section = load_spec_text("optimizer: {learning_rate: 1.0e-4, momentum: 0.0, clip_norm: 1.0}", "test").optimizer
+    start = None
+    ends = []
+    for accumulate in (1, 2):
+        model = make_model(l2=0.01)
+        start = start or model.network.get_weights()
+        model.network.set_weights(start)
+        model.compile(optimizer=make_optimizer(section, make_schedule(section, 4), accumulate=accumulate))
+        size = 8 // accumulate
+        for _ in range(2):
+            for at in range(0, 8, size):
+                part = {name: label[at : at + size] for name, label in labels.items()}
+                model.train_on_batch(images[at : at + size], part)
+        assert int(model.optimizer.iterations) == 2
+        ends.append(model.network.get_weights())
+    for a, b, before in zip(*ends, start, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+        assert np.abs(a - before).max() > 1e-6
+
+
+def test_the_schedule_runs_by_batches_where_gradients_are_accumulated() -> None:
+    import keras
+
+    from bpnet_cli.training.optimizer import make_optimizer
+    from bpnet_cli.training.schedule import make_schedule
+
+    text = "optimizer: {learning_rate: 1.0, momentum: 0, schedule: {name: cosine, warmup_fraction: 0.0}}"
+    section = load_spec_text(text, "test").optimizer
+    weight = keras.Variable(np.zeros(1, np.float32), name="kernel")
+    optimizer = make_optimizer(section, make_schedule(section, 8), accumulate=2)
+    for _ in range(8):
+        optimizer.apply([keras.ops.ones(1)], [weight])
+    used = rates("{learning_rate: 1.0, schedule: {name: cosine, warmup_fraction: 0.0}}", [1, 3, 5, 7], 8)
+    assert float(weight[0]) == pytest.approx(-sum(used), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_frozen_layers_move_only_once_they_are_thawed(name: str, accumulate: int) -> None:
+    import keras
+
+    from bpnet_cli.training.optimizer import Freeze, make_optimizer
+
+    section = load_spec_text(f"optimizer: {{name: {name}}}", "test").optimizer
+    layers = [keras.layers.Conv2D(1, 1, kernel_initializer="ones", name=n) for n in ("conv1", "stage1_conv1")]
+    for layer in layers:
+        layer.build((None, 4, 4, 1))
+    variables = [variable for layer in layers for variable in layer.trainable_variables]
+    optimizer = make_optimizer(section, 0.1, accumulate=accumulate, freeze=Freeze(frozenset({"conv1"}), 4))
+    before = [np.array(variable) for variable in variables]
+    for batches in range(1, 5 + accumulate):
+        optimizer.apply([keras.ops.ones(v.shape) for v in variables], variables)
+        moved = [bool(np.any(np.array(v) != b)) for v, b in zip(variables, before, strict=True)]
+        assert moved[:2] == [batches == 4 + accumulate] * 2, batches
+        assert moved[2:] == [batches >= accumulate] * 2, batches

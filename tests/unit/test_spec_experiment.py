@@ -87,6 +87,16 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
          "2: optimizer.schedule.soft_start: must be less than annealing (0.01) (got 0.05, the default)"),
         ("optimizer: {learning_rate: 0.5, schedule: {name: cosine, min_learning_rate: 1}}",
          "1: optimizer.schedule.min_learning_rate: must not be more than the optimizer's learning_rate (0.5) (got 1)"),
+        ("optimizer: {schedule: {name: step, boundaries: [0.5, 0.5]}}",
+         "1: optimizer.schedule.boundaries: must ascend (got [0.5, 0.5])"),
+        ("optimizer: {schedule: {name: step, warmup_fraction: 0.8}}",
+         "1: optimizer.schedule.warmup_fraction: must not be more than the first boundary (0.7) (got 0.8)"),
+        ("loss: {focal: {gamma: 0.5}}", "1: loss.focal.gamma: must be at least 1 (got 0.5)"),
+        ("training: {freeze_backbone_epochs: 2}", "1: training.freeze_backbone_epochs: needs model.pretrained: a "
+                                                  "backbone with random weights has to learn (got 2)"),
+        ("training: {jit_compile: true, deterministic: true}", "1: training.jit_compile: can't go with deterministic: "
+                                                               "true, for which XLA lacks operations (got true)"),
+        ("training: {gradient_accumulation: 0}", "1: training.gradient_accumulation: must be at least 1 (got 0)"),
         ("training: {steps_per_epoch: 0}", "1: training.steps_per_epoch: must be at least 1 (got 0)"),
         ("export: {opset: 12}", "1: export.opset: must be at least 13 (got 12)"),
         ("skeleton: hand.json", "1: skeleton: must be a built-in skeleton (body_18) or a path to a .yaml file "
@@ -134,7 +144,7 @@ def test_schema_tells_the_members_of_a_union_apart() -> None:
     """Editors check `oneOf`: a section without a name must fit the default member only."""
     definitions = json_schema()["$defs"]
     named = {name for name, section in definitions.items() if "name" in section.get("required", ())}
-    assert named == {"AdamWSpec", "SoftStartAnnealingSchedule", "CosineSchedule"}
+    assert named == {"AdamWSpec", "SoftStartAnnealingSchedule", "CosineSchedule", "StepSchedule"}
 
 
 def test_the_documented_sections_and_keys_are_known() -> None:

@@ -52,7 +52,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
         "spec.yaml:5: model.stages: is given twice, first at spec.yaml:4",
         "spec.yaml:6: model.input_width: must be a multiple of 8 (got 100)",
         "spec.yaml:8: optimizer.learning_rate: must be greater than 0 (got 0)",
-        "spec.yaml:9: optimizer.schedule.name: must be one of 'constant', 'soft_start_annealing', 'cosine', "
+        "spec.yaml:9: optimizer.schedule.name: must be one of 'constant', 'soft_start_annealing', 'cosine', 'step', "
         "did you mean 'soft_start_annealing'? (got 'soft_start')",
         "spec.yaml:10: epochs: unknown key, did you mean 'training.epochs'?",
         "spec.yaml:12: dataset.train.annotations: is missing",

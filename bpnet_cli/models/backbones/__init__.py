@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bpnet_cli.models.backbones import efficientnet_lite, tiny, vgg
+from bpnet_cli.models.backbones import applications, efficientnet_lite, tiny, vgg
 
 STRIDE = 8
 
@@ -22,6 +22,7 @@ class Backbone:
     scale, offset: normalised = pixel * scale + offset, pixel in 0..255 RGB; the offset is per channel.
     input_multiple: height and width of the input must be multiples of this.
     keras_application: name under `keras.applications` whose ImageNet weights have the same layer names, or None.
+    application_wants_bgr: whether those weights were made for BGR photos.
     """
 
     build: Callable[[Any], Any]
@@ -29,14 +30,35 @@ class Backbone:
     offset: tuple[float, float, float]
     input_multiple: int = STRIDE
     keras_application: str | None = None
+    application_wants_bgr: bool = False
 
+
+# ImageNet's mean colour, as in keras.applications (which wants BGR: see `weights.copy_application`).
+_MEAN_COLOUR = (-123.68, -116.779, -103.939)
 
 BACKBONES = {
     "vgg19_strided": Backbone(vgg.vgg19_strided, 1 / 256, (-0.5, -0.5, -0.5)),
-    # ImageNet's mean colour, as in keras.applications (which wants BGR: see `weights.load_imagenet`).
-    "vgg19": Backbone(vgg.vgg19, 1.0, (-123.68, -116.779, -103.939), keras_application="VGG19"),
+    "vgg19": Backbone(vgg.vgg19, 1.0, _MEAN_COLOUR, keras_application="VGG19", application_wants_bgr=True),
     "efficientnet_lite0": Backbone(
         efficientnet_lite.efficientnet_lite0, 1 / 128, (-127 / 128, -127 / 128, -127 / 128), input_multiple=16
+    ),
+    "mobilenet_v2": Backbone(
+        applications.mobilenet_v2, 1 / 127.5, (-1.0, -1.0, -1.0), input_multiple=16, keras_application="MobileNetV2"
+    ),
+    "mobilenet_v3_large": Backbone(
+        applications.mobilenet_v3_large,
+        1 / 127.5,
+        (-1.0, -1.0, -1.0),
+        input_multiple=16,
+        keras_application="MobileNetV3Large",
+    ),
+    "resnet50": Backbone(
+        applications.resnet50,
+        1.0,
+        _MEAN_COLOUR,
+        input_multiple=16,
+        keras_application="ResNet50",
+        application_wants_bgr=True,
     ),
     "tiny": Backbone(tiny.tiny, 1 / 128, (-127 / 128, -127 / 128, -127 / 128)),
 }

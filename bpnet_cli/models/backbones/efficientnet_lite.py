@@ -10,7 +10,8 @@ from typing import Any
 
 from keras import layers
 
-_FEATURES = 128
+from bpnet_cli.models.backbones.fusion import fuse
+
 # (repeats, kernel, stride of the first block, expansion, output channels) of the stages up to stride 16.
 _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
 _STRIDE_8_STAGE = 2
@@ -27,13 +28,7 @@ def efficientnet_lite0(x: Any) -> Any:
             block += 1
         if stage == _STRIDE_8_STAGE:
             stride_8 = x
-    fine = layers.Conv2D(_FEATURES, 1, use_bias=False, name="fuse_stride8_conv")(stride_8)
-    fine = layers.BatchNormalization(momentum=0.9, name="fuse_stride8_bn")(fine)
-    coarse = layers.Conv2D(_FEATURES, 1, use_bias=False, name="fuse_stride16_conv")(x)
-    coarse = layers.BatchNormalization(momentum=0.9, name="fuse_stride16_bn")(coarse)
-    # Nearest, because Keras' bilinear upsampling does not trace with unknown height and width.
-    coarse = layers.UpSampling2D(2, interpolation="nearest", name="fuse_stride16_up")(coarse)
-    return layers.ReLU(name="fuse_relu")(layers.Add(name="fuse_add")([fine, coarse]))
+    return fuse(stride_8, x)
 
 
 def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, width: int) -> Any:

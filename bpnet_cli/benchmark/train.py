@@ -1,0 +1,121 @@
+"""`bpnet benchmark train`: what training costs on top of the bare step of its network.
+
+Three kinds of work take turns in one process, block by block, so that a busy machine slows all alike:
+the bare Keras step (same network, loss and optimizer, compiled) on one batch that is in memory already; the steps of
+`bpnet train` itself, with its pipeline and callbacks; and the pipeline with nobody learning from it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import keras
+import numpy as np
+
+from bpnet_cli.build import skeleton_of, training_loader_of
+from bpnet_cli.data.pipeline import make_pipeline
+from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.training.train import train
+
+# Steps between two readings of the clock, and those before them that are not counted: they use up what the pipeline
+# prepared while others had their turn.
+BLOCK, SKIPPED = 5, 4
+
+
+def benchmark_train(spec: ExperimentSpec, steps: int) -> dict[str, Any]:
+    """Milliseconds per step of each kind over at least `steps` steps, and what they say.
+
+    overhead: a step of `bpnet train` over the bare step. bottleneck: which of the two alone takes longer, the network's
+    step (compute) or the pipeline (input). Every figure is the median of blocks. Nothing is left on disk; validation
+    and pretrained weights are left out.
+    Raises BpnetError as `train` does.
+    """
+    rounds = max(1, -(-steps // BLOCK))
+    spec = _short_run(spec, rounds * (SKIPPED + BLOCK) + 1)
+    turns = _Turns(spec)
+    with tempfile.TemporaryDirectory() as directory:
+        train(spec, directory, watchers=[turns])
+    medians = {kind: median(seconds) for kind, seconds in turns.seconds.items()}
+    batch = spec.training.batch_size
+    return {
+        "network": f"{spec.model.backbone}, {spec.model.stages} stages",
+        "input": f"{spec.model.input_height} x {spec.model.input_width}",
+        "batch_size": batch,
+        "precision": spec.training.precision,
+        "steps": rounds * BLOCK,
+        "ms_per_step": {kind: round(1e3 * seconds, 2) for kind, seconds in medians.items()},
+        "images_per_second": {kind: round(batch / seconds, 1) for kind, seconds in medians.items()},
+        "overhead": round(
+            median(b / a for a, b in zip(turns.seconds["bare step"], turns.seconds["bpnet train"], strict=True)), 3
+        ),
+        "bottleneck": "compute" if medians["bare step"] >= medians["input alone"] else "input",
+    }
+
+
+class _Turns(keras.callbacks.Callback):  # type: ignore[misc]
+    """Rides on a run: times its steps block by block, and gives the other kinds a turn after each block.
+
+    seconds: per step, one entry a block, by kind.
+    """
+
+    def __init__(self, spec: ExperimentSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.seconds: dict[str, list[float]] = {"bare step": [], "bpnet train": [], "input alone": []}
+        self.start = 0.0
+        self.others: dict[str, Callable[[], object]] = {}
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Prepare the other kinds of work."""
+        loader = training_loader_of(self.spec, skeleton_of(self.spec))
+        training = self.spec.training
+        batches = iter(make_pipeline(loader, training.batch_size, workers=training.workers))
+        step, batch = _bare_step(self.model), next(batches)
+        self.others = {"bare step": lambda: step(batch), "input alone": lambda: next(batches)}
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """`batch` steps are done: begin or end a block."""
+        place = batch % (SKIPPED + BLOCK)
+        if place == SKIPPED:
+            self.start = self._now()
+        if place == 0 and batch:
+            self.seconds["bpnet train"].append((self._now() - self.start) / BLOCK)
+            for kind, work in self.others.items():
+                self.seconds[kind].append(self._timed(work))
+
+    def _timed(self, work: Callable[[], object]) -> float:
+        for _ in range(SKIPPED):
+            work()
+        start = self._now()
+        for _ in range(BLOCK):
+            work()
+        return (self._now() - start) / BLOCK
+
+    def _now(self) -> float:
+        """Seconds, once the device has finished: the first kernel is the last that a step changes."""
+        np.asarray(self.model.trainable_variables[0])
+        return time.perf_counter()
+
+
+def _bare_step(model: Any) -> Callable[[Any], Any]:
+    """The model's own training step on a batch, compiled as `fit` does it."""
+    import tensorflow as tf
+
+    compiled: Callable[[Any], Any] = tf.function(model.train_step, jit_compile=model.jit_compile)
+    return compiled
+
+
+def _short_run(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
+    """The spec with one epoch of `steps`, without what costs time outside the steps or has no bearing on them."""
+    keys = {"epochs": 1, "steps_per_epoch": steps, "freeze_backbone_epochs": 0, "log_images": 0}
+    return spec.model_copy(
+        update={
+            "dataset": spec.dataset.model_copy(update={"validation": None}),
+            "model": spec.model.model_copy(update={"pretrained": "none"}),
+            "training": spec.training.model_copy(update=keys),
+        }
+    )
