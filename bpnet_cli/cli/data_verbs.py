@@ -1,10 +1,10 @@
-"""Verbs around files that people write or make: spec, dataset."""
+"""Verbs around files that people write or make: spec, dataset, dataset_convert."""
 
 from __future__ import annotations
 
 import click
 
-from bpnet_cli.cli.options import set_option
+from bpnet_cli.cli.options import set_option, spec_option
 
 
 @click.group()
@@ -93,6 +93,36 @@ def synthetic(
         overwrite=overwrite,
     )
     click.echo(f"{images} photos: {path}")
+
+
+@click.command("dataset_convert")
+@spec_option()
+@click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for shards and summary.json.")
+@click.option("--shards", type=click.IntRange(1, 99_999), default=16, show_default=True, help="Files per data set.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Photos read at once.  [default: CPU cores]")
+@click.option("--overwrite", is_flag=True, help="Replace shards of other photos or labels.")
+@set_option
+def dataset_convert(
+    spec_path: str, output: str, shards: int, workers: int | None, overwrite: bool, overrides: tuple[str, ...]
+) -> None:
+    """Write a spec's photos and labels as TFRecord shards, which training reads as {records: GLOB}.
+
+    Rerunning the same line goes on after an interruption.
+
+    \b
+    Example: bpnet dataset_convert -e specs/lite_coco.yaml -o shards --shards 32
+    """
+    from bpnet_cli.spec.loader import load_spec
+
+    spec = load_spec(spec_path, overrides)
+    from bpnet_cli.build import coco_sets_of
+    from bpnet_cli.data.convert import convert
+
+    summary = convert(coco_sets_of(spec), output, shards=shards, workers=workers, overwrite=overwrite)
+    for name, entry in summary.items():
+        glob = f"{output}/{name}-*-of-{entry['shards']:05d}.tfrecord"
+        size = f"{entry['photos']['kept']} photos, {entry['people']['kept']} people, {entry['bytes'] / 1e6:.1f} MB"
+        click.echo(f"{name}: {size}: {glob}")
 
 
 def _print_or_write(text: str, output: str | None) -> None:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
 from bpnet_cli.data.coco import Photo
-from bpnet_cli.data.images import read_image
 from bpnet_cli.data.masks import warp_mask
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.errors import BpnetError, DataError
@@ -135,7 +134,7 @@ def read_warped(photo: Photo, matrix: NDArray[np.float64], height: int, width: i
     """
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     factor, flag = next((f, flag) for f, flag in _REDUCED_READS if f * shrink <= 1 or f == 1)
-    image = read_image(photo.path, flag)
+    image = photo.image.decode(flag)
     to_photo = resize_affine(*_decoded_scale(photo, image.shape[1], image.shape[0], factor))
     size = (max(1, round(photo.width * shrink)), max(1, round(photo.height * shrink)))
     if size[0] < image.shape[1] and size[1] < image.shape[0]:
@@ -158,7 +157,7 @@ def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[
     if (width, height) == tuple(side // factor for side in full):
         return full[0] / width, full[1] / height
     raise DataError(
-        f"{photo.path}: decodes to {width} x {height} at 1/{factor}, but the labels are for"
+        f"{photo.image.name}: decodes to {width} x {height} at 1/{factor}, but the labels are for"
         f" {photo.width} x {photo.height} (is it rotated by its EXIF entry?)"
     )
 

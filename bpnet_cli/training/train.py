@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.inference.load import predictor_of_network
 from bpnet_cli.inference.predictor import Predictor
-from bpnet_cli.inference.sources import read_photo
 from bpnet_cli.log import say
 from bpnet_cli.models.backbones import STRIDE
 from bpnet_cli.models.metadata import ModelMetadata
@@ -221,7 +220,7 @@ class _Run:
 
 def _make_training_loader(spec: ExperimentSpec, skeleton: Any) -> SampleLoader:
     if not spec.dataset.train_sources:
-        raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE}")
+        raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE} or {records: GLOB}")
     samples = list_samples(
         photos_of(spec.dataset.train_sources, skeleton),
         crop=spec.augmentation.crop,
@@ -268,18 +267,19 @@ def _pictures_of(
     predictor: Predictor, labelled: LabelledSet | None, count: int
 ) -> Callable[[], dict[str, NDArray[np.uint8]]]:
     """Draws what the network makes of the first validation photos: people, heatmaps, PAFs."""
-    paths: Sequence[Path] = [labelled.paths[i] for i in sorted(labelled.paths)[:count]] if labelled else []
+    files = labelled.files if labelled else {}
+    names = {i: labelled.truth.images[i]["file_name"] for i in sorted(files)[:count]} if labelled else {}
     skeleton = predictor.backend.metadata.skeleton
 
     def draw() -> dict[str, NDArray[np.uint8]]:
         pictures = {}
-        for path in paths:
-            photo = read_photo(path)
+        for image_id, name in names.items():
+            photo = files[image_id].rgb()
             canvas, _ = predictor.prepare(photo, predictor.scales[0])
             heatmaps, pafs, matrix = predictor.maps(photo)
             persons = predictor.decode(heatmaps, pafs, matrix)
-            pictures[f"{path.name}/people"] = draw_persons(photo, persons, skeleton)
-            pictures[f"{path.name}/maps"] = draw_maps(canvas, heatmaps, pafs)
+            pictures[f"{name}/people"] = draw_persons(photo, persons, skeleton)
+            pictures[f"{name}/maps"] = draw_maps(canvas, heatmaps, pafs)
         return pictures
 
     return draw
