@@ -64,7 +64,7 @@ def _encode_box(box: Sequence[float], height: int, width: int) -> Encoded:
     """The part of a box x, y, width, height that lies in the image."""
     x0, x1 = np.clip([box[0], box[0] + box[2]], 0, width)
     y0, y1 = np.clip([box[1], box[1] + box[3]], 0, height)
-    encoded: Encoded = coco_mask.frPyObjects([[x0, y0, x1 - x0, y1 - y0]], height, width)[0]
+    encoded: Encoded = coco_mask.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]]), height, width)[0]
     return encoded
 
 

@@ -111,7 +111,8 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
     import tensorflow as tf
 
     try:
-        first, *rest = tf.data.TFRecordDataset([index_of(shard)]).as_numpy_iterator()
+        batches = tf.data.TFRecordDataset([index_of(shard)]).batch(1024).as_numpy_iterator()
+        first, *rest = (row for batch in batches for row in batch.tolist())
         values = json.loads(first)
         if values.get("format") != FORMAT:
             raise DataError(f"{index_of(shard)}: is of another version of bpnet; convert the data set again")
