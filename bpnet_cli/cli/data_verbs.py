@@ -117,8 +117,10 @@ def dataset_convert(
     spec = load_spec(spec_path, overrides)
     from bpnet_cli.build import coco_sets_of
     from bpnet_cli.data.convert import convert
+    from bpnet_cli.errors import hinting
 
-    summary = convert(coco_sets_of(spec), output, shards=shards, workers=workers, overwrite=overwrite)
+    with hinting("dataset.train, dataset.validation; paths are relative to the working directory"):
+        summary = convert(coco_sets_of(spec), output, shards=shards, workers=workers, overwrite=overwrite)
     for name, entry in summary.items():
         glob = f"{output}/{name}-*-of-{entry['shards']:05d}.tfrecord"
         size = f"{entry['photos']['kept']} photos, {entry['people']['kept']} people, {entry['bytes'] / 1e6:.1f} MB"
