@@ -65,7 +65,7 @@ class LabelSource:
     """Labels and photos of one data source that can be used together.
 
     coco: its usable photos and people. files: the photos, by image id. ignore: the ignore region of an image id.
-    problems: what was left out or changed. people: those with keypoints before anything was left out.
+    problems: what was left out or changed. people: those with keypoints, of a file also those left out.
     """
 
     coco: CocoFile

@@ -75,7 +75,7 @@ def convert(
     check_folder(directory)
     plans = [_make_plan(name, sources, shards) for name, sources in sets.items()]
     headers = _whole_shards(directory, plans)
-    if len(headers) < len(_existing(directory)):
+    if len(headers) < len(_existing(directory)) or (not headers and (directory / SUMMARY).exists()):
         if not overwrite:
             raise BpnetError(
                 f"{directory}: holds shards of other photos, labels or settings; choose another folder or --overwrite"

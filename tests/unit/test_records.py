@@ -247,6 +247,13 @@ def test_a_photo_that_only_decoding_finds_damaged_is_left_out(tmp_path: Path) ->
     assert summarise(source.problems) == [f"{DAMAGED}: 1 (first: {tmp_path / 'images' / '2.jpg'})"]
 
 
+def test_a_summary_of_something_else_is_not_replaced(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    (tmp_path / "summary.json").write_text("mine")
+    with pytest.raises(BpnetError, match="choose another folder or --overwrite"):
+        convert({"train": sources}, tmp_path, shards=2)
+    assert contents(tmp_path) == {"summary.json": b"mine"}
+
+
 def cut_shard(out: Path) -> None:
     path = out / "train-00001-of-00003.tfrecord"
     path.write_bytes(path.read_bytes()[:-7])
@@ -312,3 +319,15 @@ def test_a_damaged_photo_in_a_shard_is_named(tmp_path: Path, sources: list[tuple
     assert source.files[1].decode().shape == (128, 128, 3)
     with pytest.raises(DataError, match=r"train-00000-of-00001.tfrecord: is damaged at 000000000002.jpg"):
         source.files[2].decode()
+
+
+def test_shards_may_lie_wherever_tensorflow_reads(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    import tensorflow as tf
+
+    convert({"train": sources}, tmp_path, shards=2)
+    for path in tmp_path.iterdir():
+        tf.io.gfile.copy(str(path), f"ram://shards/{path.name}", overwrite=True)
+    remote = photos_of([RecordSource(records="ram://shards/train-*.tfrecord")], BODY_18)
+    for photo, expected in zip(remote, photos_of(from_files(sources), BODY_18), strict=True):
+        assert photo.image.read() == expected.image.read()
+        np.testing.assert_array_equal(photo.keypoints, expected.keypoints)
