@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.checks import Problem, check_images, clean_annotations
+from bpnet_cli.data.checks import Problem, check_images, clean_annotations, summarise
 from bpnet_cli.data.entries import checked_annotation, checked_image, keypoint_category, limbs_of, refuse_repeated
 from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.data.masks import encode_ignore_region
@@ -115,8 +115,11 @@ def open_source(images: str | Path, annotations: str | Path) -> LabelSource:
     people = sum(is_labelled(entry) for group in coco.annotations.values() for entry in group)
     files, image_problems = check_images(Path(images), coco.images, coco.path)
     entries, label_problems = clean_annotations({i: coco.annotations[i] for i in files}, coco.images)
+    problems = [*image_problems, *label_problems]
+    if people and not any(is_labelled(entry) for group in entries.values() for entry in group):
+        raise DataError(f"{coco.path}: no person with keypoints is left: {'; '.join(summarise(problems))}")
     coco = replace(coco, images={i: coco.images[i] for i in files}, annotations=entries)
-    return LabelSource(coco, files, partial(_ignore_region, coco), [*image_problems, *label_problems], people)
+    return LabelSource(coco, files, partial(_ignore_region, coco), problems, people)
 
 
 def load_photos(images: str | Path, annotations: str | Path, skeleton: Skeleton) -> list[Photo]:

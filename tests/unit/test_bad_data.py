@@ -152,7 +152,8 @@ FORMATS = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_kind_of_pixel_becomes_8_bit_rgb(tmp_path: Path, name: str, scale: float) -> None:
     data, expected = FORMATS[name]
-    source = opened(tmp_path, {name: data}, (16, 24))
+    labels = write_photos(tmp_path, {name: data}, (16, 24), bbox=[2, 2, 9, 9], keypoints=[5, 5, 2] * 17)
+    source = open_source(tmp_path / "images", labels)
     height, width = round(16 * scale), round(24 * scale)
     warped = read_warped(photos_of_source(source, BODY_18)[0], resize_affine(scale, scale), height, width)
     assert warped.dtype == np.uint8
@@ -181,12 +182,18 @@ def test_keypoints_outside_of_the_photo_are_unlabelled_and_counted(tmp_path: Pat
 
 
 def test_a_person_with_no_keypoint_inside_is_ignored_in_the_loss(tmp_path: Path) -> None:
-    source = people(tmp_path, coco_person(keypoints=[500, 500, 2] * 17))
+    source = people(tmp_path, coco_person(keypoints=[500, 500, 2] * 17), coco_person(2, bbox=[60, 10, 20, 20]))
     photo = photos_of_source(source, BODY_18)[0]
-    assert photo.keypoints.shape == (0, 18, 3)
+    assert photo.keypoints.shape == (1, 18, 3)
     mask = warp_mask(photo.ignore, np.eye(3)[:2], 100, 120)
     assert (mask[50, 30], mask[90, 100]) == (0, 1)
-    assert source.people == 1
+    assert source.people == 2
+
+
+def test_nobody_left_is_refused(tmp_path: Path) -> None:
+    message = r"labels.json: no person with keypoints is left: people left out: .*: 1 .*; keypoints taken as .*: 17 "
+    with pytest.raises(DataError, match=message):
+        people(tmp_path, coco_person(bbox=[500, 5, 9, 9]), coco_person(2, keypoints=[500, 500, 2] * 17))
 
 
 def test_a_person_wholly_outside_is_left_out(tmp_path: Path) -> None:
