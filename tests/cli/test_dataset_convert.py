@@ -143,17 +143,3 @@ def test_what_is_left_out_is_told_once_and_counted(tmp_path: Path, bpnet: Run, k
     result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", "dataset.validation=null")
     assert result.exit_code == 0, result.output
     assert result.output.count(line) == 1
-
-
-def test_a_photo_found_damaged_in_training_stops_it_with_its_name(
-    tmp_path: Path, bpnet: Run, keras_loaded: None
-) -> None:
-    broken = bytearray(jpeg(noise()))
-    broken[broken.index(b"\xff\xdb") + 1] = 0xE5  # no tables to decode with, but a whole file to look at
-    data = data_at(tmp_path / "data", write_photos(tmp_path / "data", {"1.jpg": bytes(broken)}, (100, 120)))
-    spec = write_spec(tmp_path, data, "{epochs: 1, steps_per_epoch: 1, batch_size: 1}")
-    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", "dataset.validation=null")
-    assert result.exit_code == 1
-    assert result.output.splitlines()[-1] == (
-        f"Error: {data / 'images' / '1.jpg'}: can't be decoded as an image; is the file damaged?"
-    )
