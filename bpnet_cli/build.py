@@ -10,10 +10,11 @@ from typing import Any
 
 from bpnet_cli import __version__
 from bpnet_cli.errors import SpecError, hinting
+from bpnet_cli.log import say
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
-from bpnet_cli.spec.dataset import DataSource
+from bpnet_cli.spec.dataset import RecordSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.network import StageSpec
 from bpnet_cli.spec.skeleton_file import load_skeleton_values
@@ -83,11 +84,41 @@ def decode_options_of(spec: ExperimentSpec) -> DecodeOptions:
     return DecodeOptions(**spec.inference.decode.model_dump())
 
 
-def photos_of(sources: Sequence[DataSource], skeleton: Skeleton) -> list[Any]:
-    """Photos of all sources, one after the other."""
-    from bpnet_cli.data.coco import load_photos
+def open_sources(sources: Sequence[Source]) -> list[Any]:
+    """Labels and photos of all sources (data.coco.LabelSource), checked; says what was left out. Raises DataError."""
+    from bpnet_cli.data.checks import summarise
+    from bpnet_cli.data.coco import open_source
+    from bpnet_cli.data.records import open_records
 
-    return [photo for source in sources for photo in load_photos(source.images, source.annotations, skeleton)]
+    opened = []
+    for source in sources:
+        if isinstance(source, RecordSource):
+            opened += open_records(source.records)
+        else:
+            opened.append(open_source(source.images, source.annotations))
+    for line in summarise(problem for source in opened for problem in source.problems):
+        say(line)
+    return opened
+
+
+def coco_sets_of(spec: ExperimentSpec) -> dict[str, list[tuple[str, str]]]:
+    """Folder of photos and annotation file of each source to train and to validate on. Raises SpecError."""
+    if not spec.dataset.train_sources:
+        raise SpecError("dataset.train: needed for converting: {images: FOLDER, annotations: FILE}")
+    sets: dict[str, list[tuple[str, str]]] = {}
+    for name, sources in (("train", spec.dataset.train_sources), ("validation", spec.dataset.validation_sources)):
+        for source in sources:
+            if isinstance(source, RecordSource):
+                raise SpecError(f"dataset.{name}: {source.records} are records already; give images and annotations")
+            sets.setdefault(name, []).append((source.images, source.annotations))
+    return sets
+
+
+def photos_of(sources: Sequence[Source], skeleton: Skeleton) -> list[Any]:
+    """Photos of all sources, one after the other."""
+    from bpnet_cli.data.coco import photos_of_source
+
+    return [photo for source in open_sources(sources) for photo in photos_of_source(source, skeleton)]
 
 
 def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
@@ -102,7 +133,7 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
 
     check_input_size(spec)
     if not spec.dataset.train_sources:
-        raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE}")
+        raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE} or {records: GLOB}")
     with hinting("dataset.train; paths are relative to the working directory"):
         samples = list_samples(
             photos_of(spec.dataset.train_sources, skeleton),

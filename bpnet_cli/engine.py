@@ -11,12 +11,22 @@ from bpnet_cli.errors import BpnetError
 
 
 def load_keras() -> None:
-    """Import Keras and its backend before anything else does. Raises BpnetError when a package is missing.
+    """Import Keras and its backend before anything else does. Raises BpnetError when a package is missing."""
+    _load("keras")
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow, for TFRecord files. Raises BpnetError when it is missing."""
+    _load("tensorflow")
+
+
+def _load(package: str) -> None:
+    """Import a package quietly.
 
     TensorFlow's libraries write to the process's standard error while they load, before any setting silences them, so
     that is turned away meanwhile and shown only when loading fails.
     """
-    if sys.modules.get("keras") is not None:
+    if sys.modules.get(package) is not None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
@@ -24,12 +34,12 @@ def load_keras() -> None:
     with tempfile.TemporaryFile() as chatter:
         os.dup2(chatter.fileno(), 2)
         try:
-            importlib.import_module("keras")
+            importlib.import_module(package)
         except BaseException as error:
             chatter.seek(0)
             os.write(kept, chatter.read())
             if isinstance(error, ModuleNotFoundError):
-                raise BpnetError(_missing(error.name or "keras")) from None
+                raise BpnetError(_missing(error.name or package)) from None
             raise
         finally:
             os.dup2(kept, 2)

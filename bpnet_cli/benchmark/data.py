@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.images import read_image
 from bpnet_cli.data.pipeline import SampleLoader, make_pipeline, map_batches
 from bpnet_cli.log import progress
 from bpnet_cli.pose.targets import render_target_batch
@@ -113,7 +112,7 @@ def _decoded(loader: SampleLoader, batch_size: int, start: int, workers: int | N
 
     def decode(first: NDArray[np.int64]) -> NDArray[np.int64]:
         indices = [loader.locate(int(first) + i)[1] for i in range(batch_size)]
-        return np.array([read_image(loader.samples[index].photo.path).shape[0] for index in indices])
+        return np.array([loader.samples[index].photo.image.decode().shape[0] for index in indices])
 
     return iter(map_batches(decode, ((tf.int64, (batch_size,)),), batch_size, start=start, workers=workers))
 

@@ -11,7 +11,7 @@ import click
 
 from bpnet_cli import __version__
 from bpnet_cli.cli.benchmark_verbs import benchmark
-from bpnet_cli.cli.data_verbs import dataset, spec
+from bpnet_cli.cli.data_verbs import dataset, dataset_convert, spec
 from bpnet_cli.cli.model_verbs import evaluate, export, infer, info, prune, train
 from bpnet_cli.errors import BpnetError
 
@@ -46,5 +46,5 @@ def main() -> None:
     """
 
 
-for verb in (train, evaluate, infer, prune, export, info, spec, dataset, benchmark):
+for verb in (train, evaluate, infer, prune, export, info, spec, dataset, dataset_convert, benchmark):
     main.add_command(verb)

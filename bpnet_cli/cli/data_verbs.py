@@ -1,4 +1,4 @@
-"""Verbs around files that people write or make: spec, dataset."""
+"""Verbs around files that people write or make: spec, dataset, dataset_convert."""
 
 from __future__ import annotations
 
@@ -118,6 +118,38 @@ def show_samples(spec_path: str, output: str, count: int, columns: int, override
     from bpnet_cli.inspection.sheet import show_samples as draw
 
     click.echo(f"{count} samples: {draw(loaded, output, count, columns)}")
+
+
+@click.command("dataset_convert")
+@spec_option()
+@click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for shards and summary.json.")
+@click.option("--shards", type=click.IntRange(1, 99_999), default=16, show_default=True, help="Files per data set.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Photos read at once.  [default: CPU cores]")
+@click.option("--overwrite", is_flag=True, help="Replace shards of other photos or labels.")
+@set_option
+def dataset_convert(
+    spec_path: str, output: str, shards: int, workers: int | None, overwrite: bool, overrides: tuple[str, ...]
+) -> None:
+    """Write a spec's photos and labels as TFRecord shards, which training reads as {records: GLOB}.
+
+    Rerunning the same line goes on after an interruption.
+
+    \b
+    Example: bpnet dataset_convert -e specs/lite_coco.yaml -o shards --shards 32
+    """
+    from bpnet_cli.spec.loader import load_spec
+
+    spec = load_spec(spec_path, overrides)
+    from bpnet_cli.build import coco_sets_of
+    from bpnet_cli.data.convert import convert
+    from bpnet_cli.errors import hinting
+
+    with hinting("dataset.train, dataset.validation; paths are relative to the working directory"):
+        summary = convert(coco_sets_of(spec), output, shards=shards, workers=workers, overwrite=overwrite)
+    for name, entry in summary.items():
+        glob = f"{output}/{name}-*-of-{entry['shards']:05d}.tfrecord"
+        size = f"{entry['photos']['kept']} photos, {entry['people']['kept']} people, {entry['bytes'] / 1e6:.1f} MB"
+        click.echo(f"{name}: {size}: {glob}")
 
 
 def _print_or_write(text: str, output: str | None) -> None:

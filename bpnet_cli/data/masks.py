@@ -10,15 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from bpnet_cli.data.unknown import unknown_boxes
 from bpnet_cli.errors import DataError
 
 Encoded = Mapping[str, Any]
+_FARTHEST_PX = 1e5
 
 
-def encode_ignore_region(annotations: Sequence[Mapping[str, Any]], height: int, width: int) -> Encoded | None:
-    """Run-length encoding of (crowd minus labelled people) or people without keypoints; None where that is empty.
+def encode_ignore_region(
+    annotations: Sequence[Mapping[str, Any]], height: int, width: int, limbs: Sequence[tuple[int, int]] = ()
+) -> Encoded | None:
+    """Run-length encoding of where the loss must not look; None where that is empty.
 
-    annotations: COCO entries of one image of height x width pixels. A person without a segmentation counts by its box.
+    (Crowd minus labelled people), people without keypoints, and the surroundings of labelled people's
+    `unknown_keypoints`. annotations: COCO entries of one image of height x width pixels. A person without a
+    segmentation counts by its box. limbs: pairs of keypoints, which tell what an unknown one is near.
     Raises DataError for a segmentation that does not decode.
     """
     crowd = [a for a in annotations if a.get("iscrowd")]
@@ -26,6 +32,7 @@ def encode_ignore_region(annotations: Sequence[Mapping[str, Any]], height: int, 
     labelled = [a for a in people if any(v > 0 for v in a["keypoints"][2::3])]
     unlabelled = [a for a in people if not any(v > 0 for v in a["keypoints"][2::3])]
     parts = [_encode(a, height, width) for a in unlabelled]
+    parts += [_encode_box(box, height, width) for a in labelled for box in unknown_boxes(a, limbs)]
     if crowd:
         # Run lengths know no difference, so this part goes through pixels; most photos have no crowd.
         region = _pixels(crowd, height, width) & ~_pixels(labelled, height, width)
@@ -53,6 +60,14 @@ def _pixels(annotations: Sequence[Mapping[str, Any]], height: int, width: int) -
     return np.asarray(coco_mask.decode(coco_mask.merge([_encode(a, height, width) for a in annotations])), bool)
 
 
+def _encode_box(box: Sequence[float], height: int, width: int) -> Encoded:
+    """The part of a box x, y, width, height that lies in the image."""
+    x0, x1 = np.clip([box[0], box[0] + box[2]], 0, width)
+    y0, y1 = np.clip([box[1], box[1] + box[3]], 0, height)
+    encoded: Encoded = coco_mask.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]]), height, width)[0]
+    return encoded
+
+
 def _encode(annotation: Mapping[str, Any], height: int, width: int) -> Encoded:
     where = f"annotation {annotation.get('id', '?')}"
     segmentation = annotation.get("segmentation")
@@ -60,6 +75,9 @@ def _encode(annotation: Mapping[str, Any], height: int, width: int) -> Encoded:
         x, y, w, h = annotation["bbox"]
         segmentation = [[x, y, x + w, y, x + w, y + h, x, y + h]]
     try:
+        # pycocotools walks along a polygon pixel by pixel, however far it goes.
+        if isinstance(segmentation, list) and not all(abs(v) < _FARTHEST_PX for part in segmentation for v in part):
+            raise ValueError("not a finite number, or far outside")
         if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
             encoded = coco_mask.frPyObjects(segmentation, height, width)
         else:

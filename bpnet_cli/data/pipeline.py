@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
 from bpnet_cli.data.coco import Photo
-from bpnet_cli.data.images import read_image
 from bpnet_cli.data.masks import warp_mask
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.errors import BpnetError, DataError
@@ -182,7 +181,7 @@ def read_warped(photo: Photo, matrix: NDArray[np.float64], height: int, width: i
     (a, b), (c, d) = matrix[:, :2].tolist()
     shrink = abs(a * d - b * c) ** 0.5
     factor, flag = next((f, flag) for f, flag in _REDUCED_READS if f * shrink <= 1 or f == 1)
-    image = read_image(photo.path, flag)
+    image = photo.image.decode(flag)
     to_photo = resize_affine(*_decoded_scale(photo, image.shape[1], image.shape[0], factor))
     if factor * shrink < _SMOOTH_BELOW:
         image = cv2.GaussianBlur(image, (3, 3), _SMOOTH_SIGMA)
@@ -204,7 +203,7 @@ def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[
     if (width, height) == tuple(side // factor for side in full):
         return full[0] / width, full[1] / height
     raise DataError(
-        f"{photo.path}: decodes to {width} x {height} at 1/{factor}, but the labels are for"
+        f"{photo.image.name}: decodes to {width} x {height} at 1/{factor}, but the labels are for"
         f" {photo.width} x {photo.height} (is it rotated by its EXIF entry?)"
     )
 

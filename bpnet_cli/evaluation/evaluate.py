@@ -5,26 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from bpnet_cli.data.coco import CocoFile, check_photos, read_coco_file
+from bpnet_cli.build import open_sources
+from bpnet_cli.data.coco import CocoFile
+from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries
-from bpnet_cli.inference.sources import read_ahead, read_photo
+from bpnet_cli.inference.sources import read_ahead
 from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
-from bpnet_cli.spec.dataset import DataSource
+from bpnet_cli.spec.dataset import Source
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """Labelled photos, pooled from one or more sources. paths: by image id of `truth`."""
+    """Labelled photos, pooled from one or more sources. files: by image id of `truth`."""
 
     truth: CocoFile
-    paths: dict[int, Path]
+    files: dict[int, EncodedImage]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,25 +39,19 @@ class Evaluation:
     seconds: float
 
 
-def load_labelled(sources: Sequence[DataSource], skeleton: Skeleton) -> LabelledSet:
+def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
     """Read and check the annotation files and the photos they name. Raises DataError.
 
     Only the keypoints of the skeleton are kept; when that drops some, a line says so.
     """
-    files = []
-    for source in sources:
-        files.append(read_coco_file(source.annotations))
-        check_photos(source.images, files[-1])
-    pooled, renumbered = merge(files)
+    opened = open_sources(sources)
+    pooled, renumbered = merge([source.coco for source in opened])
     truth = restrict(pooled, skeleton)
     if truth is not pooled:
         known, all_names = len(truth.keypoint_names), len(pooled.keypoint_names)
         say(f"{pooled.path}: AP is over the {known} of its {all_names} keypoints that skeleton {skeleton.name} has")
-    paths = {}
-    for source, file, ids in zip(sources, files, renumbered, strict=True):
-        for old, new in ids.items():
-            paths[new] = Path(source.images) / file.images[old]["file_name"]
-    return LabelledSet(truth, paths)
+    files = {new: source.files[old] for source, ids in zip(opened, renumbered, strict=True) for old, new in ids.items()}
+    return LabelledSet(truth, files)
 
 
 def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluating") -> Evaluation:
@@ -70,8 +65,8 @@ def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluatin
     persons: dict[int, list[Person]] = {}
     detections: list[dict[str, Any]] = []
     start = time.perf_counter()
-    image_ids = sorted(labelled.paths)
-    photos = read_ahead((labelled.paths[image_id] for image_id in image_ids), read_photo)
+    image_ids = sorted(labelled.files)
+    photos = read_ahead((labelled.files[image_id] for image_id in image_ids), EncodedImage.rgb)
     for image_id, photo in progress(zip(image_ids, photos, strict=True), len(image_ids), what):
         persons[image_id] = predictor.predict(photo)
         detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, truth.category_id)

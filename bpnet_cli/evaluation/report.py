@@ -13,7 +13,6 @@ from bpnet_cli.data.coco import keypoints_of, to_skeleton
 from bpnet_cli.evaluation.coco import METRICS
 from bpnet_cli.evaluation.evaluate import Evaluation
 from bpnet_cli.inference.draw import draw_persons
-from bpnet_cli.inference.sources import read_photo
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
@@ -43,7 +42,7 @@ def render_report(result: Evaluation, metadata: ModelMetadata, model_path: str) 
             f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style>",
             f"<h1>{html.escape(title)}</h1>",
             f"<p>{html.escape(model_path)}, bpnet {html.escape(metadata.version)}, skeleton"
-            f" {html.escape(metadata.skeleton.name)}; {len(result.labelled.paths)} photos of"
+            f" {html.escape(metadata.skeleton.name)}; {len(result.labelled.files)} photos of"
             f" {html.escape(str(result.labelled.truth.path))}</p>",
             f"<table><tr>{names}</tr><tr>{cells}</tr></table><p>{found}</p>",
             "<h2>Precision by recall</h2>",
@@ -80,10 +79,11 @@ def _worst_photos(result: Evaluation, skeleton: Skeleton) -> list[str]:
     worst = sorted(scored, key=lambda i: (scored[i], i))[:_WORST_PHOTOS]
     figures = []
     for image_id in worst:
-        photo = read_photo(result.labelled.paths[image_id])
+        photo = result.labelled.files[image_id].rgb()
         labels = draw_persons(photo, _labelled_persons(result, image_id, skeleton), skeleton)
         found = draw_persons(photo, result.persons[image_id], skeleton)
-        caption = f"{result.labelled.paths[image_id].name}: mean OKS {scored[image_id]:.2f}"
+        name = result.labelled.truth.images[image_id]["file_name"]
+        caption = f"{name}: mean OKS {scored[image_id]:.2f}"
         figures.append(
             f"<figure>{_picture(np.hstack([labels, found]))}<figcaption>{html.escape(caption)}</figcaption></figure>"
         )

@@ -14,7 +14,7 @@ from bpnet_cli.evaluation.evaluate import Evaluation, evaluate, load_labelled
 from bpnet_cli.evaluation.report import render_report
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import load_predictor, spec_of
-from bpnet_cli.spec.dataset import DataSource
+from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 
 
@@ -35,7 +35,7 @@ def evaluate_model(
     check_folder(results_dir)
     predictor = load_predictor(model_path, () if spec else overrides, spec)
     if images and annotations:
-        sources: Sequence[DataSource] = [DataSource(images=images, annotations=annotations)]
+        sources: Sequence[Source] = [DataSource(images=images, annotations=annotations)]
         hint = "--images and --annotations"
     else:
         own = spec or spec_of(predictor.backend.metadata, model_path, overrides)
@@ -53,15 +53,15 @@ def evaluate_model(
     write_text(results_dir / "report.html", render_report(result, predictor.backend.metadata, model_path))
     metrics = result.scores.metrics
     shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50", "AP75", "APm", "APl", "AR"))
-    rate = len(labelled.paths) / result.seconds
-    return f"{shown}\n{len(labelled.paths)} photos, {rate:.1f} per second: {results_dir / 'report.html'}"
+    rate = len(labelled.files) / result.seconds
+    return f"{shown}\n{len(labelled.files)} photos, {rate:.1f} per second: {results_dir / 'report.html'}"
 
 
 def metrics_entry(result: Evaluation) -> dict[str, float | int]:
     """`metrics.json`: COCO's ten numbers (-1 where no labelled person is of that size), counts and time."""
     return {
         **result.scores.metrics,
-        "images": len(result.labelled.paths),
+        "images": len(result.labelled.files),
         "persons_labelled": sum(len(oks) for oks in result.scores.best_oks.values()),
         "persons_found": len(result.detections),
         "seconds": round(result.seconds, 3),

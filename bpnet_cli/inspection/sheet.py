@@ -54,7 +54,7 @@ def describe(loader: SampleLoader, position: int) -> tuple[str, str]:
     sample = loader.samples[index]
     people = len(sample.photo.keypoints)
     what = f"photo with {people} people" if sample.person is None else f"person {sample.person + 1} of {people}"
-    return sample.photo.path.name, f"sample {position}{f' (epoch {epoch + 1})' if epoch else ''}: {what}"
+    return Path(sample.photo.image.name).name, f"sample {position}{f' (epoch {epoch + 1})' if epoch else ''}: {what}"
 
 
 def arrange(tiles: Sequence[Image], captions: Sequence[Sequence[str]], columns: int, heading: Sequence[str]) -> Image:

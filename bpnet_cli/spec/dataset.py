@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PositiveFloat, Tag, model_validator
 
 from bpnet_cli.spec.base import Model, refusal
 
@@ -16,6 +16,18 @@ class DataSource(Model):
     annotations: str = Field(description="COCO keypoint JSON file; relative to the working directory")
 
 
+class RecordSource(Model):
+    """Photos and labels in TFRecord shards."""
+
+    records: str = Field(
+        description="glob of shards that `bpnet dataset_convert` wrote, as in shards/train-*.tfrecord; a path that"
+        " TensorFlow reads"
+    )
+
+
+Source = DataSource | RecordSource
+
+
 def _as_tuple(value: Any) -> Any:
     if value is None or isinstance(value, tuple):
         return value
@@ -23,21 +35,31 @@ def _as_tuple(value: Any) -> Any:
         return (value,)
     if isinstance(value, list) and value:
         return tuple(value)
-    raise refusal("must be {images: FOLDER, annotations: FILE} or a list of these")
+    raise refusal("must be {images: FOLDER, annotations: FILE}, {records: GLOB} or a list of these")
 
 
-_Written = DataSource | Annotated[list[DataSource], Field(min_length=1)] | None
-_Sources = Annotated[tuple[DataSource, ...] | None, BeforeValidator(_as_tuple, json_schema_input_type=_Written)]
+def _model_name(value: Any) -> str:
+    is_record = isinstance(value, RecordSource) or (isinstance(value, dict) and "records" in value)
+    return (RecordSource if is_record else DataSource).__name__
+
+
+_Source = Annotated[
+    Annotated[DataSource, Tag("DataSource")] | Annotated[RecordSource, Tag("RecordSource")], Discriminator(_model_name)
+]
+_Written = _Source | Annotated[list[_Source], Field(min_length=1)] | None
+_Sources = Annotated[tuple[_Source, ...] | None, BeforeValidator(_as_tuple, json_schema_input_type=_Written)]
 
 
 class DatasetSpec(Model):
     """Photos and the people in them who count."""
 
     train: _Sources = Field(
-        default=None, description="photos to train on: {images: FOLDER, annotations: FILE} or a list of these"
+        default=None,
+        description="photos to train on: {images: FOLDER, annotations: FILE}, {records: GLOB} or a list of these",
     )
     validation: _Sources = Field(
-        default=None, description="photos to measure AP on: {images: FOLDER, annotations: FILE} or a list of these"
+        default=None,
+        description="photos to measure AP on: {images: FOLDER, annotations: FILE}, {records: GLOB} or a list of these",
     )
     min_keypoints: int = Field(
         default=5, ge=1, description="people with fewer labelled keypoints get no training crop of their own"
@@ -53,12 +75,12 @@ class DatasetSpec(Model):
     )
 
     @property
-    def train_sources(self) -> tuple[DataSource, ...]:
+    def train_sources(self) -> tuple[Source, ...]:
         """The sources to train on; empty where the spec names none."""
         return self.train or ()
 
     @property
-    def validation_sources(self) -> tuple[DataSource, ...]:
+    def validation_sources(self) -> tuple[Source, ...]:
         """The sources to measure AP on; empty where the spec names none."""
         return self.validation or ()
 

@@ -112,9 +112,9 @@ def _unknown_key(model: type[Model], loc: Sequence[str | int], path: KeyPath) ->
     key = str(path[-1])
     known = [name for section in _sections_at(model, loc[:-1]) for name in section.model_fields]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-    elsewhere = [
-        name for name in dict.fromkeys(_all_keys(model)) if name.split(".")[-1] == key and name != dotted(path)
-    ]
+    here = ".".join(part for part in path if isinstance(part, str))
+    elsewhere = [name for name in dict.fromkeys(_all_keys(model)) if name.split(".")[-1] == key]
+    elsewhere = [] if here in elsewhere else elsewhere  # a key of another model of the union that stands here
     if near or len(elsewhere) == 1:
         return f"unknown key, did you mean '{(near or elsewhere)[0]}'?"
     return f"unknown key; the keys here are {', '.join(known)}"
@@ -128,8 +128,14 @@ def _sections_at(model: type[Model], loc: Sequence[str | int]) -> list[type[Mode
         if fields:
             sections = [inner for field in fields for inner in _models_in(field.annotation)]
         elif isinstance(part, str):
-            sections = [section for section in sections if part in get_args(section.model_fields["name"].annotation)]
+            sections = [section for section in sections if part in _tags(section)]
     return sections
+
+
+def _tags(section: type[Model]) -> tuple[str, ...]:
+    """What tells a section from the others of its union: its `name`; where it has no such key, that of its model."""
+    name = section.model_fields.get("name")
+    return get_args(name.annotation) if name else (section.__name__,)
 
 
 def _models_in(annotation: Any) -> list[type[Model]]:

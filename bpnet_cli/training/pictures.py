@@ -12,7 +12,6 @@ from bpnet_cli.data.coco import keypoints_of, to_skeleton
 from bpnet_cli.evaluation.evaluate import LabelledSet
 from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.inference.predictor import Predictor
-from bpnet_cli.inference.sources import read_photo
 from bpnet_cli.pose.geometry import apply_affine
 from bpnet_cli.pose.targets import render_targets
 from bpnet_cli.training.loss import TargetShape
@@ -30,7 +29,7 @@ def pictures_of(
     """
     if labelled is None:
         return lambda: {}
-    image_ids = sorted(labelled.paths)[:count]
+    image_ids = sorted(labelled.files)[:count]
     return lambda: {
         name: picture
         for image_id in image_ids
@@ -39,8 +38,8 @@ def pictures_of(
 
 
 def _pictures_of_photo(predictor: Predictor, labelled: LabelledSet, image_id: int, targets: TargetShape) -> Pictures:
-    path = labelled.paths[image_id]
-    photo = read_photo(path)
+    name = labelled.truth.images[image_id]["file_name"]
+    photo = labelled.files[image_id].rgb()
     canvas, _ = predictor.prepare(photo, predictor.scales[0])
     heatmaps, pafs, matrix = predictor.maps(photo)
     wanted = _label_maps(predictor, labelled, image_id, canvas.shape[0], canvas.shape[1], matrix, targets)
@@ -50,8 +49,8 @@ def _pictures_of_photo(predictor: Predictor, labelled: LabelledSet, image_id: in
     ]
     persons = predictor.decode(heatmaps, pafs, matrix)
     return {
-        f"{path.name}/people": draw_persons(photo, persons, predictor.backend.metadata.skeleton),
-        f"{path.name}/maps": np.vstack(both),
+        f"{name}/people": draw_persons(photo, persons, predictor.backend.metadata.skeleton),
+        f"{name}/maps": np.vstack(both),
     }
 
 

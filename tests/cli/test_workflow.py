@@ -241,7 +241,7 @@ def test_a_photo_that_breaks_mid_run_is_named(tmp_path: Path, drawn: Path, bpnet
 
     shutil.copytree(drawn, tmp_path / "data")
     photo = tmp_path / "data" / "images" / "000000000003.jpg"
-    photo.write_bytes(photo.read_bytes()[:300])  # the header stays whole
+    photo.write_bytes(photo.read_bytes()[:300] + b"\xff\xd9")  # header and end stay whole
     spec = write_spec(tmp_path, tmp_path / "data", "{epochs: 1, batch_size: 4}")
     result = bpnet("train", "-e", spec, "-r", tmp_path / "run")
     assert result.exit_code == 1

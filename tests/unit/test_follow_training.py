@@ -12,7 +12,6 @@ from bpnet_cli import BODY_18, Predictor, log
 from bpnet_cli.data.coco import load_photos
 from bpnet_cli.evaluation.evaluate import load_labelled
 from bpnet_cli.inference.predictor import InputSize
-from bpnet_cli.inference.sources import read_photo
 from bpnet_cli.spec.dataset import DataSource
 from tests.unit.test_predictor import PerfectBackend
 
@@ -27,19 +26,18 @@ def test_maps_of_the_labels_are_drawn_above_those_of_the_network(drawn: Path) ->
     source = DataSource(images=str(drawn / "images"), annotations=str(drawn / "annotations" / "person_keypoints.json"))
     labelled = load_labelled([source], BODY_18)
     photo = load_photos(source.images, source.annotations, BODY_18)[0]
-    assert labelled.paths[min(labelled.paths)] == photo.path
-    backend = PerfectBackend(photo.keypoints, read_photo(photo.path))
+    name = labelled.truth.images[min(labelled.files)]["file_name"]
+    assert photo.image.name.endswith(name)
+    backend = PerfectBackend(photo.keypoints, photo.image.rgb())
     predictor = Predictor(backend, InputSize(128, 128))
     pictures = pictures_of(predictor, labelled, 1, TargetShape())()
-    assert set(pictures) == {f"{photo.path.name}/people", f"{photo.path.name}/maps"}
-    labels, network = np.vsplit(pictures[f"{photo.path.name}/maps"], 2)
+    assert set(pictures) == {f"{name}/people", f"{name}/maps"}
+    labels, network = np.vsplit(pictures[f"{name}/maps"], 2)
     assert labels.shape == (128 + 20, 2 * 128, 3)
     assert np.any(labels[:20] != network[:20])  # the captions
     np.testing.assert_array_equal(labels[20:], network[20:])
     backend.keypoints = np.zeros_like(backend.keypoints)
-    labels_again, nothing = np.vsplit(
-        pictures_of(predictor, labelled, 1, TargetShape())()[f"{photo.path.name}/maps"], 2
-    )
+    labels_again, nothing = np.vsplit(pictures_of(predictor, labelled, 1, TargetShape())()[f"{name}/maps"], 2)
     np.testing.assert_array_equal(labels_again, labels)
     assert np.any(nothing[20:] != labels[20:])
     assert pictures_of(predictor, None, 1, TargetShape())() == {}

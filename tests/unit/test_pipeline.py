@@ -54,12 +54,12 @@ def test_the_stream_depends_on_seed_and_position_alone(loader: SampleLoader) -> 
 def test_every_epoch_visits_every_sample_once_in_another_order(
     loader: SampleLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Path] = []
-    monkeypatch.setattr("bpnet_cli.data.pipeline.read_warped", lambda photo, *_: seen.append(photo.path) or image)
+    seen: list[str] = []
+    monkeypatch.setattr("bpnet_cli.data.pipeline.read_warped", lambda photo, *_: seen.append(photo.image.name) or image)
     image = np.zeros((64, 96, 3), np.uint8)
     for position in range(24):
         loader.load(position)
-    assert sorted(seen[:12]) == sorted(seen[12:]) == sorted(sample.photo.path for sample in loader.samples)
+    assert sorted(seen[:12]) == sorted(seen[12:]) == sorted(sample.photo.image.name for sample in loader.samples)
     assert seen[:12] != seen[12:]
 
 

@@ -64,10 +64,13 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
         ("augmentation: {scale: [1, 1, 1]}", "1: augmentation.scale: must have at most 2 value(s) (got [1, 1, 1])"),
         ("augmentation: {person_height: 2.5}", "1: augmentation.person_height: must be at most 2 (got 2.5)"),
         ("augmentation: {rotation_deg: -1}", "1: augmentation.rotation_deg: must be at least 0 (got -1)"),
-        ("dataset: {train: photos}", "1: dataset.train: must be {images: FOLDER, annotations: FILE} or a list of these "
-                                     "(got 'photos')"),
-        ("dataset: {validation: []}", "1: dataset.validation: must be {images: FOLDER, annotations: FILE} or a list of "
-                                      "these (got [])"),
+        ("dataset: {train: photos}", "1: dataset.train: must be {images: FOLDER, annotations: FILE}, {records: GLOB} "
+                                     "or a list of these (got 'photos')"),
+        ("dataset: {validation: []}", "1: dataset.validation: must be {images: FOLDER, annotations: FILE}, "
+                                      "{records: GLOB} or a list of these (got [])"),
+        ("dataset: {train: {records: 3}}", "1: dataset.train.records: must be text (got 3)"),
+        ("dataset: {train: {records: a, images: b}}", "1: dataset.train.images: unknown key; the keys here are "
+                                                      "records"),
         ("dataset: {train: [{images: 3, annotations: b}]}", "1: dataset.train.0.images: must be text (got 3)"),
         ("model: {stages: 13}", "1: model.stages: must be at most 12 (got 13)"),
         ("model: {input_height: 24}", "1: model.input_height: must be at least 32 (got 24)"),

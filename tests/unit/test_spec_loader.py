@@ -239,7 +239,7 @@ def test_dump_holds_every_key_under_its_description() -> None:
     lines = dump_spec(load_spec_text(FULL, "spec.yaml")).split("\n")
     at = lines.index("  train:")
     assert lines[at - 1 : at + 5] == [
-        "  # photos to train on: {images: FOLDER, annotations: FILE} or a list of these",
+        "  # photos to train on: {images: FOLDER, annotations: FILE}, {records: GLOB} or a list of these",
         "  train:",
         "    - # folder of photos; relative to the working directory",
         "      images: '1e-4'",

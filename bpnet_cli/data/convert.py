@@ -1,0 +1,218 @@
+"""Converting labelled photos to TFRecord shards; `data.records` says what these hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bpnet_cli.data.checks import DAMAGED, PHOTO_REASONS, Problem, summarise
+from bpnet_cli.data.coco import LabelSource, is_labelled, open_source
+from bpnet_cli.data.records import (
+    FORMAT,
+    INDEX_SUFFIX,
+    RECORD_HEAD_BYTES,
+    RECORD_TAIL_BYTES,
+    SHARD_SUFFIX,
+    ShardHeader,
+    index_of,
+    label_features,
+    read_index,
+    to_example,
+)
+from bpnet_cli.engine import load_tensorflow
+from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.files import atomic_path, check_folder, write_text
+from bpnet_cli.log import progress, say
+
+SUMMARY = "summary.json"
+# Photos in memory at once.
+_CHUNK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A set of shards to be. photos: (number of the source, image id) in order. fingerprint: of all that goes in."""
+
+    name: str
+    sources: Sequence[LabelSource]
+    photos: Sequence[tuple[int, int]]
+    shards: int
+    fingerprint: str
+
+    def path(self, directory: Path, shard: int) -> Path:
+        return directory / f"{self.name}-{shard:05d}-of-{self.shards:05d}{SHARD_SUFFIX}"
+
+    def part(self, shard: int) -> Sequence[tuple[int, int]]:
+        """The photos of a shard: neighbours, so that shards in a row give the data set's order."""
+        start, end = (len(self.photos) * i // self.shards for i in (shard, shard + 1))
+        return self.photos[start:end]
+
+
+def convert(
+    sets: Mapping[str, Sequence[tuple[str, str]]],
+    directory: str | Path,
+    *,
+    shards: int,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write shards of each set's sources (folder of photos, annotation file) and DIR/summary.json; returns the summary.
+
+    shards: per set, no more than photos. workers: photos checked at once, by default one per core; they change no byte.
+    Whole shards of the same photos and labels are kept; overwrite: others are replaced instead of refused.
+    Raises DataError for sources that can't be used, and BpnetError for a directory that can't.
+    """
+    load_tensorflow()
+    directory = Path(directory)
+    check_folder(directory)
+    plans = [_make_plan(name, sources, shards) for name, sources in sets.items()]
+    headers = _whole_shards(directory, plans)
+    if len(headers) < len(_existing(directory)) or (not headers and (directory / SUMMARY).exists()):
+        if not overwrite:
+            raise BpnetError(
+                f"{directory}: holds shards of other photos, labels or settings; choose another folder or --overwrite"
+            )
+        _clear(directory)
+        headers = {}
+    if headers:
+        say(f"{directory}: {len(headers)} whole shards are there already and kept")
+    missing = [(p, shard) for p in plans for shard in range(p.shards) if p.path(directory, shard) not in headers]
+    total = sum(len(plan.part(shard)) for plan, shard in missing)
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        written = (photo for plan, shard in missing for photo in _write_shard(plan, shard, directory, pool))
+        with closing(written):
+            for _ in progress(written, total, "converting"):
+                pass
+    summary = {plan.name: _summary(plan, directory) for plan in plans}
+    write_text(directory / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _make_plan(name: str, sources: Sequence[tuple[str, str]], shards: int) -> _Plan:
+    opened = [open_source(images, annotations) for images, annotations in sources]
+    photos = [(number, i) for number, source in enumerate(opened) for i in sorted(source.coco.images)]
+    shards = min(shards, len(photos))
+    content = hashlib.sha256(f"{FORMAT} {name} {shards}".encode())
+    for (images, labels), source in zip(sources, opened, strict=True):
+        content.update(hashlib.sha256(Path(labels).read_bytes()).digest())
+        for i in sorted(source.coco.images):
+            state = (Path(images) / source.coco.images[i]["file_name"]).stat()
+            content.update(f"{i} {state.st_size} {state.st_mtime_ns} ".encode())
+    return _Plan(name, opened, photos, shards, content.hexdigest())
+
+
+def _existing(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob(f"*-?????-of-?????{SHARD_SUFFIX}") if path.is_file())
+
+
+def _whole_shards(directory: Path, plans: Sequence[_Plan]) -> dict[Path, ShardHeader]:
+    """The shards of these plans that need not be written again. A shard appears under its name after its index."""
+    headers = {}
+    for plan in plans:
+        for shard in range(plan.shards):
+            path = plan.path(directory, shard)
+            if not path.is_file():
+                continue
+            try:
+                header, _ = read_index(str(path))
+            except DataError:
+                continue
+            if header.set == plan.fingerprint and header.size == path.stat().st_size:
+                headers[path] = header
+    return headers
+
+
+def _clear(directory: Path) -> None:
+    (directory / SUMMARY).unlink(missing_ok=True)
+    for path in _existing(directory):
+        path.unlink()
+        Path(index_of(str(path))).unlink(missing_ok=True)
+
+
+def _write_shard(plan: _Plan, shard: int, directory: Path, pool: ThreadPoolExecutor) -> Iterator[None]:
+    """Write a shard and its index, yielding once per photo."""
+    import tensorflow as tf
+
+    path = plan.path(directory, shard)
+    problems = [problem for source in plan.sources for problem in source.problems] if shard == 0 else []
+    rows, people, end = [], 0, 0
+    try:
+        # The inner file appears first: a shard never stands without its index.
+        with atomic_path(path) as data_path, atomic_path(path.with_suffix(INDEX_SUFFIX)) as index_path:
+            with tf.io.TFRecordWriter(str(data_path)) as writer:
+                for (number, image_id), encoded in _decoded(plan, plan.part(shard), pool):
+                    yield
+                    source = plan.sources[number]
+                    if encoded is None:
+                        problems.append(Problem(DAMAGED, source.files[image_id].name))
+                        continue
+                    record, row = _make_record(source, number, image_id, encoded, end)
+                    writer.write(record)
+                    rows.append(row)
+                    end += RECORD_HEAD_BYTES + len(record) + RECORD_TAIL_BYTES
+                    people += sum(map(is_labelled, source.coco.annotations[image_id]))
+            header = ShardHeader(plan.fingerprint, shard, plan.shards, end, len(rows), people, problems)
+            with tf.io.TFRecordWriter(str(index_path)) as writer:
+                for row in (header.to_json(), *rows):
+                    writer.write(row)
+    except tf.errors.OpError as error:
+        raise BpnetError(f"{path}: can't be written: {error.message}") from None
+
+
+def _make_record(source: LabelSource, number: int, image_id: int, encoded: bytes, start: int) -> tuple[bytes, bytes]:
+    """A photo's record, which begins at byte `start` of its shard, and its row of the index."""
+    labels = label_features(source, number, image_id)
+    record = to_example({**labels, "image/encoded": [encoded]})
+    place = {
+        "image/offset": [start + RECORD_HEAD_BYTES + record.index(encoded)],
+        "image/length": [len(encoded)],
+        "image/crc32": [zlib.crc32(encoded)],
+    }
+    return record, to_example({**labels, **place})
+
+
+def _decoded(
+    plan: _Plan, photos: Sequence[tuple[int, int]], pool: ThreadPoolExecutor
+) -> Iterator[tuple[tuple[int, int], bytes | None]]:
+    """Each photo with its encoded bytes, None for one that doesn't decode to the size its labels are for."""
+
+    def check(photo: tuple[int, int]) -> bytes | None:
+        source, image_id = plan.sources[photo[0]], photo[1]
+        entry, file = source.coco.images[image_id], source.files[image_id]
+        encoded = file.read()
+        try:
+            shape = file.decode_bytes(encoded).shape
+        except DataError:
+            return None
+        return encoded if shape[:2] == (entry["height"], entry["width"]) else None
+
+    for start in range(0, len(photos), _CHUNK):
+        chunk = photos[start : start + _CHUNK]
+        yield from zip(chunk, pool.map(check, chunk), strict=True)
+
+
+def _summary(plan: _Plan, directory: Path) -> dict[str, Any]:
+    """Counts of a finished set, and the names of what was left out."""
+    headers = [read_index(str(plan.path(directory, shard)))[0] for shard in range(plan.shards)]
+    problems = [problem for header in headers for problem in header.problems]
+    photos, people = sum(header.photos for header in headers), sum(header.people for header in headers)
+    if not photos:
+        raise DataError(f"{plan.name}: no photo is left: {'; '.join(summarise(problems))}")
+    for line in summarise(problems):
+        say(f"{plan.name}: {line}")
+    reasons = {reason: [name for other, name in problems if other == reason] for reason, _ in problems}
+    return {
+        "shards": plan.shards,
+        "bytes": sum(header.size for header in headers),
+        "photos": {"kept": photos, "left_out": sum(reason in PHOTO_REASONS for reason, _ in problems)},
+        "people": {"kept": people, "left_out": sum(source.people for source in plan.sources) - people},
+        "problems": {reason: {"count": len(names), "names": names} for reason, names in reasons.items()},
+    }

@@ -1,0 +1,92 @@
+"""The entries of a COCO file, checked one by one: what is wrong here is wrong in the program that wrote the file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bpnet_cli.errors import DataError
+
+_LARGEST = 1e30
+
+
+def keypoint_category(path: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first category that has keypoints. Raises DataError."""
+    for category in categories:
+        names = category.get("keypoints")
+        if isinstance(names, list) and names and "id" in category and all(isinstance(name, str) for name in names):
+            return category
+    raise DataError(f"{path}: no category with an id and a list of keypoint names; is it a keypoint annotation file?")
+
+
+def limbs_of(pairs: Any, count: int) -> tuple[tuple[int, int], ...]:
+    """COCO's `skeleton`, which counts from 1; pairs that make no sense are passed over, as nobody else reads them."""
+    known = [[a, b] for a in range(1, count + 1) for b in range(1, count + 1)]
+    return tuple((pair[0] - 1, pair[1] - 1) for pair in (pairs if isinstance(pairs, list) else []) if pair in known)
+
+
+def refuse_repeated(path: Path, kind: str, entries: list[dict[str, Any]]) -> None:
+    """Raise DataError where two entries have one id."""
+    counts = Counter(repr(entry["id"]) for entry in entries if "id" in entry)
+    repeated = [key for key, count in counts.items() if count > 1]
+    if repeated:
+        more = f" and {len(repeated) - 1} others" if len(repeated) > 1 else ""
+        raise DataError(f"{path}: {kind} id {repeated[0]}{more} occurs more than once")
+
+
+def checked_image(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry of an image. Raises DataError for what is missing or of another type."""
+    for key, kind in (("id", int), ("file_name", str), ("width", int), ("height", int)):
+        if not isinstance(entry.get(key), kind):
+            label = entry.get("file_name", entry.get("id", "?"))
+            raise DataError(f"{path}: image {label}: {key} must be {kind.__name__} (got {entry.get(key)!r})")
+    return entry
+
+
+def checked_annotation(path: Path, entry: dict[str, Any], count: int, images: Mapping[int, Any]) -> dict[str, Any]:
+    """The entry of a person or crowd with `count` keypoints; those may be missing where none is labelled.
+
+    images: by id. Raises DataError for what is missing, of another type or impossible.
+    """
+    where = f"{path}: annotation {entry.get('id', '?')}"
+    if not isinstance(entry.get("image_id"), int) or entry["image_id"] not in images:
+        raise DataError(f"{where}: image_id {entry.get('image_id')!r} is not among the images")
+    box = entry.get("bbox", ())
+    if not _are_numbers(box) or len(box) != 4:
+        raise DataError(f"{where}: bbox must be 4 finite numbers x, y, width, height (got {box!r})")
+    if min(box[2:]) < 0 or not _are_numbers([entry.get("area", 0)]) or entry.get("area", 0) < 0:
+        raise DataError(f"{where}: bbox sizes and area must not be negative (got {box}, area {entry.get('area')!r})")
+    labelled = entry.get("num_keypoints", 0)
+    if not isinstance(labelled, int) or labelled < 0:
+        raise DataError(f"{where}: num_keypoints must be a whole number (got {labelled!r})")
+    unknown = entry.get("unknown_keypoints", [])
+    if not isinstance(unknown, list) or not all(isinstance(k, int) and 0 <= k < count for k in unknown):
+        raise DataError(f"{where}: unknown_keypoints must be a list of numbers from 0 to {count - 1} (got {unknown!r})")
+    return {**entry, "keypoints": _checked_keypoints(where, entry, count)}
+
+
+def _checked_keypoints(where: str, entry: Mapping[str, Any], count: int) -> list[float]:
+    keypoints = entry.get("keypoints")
+    if not keypoints and not entry.get("num_keypoints"):
+        keypoints = [0] * (3 * count)
+    if not isinstance(keypoints, list) or len(keypoints) != 3 * count:
+        got = len(keypoints) if isinstance(keypoints, list) else repr(keypoints)
+        raise DataError(f"{where}: keypoints must hold 3 x {count} = {3 * count} numbers (got {got})")
+    if not _are_numbers(keypoints):
+        # Some programs write NaN for a point that isn't there; a labelled point needs its place.
+        points = [keypoints[i : i + 3] for i in range(0, len(keypoints), 3)]
+        keypoints = [value for point in points for value in ([0, 0, 0] if point[2] == 0 else point)]
+    if not _are_numbers(keypoints):
+        raise DataError(f"{where}: keypoints must be finite numbers")
+    if not set(keypoints[2::3]) <= {0, 1, 2}:
+        raise DataError(f"{where}: visibilities must be 0, 1 or 2 (got {sorted(set(keypoints[2::3]))})")
+    return keypoints
+
+
+def _are_numbers(values: Any) -> bool:
+    """Whether this is a list of numbers that a float32 can hold."""
+    return isinstance(values, list) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and -_LARGEST < v < _LARGEST for v in values
+    )

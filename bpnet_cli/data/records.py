@@ -1,0 +1,237 @@
+"""Photos and labels in TFRecord shards: what a record holds, and reading shards as a data source.
+
+A shard `train-00000-of-00004.tfrecord` holds one `tf.train.Example` per photo, labels and encoded image, in the order
+of the data set. Its index, `train-00000-of-00004.index`, is a TFRecord file as well: first a JSON header, then each
+record's labels again with the place of the image's bytes in the shard. So a reader gets all labels without touching an
+image, and any image with one read.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from bpnet_cli.data.checks import Problem
+from bpnet_cli.data.coco import CocoFile, LabelSource, area_of
+from bpnet_cli.data.images import EncodedImage
+from bpnet_cli.engine import load_tensorflow
+from bpnet_cli.errors import DataError
+
+FORMAT = 1
+SHARD_SUFFIX, INDEX_SUFFIX = ".tfrecord", ".index"
+# Of a TFRecord file: length and its checksum before a record's data, the data's checksum after it.
+RECORD_HEAD_BYTES, RECORD_TAIL_BYTES = 12, 4
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """What an index says about its shard.
+
+    set: fingerprint of what was converted, the same for all shards of a set. size: of the shard in bytes. photos,
+    people: what it holds; people with keypoints. problems: what was left out; those of the labels stand in shard 0.
+    """
+
+    set: str
+    shard: int
+    shards: int
+    size: int
+    photos: int
+    people: int
+    problems: list[Problem] = field(default_factory=list)
+    format: int = FORMAT
+
+    def to_json(self) -> bytes:
+        """The index's first record."""
+        return json.dumps(asdict(self)).encode()
+
+
+def index_of(shard: str) -> str:
+    """Name of a shard's index."""
+    return shard.removesuffix(SHARD_SUFFIX) + INDEX_SUFFIX
+
+
+def label_features(source: LabelSource, number: int, image_id: int) -> dict[str, Any]:
+    """A photo's labels as TFRecord features, its people and crowds in the file's order.
+
+    number: of the source among those converted. `person/keypoints`: x, y of each of the data set's keypoints, in its
+    order; `person/visibilities`: 0, 1, 2. `ignore/counts`: compressed run lengths as in COCO, of the photo's size.
+    """
+    entry, people = source.coco.images[image_id], source.coco.annotations[image_id]
+    ignore = source.ignore(image_id)
+    return {
+        "image/id": [image_id],
+        "image/file_name": [entry["file_name"].encode()],
+        "image/height": [entry["height"]],
+        "image/width": [entry["width"]],
+        "image/as_stored": [int(source.files[image_id].as_stored)],
+        "source/number": [number],
+        "source/category_id": [source.coco.category_id],
+        "source/keypoint_names": [name.encode() for name in source.coco.keypoint_names],
+        "person/keypoints": [float(v) for a in people for i, v in enumerate(a["keypoints"]) if i % 3 < 2],
+        "person/visibilities": [int(v) for a in people for v in a["keypoints"][2::3]],
+        "person/boxes": [float(v) for a in people for v in a["bbox"]],
+        "person/areas": [area_of(a) for a in people],
+        "person/crowds": [int(bool(a.get("iscrowd"))) for a in people],
+        "person/num_keypoints": [int(a.get("num_keypoints", sum(v > 0 for v in a["keypoints"][2::3]))) for a in people],
+        "ignore/counts": [ignore["counts"]] if ignore else [],
+    }
+
+
+def to_example(features: Mapping[str, Sequence[Any]]) -> bytes:
+    """A serialised `tf.train.Example`, the same bytes for the same features."""
+    from tensorflow.train import BytesList, Example, Feature, Features, FloatList, Int64List
+
+    kinds = {bytes: ("bytes_list", BytesList), float: ("float_list", FloatList), int: ("int64_list", Int64List)}
+    made = {}
+    for name, values in features.items():
+        key, kind = kinds[type(values[0])] if values else kinds[int]
+        made[name] = Feature(**{key: kind(value=values)})
+    data: bytes = Example(features=Features(feature=made)).SerializeToString(deterministic=True)
+    return data
+
+
+def from_example(data: bytes) -> dict[str, list[Any]]:
+    """The features of a serialised `tf.train.Example`."""
+    from tensorflow.train import Example
+
+    features = Example.FromString(data).features.feature
+    return {name: list(getattr(values, values.WhichOneof("kind")).value) for name, values in features.items()}
+
+
+def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
+    """Header and records of a shard's index. Raises DataError for a missing or damaged one."""
+    import tensorflow as tf
+
+    try:
+        batches = tf.data.TFRecordDataset([index_of(shard)]).batch(1024).as_numpy_iterator()
+        first, *rest = (row for batch in batches for row in batch.tolist())
+        values = json.loads(first)
+        if values.get("format") != FORMAT:
+            raise DataError(f"{index_of(shard)}: is of another version of bpnet; convert the data set again")
+        problems = [Problem(*problem) for problem in values.pop("problems")]
+        return ShardHeader(**values, problems=problems), [from_example(data) for data in rest]
+    except tf.errors.NotFoundError:
+        raise DataError(f"{shard}: its index {index_of(shard)} is missing; copy the two together") from None
+    except (tf.errors.OpError, ValueError, TypeError, AttributeError) as error:
+        text = getattr(error, "message", None) or error
+        raise DataError(f"{index_of(shard)}: can't be read ({text}); convert the data set again") from None
+
+
+def open_records(pattern: str) -> list[LabelSource]:
+    """The data sources in the shards that a glob matches, each whole and in the order of the shards' names.
+
+    pattern: as `tf.io.gfile` reads it, so local or remote. Raises DataError for no match, and for shards that are cut
+    off, without their index, not all there, or of more than one set in a folder (train and validation).
+    """
+    load_tensorflow()
+    shards = _find(pattern)
+    with ThreadPoolExecutor(8) as pool:
+        indexes = list(pool.map(read_index, shards))
+    groups: dict[tuple[str, str], list[tuple[str, ShardHeader, list[dict[str, list[Any]]]]]] = {}
+    for shard, (header, rows) in zip(shards, indexes, strict=True):
+        _check_size(shard, header)
+        groups.setdefault((str(PurePosixPath(shard).parent), header.set), []).append((shard, header, rows))
+    if len({folder for folder, _ in groups}) < len(groups):
+        raise DataError(f"{pattern}: matches more than one set of shards, such as train and validation; name one")
+    return [source for group in groups.values() for source in _sources_of(pattern, group)]
+
+
+def _find(pattern: str) -> list[str]:
+    import tensorflow as tf
+
+    try:
+        shards = sorted(name for name in tf.io.gfile.glob(pattern) if name.endswith(SHARD_SUFFIX))
+    except tf.errors.OpError as error:
+        raise DataError(f"{pattern}: can't be listed: {error.message}") from None
+    if not shards:
+        raise DataError(f"{pattern}: matches no {SHARD_SUFFIX} file; give a glob, as in shards/train-*{SHARD_SUFFIX}")
+    return shards
+
+
+def _check_size(shard: str, header: ShardHeader) -> None:
+    import tensorflow as tf
+
+    size = tf.io.gfile.stat(shard).length
+    if size != header.size:
+        raise DataError(f"{shard}: has {size} bytes, its index says {header.size}; copy or convert it again")
+
+
+def _sources_of(
+    pattern: str, group: Sequence[tuple[str, ShardHeader, list[dict[str, list[Any]]]]]
+) -> Iterator[LabelSource]:
+    """The sources of one converted set, which must be complete."""
+    first = group[0][1]
+    missing = set(range(first.shards)) - {header.shard for _, header, _ in group}
+    if missing:
+        raise DataError(f"{pattern}: shard {min(missing)} of {first.shards} is missing, counted from 0")
+    problems = [problem for _, header, _ in group for problem in header.problems]
+    by_source: dict[int, list[tuple[str, dict[str, list[Any]]]]] = {}
+    for shard, _, rows in group:
+        for row in rows:
+            by_source.setdefault(row["source/number"][0], []).append((shard, row))
+    for number in sorted(by_source):
+        yield _source_of(pattern, by_source[number], problems)
+        problems = []
+
+
+def _source_of(
+    pattern: str, rows: Sequence[tuple[str, dict[str, list[Any]]]], problems: Sequence[Problem]
+) -> LabelSource:
+    images, annotations, files, ignore = {}, {}, {}, {}
+    names = tuple(name.decode() for name in rows[0][1]["source/keypoint_names"])
+    category_id = rows[0][1]["source/category_id"][0]
+    for shard, row in rows:
+        (image_id,), (height,), (width,) = row["image/id"], row["image/height"], row["image/width"]
+        name = row["image/file_name"][0].decode()
+        images[image_id] = {"id": image_id, "file_name": name, "height": height, "width": width}
+        annotations[image_id] = _annotations_of(row, image_id, category_id, len(names))
+        place = (row["image/offset"][0], row["image/length"][0], row["image/crc32"][0])
+        read = partial(_read_image, shard, name, *place)
+        files[image_id] = EncodedImage(f"{shard}: {name}", read, bool(row["image/as_stored"][0]))
+        counts = row["ignore/counts"]
+        ignore[image_id] = {"size": [height, width], "counts": counts[0]} if counts else None
+    coco = CocoFile(pattern, names, category_id, images, annotations)
+    people = sum(n > 0 for _, row in rows for n in row["person/num_keypoints"])
+    return LabelSource(coco, files, ignore.__getitem__, problems, people)
+
+
+def _annotations_of(row: Mapping[str, list[Any]], image_id: int, category_id: int, count: int) -> list[dict[str, Any]]:
+    """The COCO entries of a photo, without their segmentations."""
+    people = len(row["person/areas"])
+    points = np.array(row["person/keypoints"]).reshape(people, count, 2)
+    visible = np.array(row["person/visibilities"]).reshape(people, count, 1)
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_id,
+            "iscrowd": row["person/crowds"][i],
+            "num_keypoints": row["person/num_keypoints"][i],
+            "area": row["person/areas"][i],
+            "bbox": row["person/boxes"][4 * i : 4 * i + 4],
+            "keypoints": np.concatenate([points[i], visible[i]], axis=1).ravel().tolist(),
+        }
+        for i in range(people)
+    ]
+
+
+def _read_image(shard: str, name: str, offset: int, length: int, crc32: int) -> bytes:
+    """The encoded bytes of a photo in a shard. Raises DataError."""
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(shard, "rb") as file:
+            file.seek(offset)
+            data: bytes = file.read(length)
+    except tf.errors.OpError as error:
+        raise DataError(f"{shard}: can't be read at {name}: {error.message}") from None
+    if len(data) != length or zlib.crc32(data) != crc32:
+        raise DataError(f"{shard}: is damaged at {name}; convert the data set again")
+    return data

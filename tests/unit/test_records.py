@@ -1,0 +1,333 @@
+"""TFRecord shards: the same photos, labels and batches as from the files they were made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bpnet_cli import BODY_18
+from bpnet_cli.build import photos_of
+from bpnet_cli.data.augment import Augmentation
+from bpnet_cli.data.checks import DAMAGED, summarise
+from bpnet_cli.data.convert import convert
+from bpnet_cli.data.pipeline import make_loader, make_pipeline
+from bpnet_cli.data.records import open_records
+from bpnet_cli.data.samples import list_samples
+from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.evaluation.coco import evaluate_detections
+from bpnet_cli.evaluation.evaluate import load_labelled
+from bpnet_cli.spec.dataset import DataSource, RecordSource, Source
+from tests.conftest import coco_person
+from tests.unit.test_bad_data import jpeg, noise, with_exif, write_photos
+
+pytestmark = pytest.mark.usefixtures("keras_loaded")
+
+
+@pytest.fixture(scope="session")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of many kinds, some of them bad, with people of many kinds."""
+    directory = tmp_path_factory.mktemp("messy")
+    whole = jpeg(noise(100, 120))
+    files = {
+        "1.jpg": whole,
+        "2.jpg": whole[:-9],
+        "3.jpg": with_exif(jpeg(noise(120, 100)), 6),
+        "4.jpg": with_exif(whole, 6),
+        "5.jpg": with_exif(whole, 3),
+        "6.jpg": jpeg(noise(100, 120)[..., 0]),
+    }
+    path = write_photos(directory, files, (100, 120))
+    raw = json.loads(path.read_text())
+    face_unknown = [0] * 15 + [value for k in range(5, 17) for value in (12 + 2 * k, 22 + 3 * k, 2)]
+    raw["annotations"] += [
+        coco_person(11, 1, keypoints=[900, 30, 2] + [40, 50, 1] * 16, bbox=[30.25, -40, 80, 120]),
+        coco_person(12, 3, keypoints=face_unknown, unknown_keypoints=[0, 1, 2, 3, 4]),
+        coco_person(13, 3, bbox=[500, 5, 10, 10]),
+        coco_person(14, 6, iscrowd=1, keypoints=[0] * 51, segmentation=[[60, 0, 110, 0, 110, 90, 60, 90]]),
+        coco_person(15, 6, keypoints=[0] * 51, num_keypoints=0, bbox=[80, 60, 30, 30], segmentation=[]),
+    ]
+    raw["annotations"][0].pop("area")
+    raw["categories"][0]["skeleton"] = [[1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
+    path.write_text(json.dumps(raw))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def sources(drawn: Path, messy: Path) -> list[tuple[str, str]]:
+    """Two data sources whose image ids overlap."""
+    return [
+        (str(messy / "images"), str(messy / "labels.json")),
+        (str(drawn / "images"), str(drawn / "annotations" / "person_keypoints.json")),
+    ]
+
+
+def from_files(sources: list[tuple[str, str]]) -> list[Source]:
+    return [DataSource(images=images, annotations=annotations) for images, annotations in sources]
+
+
+def from_shards(directory: Path, name: str = "train") -> list[Source]:
+    return [RecordSource(records=f"{directory}/{name}-*")]
+
+
+def batches(sources: list[Source], crop: str, workers: int) -> list:
+    samples = list_samples(
+        photos_of(sources, BODY_18), crop=crop, min_keypoints=5, min_area_px=64, min_distance_ratio=0.3
+    )
+    loader = make_loader(samples, BODY_18, Augmentation(crop=crop), height=64, width=96, stride=8, seed=3)
+    return list(make_pipeline(loader, 4, workers=workers).take(1 + 2 * len(samples) // 4).as_numpy_iterator())
+
+
+def assert_same(a: list, b: list) -> None:
+    assert len(a) == len(b)
+    for (images, labels), (other_images, other_labels) in zip(a, b, strict=True):
+        np.testing.assert_array_equal(images, other_images)
+        for name in labels:
+            np.testing.assert_array_equal(labels[name], other_labels[name])
+
+
+@pytest.mark.parametrize("crop", ["person", "photo"])
+@pytest.mark.parametrize(("shards", "workers"), [(1, 1), (3, 4), (3, 1)])
+def test_batches_are_those_of_the_files(
+    tmp_path: Path, sources: list[tuple[str, str]], shards: int, workers: int, crop: str
+) -> None:
+    summary = convert({"train": sources}, tmp_path, shards=shards)
+    assert len(list(tmp_path.glob("*.tfrecord"))) == summary["train"]["shards"] == shards
+    expected = batches(from_files(sources), crop, workers=2)
+    assert any((labels["mask"] == 0).any() for _, labels in expected)
+    assert_same(expected, batches(from_shards(tmp_path), crop, workers))
+
+
+def test_what_was_left_out_is_told_alike(
+    tmp_path: Path, messy: Path, sources: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos_of(from_files(sources), BODY_18)
+    told = capsys.readouterr().err
+    assert told.count("(first: ") == 5
+    summary = convert({"train": sources}, tmp_path, shards=3)
+    capsys.readouterr()
+    photos_of(from_shards(tmp_path), BODY_18)
+    assert capsys.readouterr().err == told
+    kept = summary["train"]
+    assert kept["photos"] == {"kept": 16, "left_out": 2}
+    raw = json.loads((messy / "labels.json").read_text())
+    assert kept["people"]["left_out"] == 3  # one on each photo left out, one outside of its photo
+    people = sum(len(photo.keypoints) for photo in photos_of(from_files(sources[1:]), BODY_18))
+    assert kept["people"]["kept"] == people + len(raw["annotations"]) - 3 - 2
+    assert kept["problems"][DAMAGED] == {"count": 1, "names": [str(messy / "images" / "2.jpg")]}
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+
+
+def test_evaluation_sees_the_same_photos_and_people(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    convert({"validation": sources}, tmp_path, shards=2)
+    expected = load_labelled(from_files(sources), BODY_18)
+    labelled = load_labelled(from_shards(tmp_path, "validation"), BODY_18)
+    assert list(labelled.files) == list(expected.files)
+    for image_id, file in expected.files.items():
+        np.testing.assert_array_equal(labelled.files[image_id].rgb(), file.rgb())
+    rng = np.random.default_rng(0)
+    found = [
+        {"image_id": i, "category_id": 1, "score": 1.0, "keypoints": (points + rng.normal(0, 2, 51)).tolist()}
+        for i, people in expected.truth.annotations.items()
+        for points in (np.array(person["keypoints"], float) for person in people)
+    ]
+    metrics = evaluate_detections(expected.truth, found, BODY_18).metrics
+    assert 0.1 < metrics["AP"] < 0.99
+    assert evaluate_detections(labelled.truth, found, BODY_18).metrics == metrics
+
+
+def test_a_record_holds_everything_in_the_data_sets_own_order(tmp_path: Path, drawn: Path) -> None:
+    import tensorflow as tf
+
+    labels = drawn / "annotations" / "person_keypoints.json"
+    convert({"train": [(str(drawn / "images"), str(labels))]}, tmp_path, shards=1)
+    raw = json.loads(labels.read_text())
+    records = tf.data.TFRecordDataset([str(tmp_path / "train-00000-of-00001.tfrecord")])
+    floats, ints, texts = (tf.io.VarLenFeature(kind) for kind in (tf.float32, tf.int64, tf.string))
+    kinds = {
+        **{"image/encoded": texts, "image/file_name": texts, "image/id": ints, "source/keypoint_names": texts},
+        **{"person/keypoints": floats, "person/visibilities": ints, "person/boxes": floats, "person/areas": floats},
+    }
+    parsed = [tf.io.parse_single_example(record, kinds) for record in records]
+    assert len(parsed) == len(raw["images"])
+    for image, record in zip(raw["images"], parsed, strict=True):
+        values = {name: value.values.numpy() for name, value in record.items()}
+        assert values["image/encoded"][0] == (drawn / "images" / image["file_name"]).read_bytes()
+        assert values["image/file_name"][0].decode() == image["file_name"]
+        assert values["image/id"] == [image["id"]]
+        assert [name.decode() for name in values["source/keypoint_names"]] == raw["categories"][0]["keypoints"]
+        people = [a for a in raw["annotations"] if a["image_id"] == image["id"]]
+        points = np.array([a["keypoints"] for a in people], np.float32).reshape(-1, 3)
+        np.testing.assert_array_equal(values["person/keypoints"].reshape(-1, 2), points[:, :2])
+        np.testing.assert_array_equal(values["person/visibilities"], points[:, 2])
+        np.testing.assert_array_equal(values["person/boxes"], np.array([a["bbox"] for a in people], "f4").ravel())
+        np.testing.assert_array_equal(values["person/areas"], np.array([a["area"] for a in people], "f4"))
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+
+
+def test_workers_change_no_byte(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    for workers in (1, 5):
+        convert({"train": sources}, tmp_path / str(workers), shards=3, workers=workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "5")
+
+
+def test_rerunning_writes_what_is_missing_and_keeps_the_rest(
+    tmp_path: Path, sources: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    convert({"train": sources}, tmp_path, shards=3)
+    before = contents(tmp_path)
+    (tmp_path / "train-00001-of-00003.tfrecord").unlink()
+    (tmp_path / "summary.json").unlink()
+    kept = tmp_path / "train-00002-of-00003.tfrecord"
+    time = kept.stat().st_mtime_ns
+    capsys.readouterr()
+    convert({"train": sources}, tmp_path, shards=3)
+    assert "2 whole shards are there already and kept" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+    assert kept.stat().st_mtime_ns == time
+
+
+def test_an_interruption_leaves_no_half_shard(
+    tmp_path: Path, sources: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert({"train": sources}, tmp_path / "whole", shards=3)
+    seen = []
+
+    def interrupt(items: object, total: int, what: str) -> object:
+        for item in items:
+            seen.append(item)
+            if len(seen) == 9:
+                raise KeyboardInterrupt
+            yield item
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bpnet_cli.data.convert.progress", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            convert({"train": sources}, tmp_path / "cut", shards=3)
+    assert sorted(contents(tmp_path / "cut")) == ["train-00000-of-00003.index", "train-00000-of-00003.tfrecord"]
+    convert({"train": sources}, tmp_path / "cut", shards=3)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_shards_of_a_changed_input_are_not_kept(tmp_path: Path) -> None:
+    labels = write_photos(tmp_path, {f"{i}.jpg": jpeg(noise()) for i in range(4)}, (100, 120))
+    sources = {"train": [(str(tmp_path / "images"), str(labels))]}
+    out = tmp_path / "out"
+    convert(sources, out, shards=2)
+    refused = r"out: holds shards of other photos, labels or settings; choose another folder or --overwrite"
+    (tmp_path / "images" / "3.jpg").write_bytes(jpeg(255 - noise()))
+    with pytest.raises(BpnetError, match=refused):
+        convert(sources, out, shards=2)
+    convert(sources, out, shards=2, overwrite=True)
+    assert open_records(f"{out}/*")[0].files[4].read() == jpeg(255 - noise())
+    with pytest.raises(BpnetError, match=refused):
+        convert(sources, out, shards=3)
+    labels.write_text(labels.read_text().replace("1800", "1801"))
+    with pytest.raises(BpnetError, match=refused):
+        convert(sources, out, shards=2)
+    convert(sources, out, shards=1, overwrite=True)
+    assert sorted(contents(out)) == ["summary.json", "train-00000-of-00001.index", "train-00000-of-00001.tfrecord"]
+
+
+def test_a_photo_that_only_decoding_finds_damaged_is_left_out(tmp_path: Path) -> None:
+    broken = bytearray(jpeg(noise()))
+    start = broken.index(b"\xff\xdb")  # tables of quantisation that aren't there
+    broken[start + 1] = 0xE5
+    labels = write_photos(tmp_path, {"1.jpg": jpeg(noise()), "2.jpg": bytes(broken)}, (100, 120))
+    summary = convert({"train": [(str(tmp_path / "images"), str(labels))]}, tmp_path / "out", shards=5)
+    assert summary["train"]["photos"] == {"kept": 1, "left_out": 1}
+    assert summary["train"]["people"] == {"kept": 1, "left_out": 1}
+    (source,) = open_records(f"{tmp_path}/out/train-*.tfrecord")
+    assert list(source.files) == [1]
+    assert summarise(source.problems) == [f"{DAMAGED}: 1 (first: {tmp_path / 'images' / '2.jpg'})"]
+
+
+def test_a_summary_of_something_else_is_not_replaced(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    (tmp_path / "summary.json").write_text("mine")
+    with pytest.raises(BpnetError, match="choose another folder or --overwrite"):
+        convert({"train": sources}, tmp_path, shards=2)
+    assert contents(tmp_path) == {"summary.json": b"mine"}
+
+
+def cut_shard(out: Path) -> None:
+    path = out / "train-00001-of-00003.tfrecord"
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def lose_index(out: Path) -> None:
+    (out / "train-00001-of-00003.index").unlink()
+
+
+def cut_index(out: Path) -> None:
+    path = out / "train-00001-of-00003.index"
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def empty_index(out: Path) -> None:
+    (out / "train-00001-of-00003.index").write_bytes(b"")
+
+
+def lose_shard(out: Path) -> None:
+    (out / "train-00001-of-00003.tfrecord").unlink()
+
+
+def lose_all(out: Path) -> None:
+    for path in out.glob("*.tfrecord"):
+        path.unlink()
+
+
+SPOILT = [
+    (cut_shard, r"train-00001-of-00003.tfrecord: has \d+ bytes, its index says \d+; copy or convert it again"),
+    (lose_index, r"train-00001-of-00003.tfrecord: its index .*train-00001-of-00003.index is missing"),
+    (cut_index, r"train-00001-of-00003.index: can't be read"),
+    (empty_index, r"train-00001-of-00003.index: can't be read"),
+    (lose_shard, r"train-\*: shard 1 of 3 is missing, counted from 0"),
+    (lose_all, r"train-\*: matches no .tfrecord file"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), SPOILT)
+def test_shards_that_are_not_whole_are_refused(
+    tmp_path: Path, sources: list[tuple[str, str]], spoil: object, message: str
+) -> None:
+    convert({"train": sources[1:]}, tmp_path, shards=3)
+    spoil(tmp_path)
+    with pytest.raises(DataError, match=message):
+        photos_of(from_shards(tmp_path), BODY_18)
+
+
+def test_a_glob_of_two_sets_is_refused(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    convert({"train": sources, "validation": sources[1:]}, tmp_path, shards=2)
+    with pytest.raises(DataError, match="matches more than one set of shards, such as train and validation"):
+        open_records(f"{tmp_path}/*.tfrecord")
+    assert len(open_records(f"{tmp_path}/train-*.tfrecord")) == 2
+
+
+def test_a_damaged_photo_in_a_shard_is_named(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    convert({"train": sources[1:]}, tmp_path, shards=1)
+    path = tmp_path / "train-00000-of-00001.tfrecord"
+    data = bytearray(path.read_bytes())
+    image = Path(sources[1][0], "000000000002.jpg").read_bytes()
+    data[data.index(image) + 500] ^= 1
+    path.write_bytes(data)
+    (source,) = open_records(str(path))
+    assert source.files[1].decode().shape == (128, 128, 3)
+    with pytest.raises(DataError, match=r"train-00000-of-00001.tfrecord: is damaged at 000000000002.jpg"):
+        source.files[2].decode()
+
+
+def test_shards_may_lie_wherever_tensorflow_reads(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    import tensorflow as tf
+
+    convert({"train": sources}, tmp_path, shards=2)
+    for path in tmp_path.iterdir():
+        tf.io.gfile.copy(str(path), f"ram://shards/{path.name}", overwrite=True)
+    remote = photos_of([RecordSource(records="ram://shards/train-*.tfrecord")], BODY_18)
+    for photo, expected in zip(remote, photos_of(from_files(sources), BODY_18), strict=True):
+        assert photo.image.read() == expected.image.read()
+        np.testing.assert_array_equal(photo.keypoints, expected.keypoints)
