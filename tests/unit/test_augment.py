@@ -1,11 +1,10 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from bpnet_cli import BODY_18
 from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
 from bpnet_cli.data.coco import Photo
+from bpnet_cli.data.images import image_file
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.pose.geometry import apply_affine, invert_affine, letterbox
 
@@ -18,7 +17,7 @@ def make_sample(height: int = 200, width: int = 300, box: tuple = (100, 40, 60, 
     keypoints[..., 2] = 2
     keypoints[0, 3] = 0
     photo = Photo(
-        path=Path("x.png"),
+        image=image_file("x.png"),
         image_id=1,
         height=height,
         width=width,
