@@ -112,7 +112,7 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
 
     try:
         batches = tf.data.TFRecordDataset([index_of(shard)]).batch(1024).as_numpy_iterator()
-        first, *rest = (row for batch in batches for row in batch.tolist())
+        first, *rest = [row for batch in batches for row in batch.tolist()] or [b""]
         values = json.loads(first)
         if values.get("format") != FORMAT:
             raise DataError(f"{index_of(shard)}: is of another version of bpnet; convert the data set again")
