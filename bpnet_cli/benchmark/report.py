@@ -21,12 +21,18 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def describe_training(figures: Mapping[str, Any]) -> str:
     """What `benchmark_train` found, as text."""
     rows = [
-        {"work": kind, "ms per step": milliseconds, "images/s": figures["images_per_second"][kind]}
+        {
+            "work": kind,
+            "ms per step": milliseconds,
+            "CPU ms per step": figures["cpu_ms_per_step"][kind],
+            "images/s": figures["images_per_second"][kind],
+        }
         for kind, milliseconds in figures["ms_per_step"].items()
     ]
     what = f"{figures['network']}, {figures['input']}, batch {figures['batch_size']}, {figures['precision']}"
     conclusions = [
-        f"overhead: {figures['overhead']:.3f} (a step of bpnet train over the bare step)",
+        f"overhead: {figures['overhead']:.3f} (a step of bpnet train over the bare step;"
+        f" {figures['cpu_overhead']:.3f} in CPU time)",
         f"bottleneck: {figures['bottleneck']}",
     ]
     return "\n\n".join([f"{what}; {figures['steps']} steps of each kind", as_table(rows), "\n".join(conclusions)])

@@ -10,11 +10,11 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from bpnet_cli.build import skeleton_of, training_loader_of
 from bpnet_cli.data.pipeline import make_pipeline
@@ -23,15 +23,20 @@ from bpnet_cli.training.train import train
 
 # Steps between two readings of the clock, and those before them that are not counted: they use up what the pipeline
 # prepared while others had their turn.
-BLOCK, SKIPPED = 5, 4
+BLOCK, SKIPPED = 4, 3
+# Seconds that the other kinds go on at least: the pipeline alone is quick, and some of it is always prepared.
+SHORTEST = 0.2
+BARE, OURS, INPUT = "bare step", "bpnet train", "input alone"
 
 
 def benchmark_train(spec: ExperimentSpec, steps: int) -> dict[str, Any]:
     """Milliseconds per step of each kind over at least `steps` steps, and what they say.
 
-    overhead: a step of `bpnet train` over the bare step. bottleneck: which of the two alone takes longer, the network's
-    step (compute) or the pipeline (input). Every figure is the median of blocks. Nothing is left on disk; validation
-    and pretrained weights are left out.
+    cpu_ms_per_step: of all threads of this process; other work on the machine hardly touches it.
+    overhead, cpu_overhead: a step of `bpnet train` over the bare step, by the clock and in CPU time.
+    bottleneck: which of the two alone takes longer, the network's step (compute) or the pipeline (input).
+    Every figure is the median of blocks.
+    Validation and pretrained weights are left out, and nothing is left on disk.
     Raises BpnetError as `train` does.
     """
     rounds = max(1, -(-steps // BLOCK))
@@ -39,7 +44,9 @@ def benchmark_train(spec: ExperimentSpec, steps: int) -> dict[str, Any]:
     turns = _Turns(spec)
     with tempfile.TemporaryDirectory() as directory:
         train(spec, directory, watchers=[turns])
-    medians = {kind: median(seconds) for kind, seconds in turns.seconds.items()}
+    blocks = {kind: np.array(measured) for kind, measured in turns.blocks.items()}
+    wall, cpu = ({kind: float(np.median(block[:, i])) for kind, block in blocks.items()} for i in (0, 1))
+    overhead = np.median(blocks[OURS] / blocks[BARE], axis=0)
     batch = spec.training.batch_size
     return {
         "network": f"{spec.model.backbone}, {spec.model.stages} stages",
@@ -47,26 +54,26 @@ def benchmark_train(spec: ExperimentSpec, steps: int) -> dict[str, Any]:
         "batch_size": batch,
         "precision": spec.training.precision,
         "steps": rounds * BLOCK,
-        "ms_per_step": {kind: round(1e3 * seconds, 2) for kind, seconds in medians.items()},
-        "images_per_second": {kind: round(batch / seconds, 1) for kind, seconds in medians.items()},
-        "overhead": round(
-            median(b / a for a, b in zip(turns.seconds["bare step"], turns.seconds["bpnet train"], strict=True)), 3
-        ),
-        "bottleneck": "compute" if medians["bare step"] >= medians["input alone"] else "input",
+        "ms_per_step": {kind: round(1e3 * seconds, 2) for kind, seconds in wall.items()},
+        "cpu_ms_per_step": {kind: round(1e3 * seconds, 2) for kind, seconds in cpu.items()},
+        "images_per_second": {kind: round(batch / seconds, 1) for kind, seconds in wall.items()},
+        "overhead": round(float(overhead[0]), 3),
+        "cpu_overhead": round(float(overhead[1]), 3),
+        "bottleneck": "compute" if wall[BARE] >= wall[INPUT] else "input",
     }
 
 
 class _Turns(keras.callbacks.Callback):  # type: ignore[misc]
     """Rides on a run: times its steps block by block, and gives the other kinds a turn after each block.
 
-    seconds: per step, one entry a block, by kind.
+    blocks: by kind, the (seconds, CPU seconds) per step of each block.
     """
 
     def __init__(self, spec: ExperimentSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.seconds: dict[str, list[float]] = {"bare step": [], "bpnet train": [], "input alone": []}
-        self.start = 0.0
+        self.blocks: dict[str, list[NDArray[np.float64]]] = {BARE: [], OURS: [], INPUT: []}
+        self.start = np.zeros(2)
         self.others: dict[str, Callable[[], object]] = {}
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -75,30 +82,31 @@ class _Turns(keras.callbacks.Callback):  # type: ignore[misc]
         training = self.spec.training
         batches = iter(make_pipeline(loader, training.batch_size, workers=training.workers))
         step, batch = _bare_step(self.model), next(batches)
-        self.others = {"bare step": lambda: step(batch), "input alone": lambda: next(batches)}
+        self.others = {BARE: lambda: step(batch), INPUT: lambda: next(batches)}
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """`batch` steps are done: begin or end a block."""
         place = batch % (SKIPPED + BLOCK)
         if place == SKIPPED:
-            self.start = self._now()
+            self.start = self._clocks()
         if place == 0 and batch:
-            self.seconds["bpnet train"].append((self._now() - self.start) / BLOCK)
+            self.blocks[OURS].append((self._clocks() - self.start) / BLOCK)
             for kind, work in self.others.items():
-                self.seconds[kind].append(self._timed(work))
+                self.blocks[kind].append(self._timed(work))
 
-    def _timed(self, work: Callable[[], object]) -> float:
+    def _timed(self, work: Callable[[], object]) -> NDArray[np.float64]:
         for _ in range(SKIPPED):
             work()
-        start = self._now()
-        for _ in range(BLOCK):
+        start, done = self._clocks(), 0
+        while done < BLOCK or time.perf_counter() - start[0] < SHORTEST:
             work()
-        return (self._now() - start) / BLOCK
+            done += 1
+        return (self._clocks() - start) / done
 
-    def _now(self) -> float:
-        """Seconds, once the device has finished: the first kernel is the last that a step changes."""
+    def _clocks(self) -> NDArray[np.float64]:
+        """Seconds and CPU seconds, once the device has finished: the first kernel is the last that a step changes."""
         np.asarray(self.model.trainable_variables[0])
-        return time.perf_counter()
+        return np.array([time.perf_counter(), time.process_time()])
 
 
 def _bare_step(model: Any) -> Callable[[Any], Any]:

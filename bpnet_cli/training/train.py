@@ -11,7 +11,7 @@ import keras
 
 from bpnet_cli.build import metadata_of, network_of, skeleton_of, training_loader_of
 from bpnet_cli.data.pipeline import SampleLoader, make_pipeline
-from bpnet_cli.errors import BpnetError, hinting
+from bpnet_cli.errors import BpnetError, SpecError, hinting
 from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate, load_labelled
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import predictor_of_network
@@ -66,8 +66,9 @@ def train(
         labelled = load_labelled(validation, skeleton) if validation else None
     _set_up_keras(spec)
     network = network_of(spec, skeleton)
-    frozen = freeze(network, spec.training.frozen_layers)
+    fixed = freeze(network, spec.training.frozen_layers)
     filled = load_pretrained(network, spec.model.backbone, spec.model.pretrained)
+    thawed_later = _layers_to_freeze(spec, filled)
     if not resume:
         folder.clear()
     status = Status(folder.status)
@@ -76,11 +77,11 @@ def train(
     counts = {"samples": len(loader.samples), "parameters": network.count_params()}
     status.add("STARTED", f"training {spec.name}", **counts, **({"layers_not_pretrained": fresh} if filled else {}))
     say(f"{spec.name}: {len(loader.samples)} samples, {network.count_params():,} parameters -> {folder.root}")
-    if frozen:
-        say(f"frozen: {frozen} layers keep their weights")
+    if fixed:
+        say(f"frozen: {fixed} layers keep their weights")
     if filled:
         say(f"pretrained: {len(filled)} layers from {spec.model.pretrained}; not filled: {_listed(fresh)}")
-    run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status, filled)
+    run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status, thawed_later)
     try:
         run.fit(watchers)
     except BpnetError as error:
@@ -109,14 +110,13 @@ class _Run:
         network: Any,
         metadata: ModelMetadata,
         status: Status,
-        pretrained_layers: Sequence[str],
+        thawed_later: frozenset[str],
     ) -> None:
         self.spec, self.folder, self.loader, self.labelled = spec, folder, loader, labelled
         self.network, self.metadata, self.status = network, metadata, status
         training = spec.training
         self.steps = training.steps_per_epoch or max(1, len(loader.samples) // training.batch_size)
         self.schedule = make_schedule(spec.optimizer, training.epochs * self.steps)
-        thawed_later = frozenset(name for name in pretrained_layers if is_backbone_layer(name))
         self.optimizer = make_optimizer(
             spec.optimizer,
             self.schedule,
@@ -198,6 +198,19 @@ class _Run:
         self.progress = Progress(epoch, ap if better and ap is not None else best)
         keep = self.spec.training.keep_checkpoints
         save_checkpoint(self.folder.checkpoints, self.progress, self.network, self.optimizer, keep)
+
+
+def _layers_to_freeze(spec: ExperimentSpec, filled: Sequence[str]) -> frozenset[str]:
+    """The backbone's pretrained layers, where the spec freezes them at first. Raises SpecError when there are none."""
+    epochs = spec.training.freeze_backbone_epochs
+    frozen = frozenset(name for name in filled if epochs and is_backbone_layer(name))
+    if epochs and not frozen:
+        raise SpecError(
+            f"training.freeze_backbone_epochs: {spec.model.pretrained} fills no layer of backbone {spec.model.backbone}"
+        )
+    if frozen:
+        say(f"frozen until epoch {epochs} is over: {len(frozen)} layers of the backbone")
+    return frozen
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:

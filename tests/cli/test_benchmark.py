@@ -20,7 +20,7 @@ from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.pose.options import DecodeOptions
 from tests.cli.conftest import Run, write_spec
 
-BLOCK = 5  # steps that one reading of the clock covers
+BLOCK = 4  # steps that one reading of the clock covers
 
 
 @pytest.fixture(autouse=True)
@@ -128,9 +128,12 @@ def test_train_compares_itself_with_the_bare_step(
     assert times["input alone"] > 180
     assert times["bpnet train"] > 180
     assert figures["bottleneck"] == "input"
+    cpu = figures["cpu_ms_per_step"]
+    assert figures["cpu_overhead"] == pytest.approx(cpu["bpnet train"] / cpu["bare step"], rel=0.01)
+    assert 0 < cpu["input alone"] < times["input alone"]  # it slept
     assert figures["images_per_second"]["bare step"] == pytest.approx(4000 / times["bare step"], rel=0.01)
     text = describe_training(figures)
-    assert "tiny, 2 stages, 64 x 64, batch 4, float32; 5 steps of each kind" in text
+    assert "tiny, 2 stages, 64 x 64, batch 4, float32; 4 steps of each kind" in text
     assert f"| input alone | {times['input alone']} " in text
     assert "bottleneck: input" in text
     assert not [path for path in set(Path(tempfile.gettempdir()).iterdir()) - before if (path / "spec.yaml").exists()]

@@ -166,6 +166,7 @@ def test_a_frozen_backbone_thaws_and_a_rerun_equals_one_long_run(
     whole = bpnet(*words, "-r", tmp_path / "long")
     assert whole.exit_code == 0, whole.output
     assert "not filled: none" in whole.output
+    assert "frozen until epoch 1 is over: 12 layers of the backbone" in whole.output
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -188,6 +189,16 @@ def test_a_frozen_backbone_thaws_and_a_rerun_equals_one_long_run(
     refused = bpnet(*words, "-r", tmp_path / "cut", "--set", "training.gradient_accumulation=1")
     assert refused.exit_code == 1
     assert "training.gradient_accumulation: 2 -> 1" in refused.output
+
+
+def test_there_must_be_something_to_freeze(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    np.savez(tmp_path / "stage.npz", **{"stage1_conv1/bias": np.zeros(8, np.float32)})
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, batch_size: 2, freeze_backbone_epochs: 1}")
+    keys = ("--set", f"model.pretrained={tmp_path / 'stage.npz'}", "--set", "model.batch_norm=false")
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", *keys)
+    assert result.exit_code == 1
+    assert "stage.npz fills no layer of backbone tiny" in result.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_fine_tuning_to_another_skeleton_says_what_starts_afresh(

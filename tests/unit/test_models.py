@@ -134,6 +134,7 @@ class TestEveryBackbone:
         assert len(set(paths)) == len(paths)
         assert paths == [variable.path for variable in second.variables]
         assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+        assert all(layer.output is not None for layer in first.layers)  # Keras raises where a layer is used twice
 
 
 @pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large"])

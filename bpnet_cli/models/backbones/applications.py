@@ -41,7 +41,7 @@ def _fused(application: Any, x: Any, stride_8: str, stride_16: str, **options: A
     """The application's graph upon x, cut after the layer `stride_16`; what lies behind is never reached."""
     whole = application(input_tensor=x, weights=None, include_top=False, **options)
     fine, coarse = whole.get_layer(stride_8).output, whole.get_layer(stride_16).output
-    for index, operation in enumerate(keras.Model(x, [fine, coarse]).operations):
+    for index, operation in enumerate(whole.operations):
         automatic = _AUTOMATIC_NAME.fullmatch(operation.name)
         if automatic:
             # Keras counts these up within a process; a name should not depend on what was built before.
