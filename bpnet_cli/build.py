@@ -30,8 +30,8 @@ def skeleton_of(spec: ExperimentSpec) -> Skeleton:
         raise SpecError(f"skeleton: {error}") from None
 
 
-def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
-    """What a model file of this spec says about itself."""
+def metadata_of(spec: ExperimentSpec, skeleton: Skeleton, pruned: bool = False) -> ModelMetadata:
+    """What a model file of this spec says about itself. pruned: its graph has fewer channels than the spec tells."""
     from bpnet_cli.models.backbones import BACKBONES, STRIDE
 
     backbone = BACKBONES[spec.model.backbone]
@@ -43,6 +43,7 @@ def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
         scale=backbone.scale,
         offset=backbone.offset,
         version=__version__,
+        pruned=pruned,
     )
 
 

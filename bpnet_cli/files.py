@@ -29,7 +29,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         # mkstemp makes files private; results should be as readable as any other file.
         temporary.chmod(0o666 & ~_umask())
+        _flush(temporary)
         os.replace(temporary, path)
+        _flush(path.parent)
     except OSError as error:
         raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
     finally:
@@ -69,6 +71,17 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    """Have a file's or folder's content on the disk, so that a power cut can't leave the name without it."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows can't open folders
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -154,6 +154,9 @@ class TrainingSpec(Model):
         "the last step's",
     )
     keep_checkpoints: int = Field(default=5, ge=1, description="checkpoints kept, the newest ones")
+    checkpoint_minutes: float = Field(
+        default=10.0, ge=0, description="minutes after which an epoch writes a checkpoint before it is over"
+    )
     validate_every_epochs: int = Field(default=5, ge=1, description="epochs between two measurements of AP")
     workers: int | None = Field(
         default=None, ge=1, description="batches loaded at the same time; null: one per CPU core, 16 at most"

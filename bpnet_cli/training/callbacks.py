@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.log import Meter, Rate, duration, say
+from bpnet_cli.training.interrupt import StopRequest
 from bpnet_cli.training.records import History, Status, TensorBoardLog
 
 Logs = dict[str, Any]
@@ -26,7 +27,7 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.epoch = 0
+        self.epoch, self.first_step = 0, 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remember the epoch for the message."""
@@ -37,8 +38,9 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise BpnetError(
-                f"the loss became {loss} in epoch {self.epoch}, step {batch + 1}: lower optimizer.learning_rate, set"
-                " optimizer.clip_norm, or use training.precision=float32; the last checkpoint is intact"
+                f"the loss became {loss} in epoch {self.epoch}, step {self.first_step + batch + 1}: lower"
+                " optimizer.learning_rate, set optimizer.clip_norm, or use training.precision=float32; the last"
+                " checkpoint is intact"
             )
 
 
@@ -55,6 +57,7 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         self.batch_size, self.steps, self.epochs = batch_size, steps, epochs
         self.schedule = schedule
         self.loss = math.nan
+        self.first_step = 0
         self.epoch, self.epoch_start = 0, 0.0
         self.rate = Rate()
         self.meter: Meter | None = None
@@ -66,10 +69,11 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Show the steps that are done. The run's time left has validation and saving in it, once there was one."""
-        done = self.epoch * self.steps + batch
+        step = self.first_step + batch
+        done = self.epoch * self.steps + step
         if self.meter is not None and batch:
             left = (self.epochs * self.steps - done) / self.rate.of(done)
-            self.meter.show(batch * self.batch_size, f"loss {self.loss:.4g}, run done in {duration(left)}")
+            self.meter.show(step * self.batch_size, f"loss {self.loss:.4g}, run done in {duration(left)}")
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Keep the loss for the next line."""
@@ -80,7 +84,8 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         if self.meter is not None:
             self.meter.close()
         if logs is not None:
-            logs["images_per_second"] = self.steps * self.batch_size / (time.perf_counter() - self.epoch_start)
+            images = (self.steps - self.first_step) * self.batch_size
+            logs["images_per_second"] = images / (time.perf_counter() - self.epoch_start)
             logs["learning_rate"] = float(self.schedule((epoch + 1) * self.steps))
 
 
@@ -107,6 +112,61 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save."""
         self.save(epoch + 1, (logs or {}).get("AP"))
+
+
+class GoOnWithinEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """For an epoch that begins at a step other than its first: the other callbacks count on, and so do the means.
+
+    Keras sets the metrics to zero when an epoch begins, just before it calls this.
+    """
+
+    def __init__(self, metrics: Sequence[Any], first_step: int, others: Sequence[Any]) -> None:
+        super().__init__()
+        self.values = [[np.asarray(variable) for variable in metric.variables] for metric in metrics]
+        self.metrics, self.first_step, self.others = metrics, first_step, others
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Bring the means back, and tell the others where the epoch stands."""
+        for metric, values in zip(self.metrics, self.values, strict=True):
+            for variable, value in zip(metric.variables, values, strict=True):
+                variable.assign(value)
+        self._begin_at(self.first_step)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """The next epoch begins at its first step."""
+        self._begin_at(0)
+
+    def _begin_at(self, step: int) -> None:
+        for other in self.others:
+            if hasattr(other, "first_step"):
+                other.first_step = step
+
+
+class SaveWithin(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls `save(epoch, step)` within epochs, now and then and when the run is told to stop; then it stops.
+
+    step: finished ones of the epoch. Works before a step, in the thread that trains: nothing changes meanwhile.
+    """
+
+    async_safe = True
+
+    def __init__(self, save: Callable[[int, int], None], minutes: float, stop: StopRequest) -> None:
+        super().__init__()
+        self.save, self.seconds, self.stop = save, 60 * minutes, stop
+        self.first_step, self.epoch, self.last = 0, 0, time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """A checkpoint has just been written, or the run has just begun."""
+        self.epoch, self.last = epoch, time.monotonic()
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Save when it is time. Raises KeyboardInterrupt when the run is to stop."""
+        step = self.first_step + batch
+        if batch and (self.stop.made or time.monotonic() - self.last >= self.seconds):
+            self.save(self.epoch, step)
+            self.last = time.monotonic()
+        if self.stop.made:
+            raise KeyboardInterrupt
 
 
 class Record(keras.callbacks.Callback):  # type: ignore[misc]

@@ -1,11 +1,12 @@
-"""Checkpoints: everything a run needs to go on, as plain arrays in one `.npz` per epoch."""
+"""Checkpoints: everything a run needs to go on, as plain arrays in one `.npz`, each array with its CRC-32."""
 
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,51 @@ from bpnet_cli.files import atomic_path
 from bpnet_cli.log import say
 
 _STATE = "state"
+_NAME = re.compile(r"epoch-(\d{5})(?:-step-(\d{7}))?\.npz")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. epoch: finished ones. best_ap: of `model.keras`, None before any validation."""
+    """Where a run stands. epoch: finished ones. step: finished ones of the epoch after these.
+
+    best_ap: of `model.keras`, None before any validation.
+    """
 
     epoch: int = 0
     best_ap: float | None = None
+    step: int = 0
 
 
-def save_checkpoint(directory: Path, progress: Progress, network: Any, optimizer: Any, keep: int) -> Path:
-    """Write `epoch-NNNNN.npz` atomically, then delete all but the newest `keep`."""
-    arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in _named(network, optimizer).items()}
-    arrays[_STATE] = np.array(json.dumps({"epoch": progress.epoch, "best_ap": progress.best_ap}))
-    path = directory / f"epoch-{progress.epoch:05d}.npz"
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a checkpoint holds: the network, a built optimizer, and the means of the losses since the epoch began."""
+
+    network: Any
+    optimizer: Any
+    metrics: Any
+
+    def named(self) -> dict[str, Any]:
+        """Variables by name.
+
+        An optimizer's own name counts up within a process and its variables' names may repeat: they are numbered.
+        """
+        named = {f"network/{variable.path}": variable for variable in self.network.variables}
+        for i, variable in enumerate(self.optimizer.variables):
+            named[f"optimizer/{i:04d}/{variable.path.removeprefix(f'{self.optimizer.name}/')}"] = variable
+        for metric in self.metrics:
+            named |= {f"metrics/{metric.name}/{variable.name}": variable for variable in metric.variables}
+        return named
+
+
+def save_checkpoint(directory: Path, progress: Progress, state: State, keep: int) -> Path:
+    """Write `epoch-NNNNN.npz`, or `epoch-NNNNN-step-NNNNNNN.npz` within an epoch, and delete all but the newest `keep`.
+
+    Written under another name, flushed to the disk and renamed: a name always stands for a whole file.
+    """
+    arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in state.named().items()}
+    arrays[_STATE] = np.array(json.dumps(asdict(progress)))
+    step = f"-step-{progress.step:07d}" if progress.step else ""
+    path = directory / f"epoch-{progress.epoch:05d}{step}.npz"
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
     for old in list_checkpoints(directory)[keep:]:
@@ -41,31 +72,41 @@ def save_checkpoint(directory: Path, progress: Progress, network: Any, optimizer
 
 def list_checkpoints(directory: Path) -> list[Path]:
     """Checkpoints of a run, newest first."""
-    return sorted(directory.glob("epoch-[0-9][0-9][0-9][0-9][0-9].npz"), reverse=True)
+    return sorted(
+        (path for path in directory.glob("epoch-*.npz") if _NAME.fullmatch(path.name)), key=_age, reverse=True
+    )
 
 
 def newest_epoch(directory: Path) -> int:
     """Finished epochs by the newest checkpoint's name; 0 where there is none."""
-    return max((int(path.stem.removeprefix("epoch-")) for path in list_checkpoints(directory)), default=0)
+    return max((_age(path)[0] for path in list_checkpoints(directory)), default=0)
 
 
-def restore_newest(directory: Path, network: Any, optimizer: Any) -> Progress | None:
-    """Load the newest checkpoint that is whole into a network and a built optimizer; None where there is none.
+def restore_newest(directory: Path, state: State) -> Progress | None:
+    """Load the newest checkpoint that is whole; None where there is none.
 
     Raises BpnetError for one whose arrays don't fit the network.
     """
-    for path in list_checkpoints(directory):
+    paths = list_checkpoints(directory)
+    for path in paths:
         try:
             # numpy leaves a file it opened itself open when the archive is damaged.
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            state = json.loads(str(arrays.pop(_STATE)))
-        except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            progress = replace(Progress(), **json.loads(str(arrays.pop(_STATE))))
+        except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
             say(f"{path}: damaged ({error}); using the one before")
             continue
-        _assign(path, arrays, _named(network, optimizer))
-        return Progress(state["epoch"], state["best_ap"])
+        _assign(path, arrays, state.named())
+        return progress
+    if paths:
+        say(f"{directory}: no checkpoint is whole; starting from the beginning")
     return None
+
+
+def _age(path: Path) -> tuple[int, int]:
+    epoch, step = re.fullmatch(_NAME, path.name).groups()  # type: ignore[union-attr] # only names that match come here
+    return int(epoch), int(step or 0)
 
 
 def _assign(path: Path, arrays: Mapping[str, NDArray[Any]], variables: Mapping[str, Any]) -> None:
@@ -79,11 +120,3 @@ def _assign(path: Path, arrays: Mapping[str, NDArray[Any]], variables: Mapping[s
             )
     for name, variable in variables.items():
         variable.assign(arrays[name])
-
-
-def _named(network: Any, optimizer: Any) -> dict[str, Any]:
-    """Variables by name. An optimizer's own name counts up within a process and its variables' may repeat: numbered."""
-    named = {f"network/{variable.path}": variable for variable in network.variables}
-    for i, variable in enumerate(optimizer.variables):
-        named[f"optimizer/{i:04d}/{variable.path.removeprefix(f'{optimizer.name}/')}"] = variable
-    return named

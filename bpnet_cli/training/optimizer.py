@@ -65,6 +65,13 @@ class _LayerwiseRates:
     def _apply_weight_decay(self, trainable_variables: Any) -> None:
         """Nothing: Keras would decay every variable at the same rate; `update_step` does it at the variable's own."""
 
+    def finalize_variable_values(self, var_list: Any) -> None:
+        """Nothing: Keras calls this after every `fit`, but a run goes on from the weights, not from their average."""
+
+    def write_average(self, variables: Any) -> None:
+        """Overwrite the variables with the moving average of their values."""
+        super().finalize_variable_values(variables)  # type: ignore[misc]
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         # Backends pass their own variable here, which doesn't know its path; Keras' index leads back to it.
         index = self._get_variable_index(variable)  # type: ignore[attr-defined]

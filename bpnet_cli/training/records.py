@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import write_text
 
 
@@ -44,11 +45,14 @@ class Status:
         self.path = path
 
     def add(self, status: str, message: str, **values: Any) -> None:
-        """Append a line. status: STARTED, RUNNING, SUCCESS, FAILURE or INTERRUPTED."""
+        """Append a line. status: STARTED, RUNNING, SUCCESS, FAILURE or INTERRUPTED. Raises BpnetError."""
         time = datetime.now(timezone.utc).isoformat(timespec="seconds")
         line = json.dumps({"time": time, "status": status, "message": message, **values})
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise BpnetError(f"{self.path}: can't be written: {error.strerror or error}") from None
 
 
 class TensorBoardLog:

@@ -1,0 +1,161 @@
+"""What goes on between the first step of a run and its last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from bpnet_cli.data.pipeline import SampleLoader, make_pipeline
+from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate
+from bpnet_cli.inference.load import predictor_of_network
+from bpnet_cli.inference.predictor import Predictor
+from bpnet_cli.log import say
+from bpnet_cli.models.backbones import STRIDE
+from bpnet_cli.models.model_file import save_network
+from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.training import callbacks
+from bpnet_cli.training.checkpoint import Progress, State, restore_newest, save_checkpoint
+from bpnet_cli.training.focal import Focal
+from bpnet_cli.training.folder import RunFolder
+from bpnet_cli.training.interrupt import StopRequest
+from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
+from bpnet_cli.training.network import Start
+from bpnet_cli.training.optimizer import Freeze, make_optimizer
+from bpnet_cli.training.pictures import pictures_of
+from bpnet_cli.training.records import History, Status, TensorBoardLog
+from bpnet_cli.training.schedule import make_schedule
+
+
+class Run:
+    """One process's share of a run: the parts that `fit` and its callbacks work on."""
+
+    def __init__(
+        self,
+        spec: ExperimentSpec,
+        folder: RunFolder,
+        skeleton: Skeleton,
+        loader: SampleLoader,
+        labelled: LabelledSet | None,
+        start: Start,
+        status: Status,
+    ) -> None:
+        self.spec, self.folder, self.loader, self.labelled = spec, folder, loader, labelled
+        self.start, self.status = start, status
+        training = spec.training
+        self.steps = training.steps_per_epoch or max(1, len(loader.samples) // training.batch_size)
+        self.schedule = make_schedule(spec.optimizer, training.epochs * self.steps)
+        self.optimizer = make_optimizer(
+            spec.optimizer,
+            self.schedule,
+            accumulate=training.gradient_accumulation,
+            freeze=Freeze(start.thawed_later, training.freeze_backbone_epochs * self.steps),
+            ema_momentum=training.ema_momentum,
+        )
+        targets = TargetShape(STRIDE, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
+        loss, share = spec.loss, spec.distillation.share
+        focal = Focal(**loss.focal.model_dump()) if loss.focal else None
+        weights = LossWeights(loss.heatmap_weight, loss.paf_weight, loss.l1, loss.l2, share, focal)
+        self.model = TrainingModel(start.network, skeleton, targets, weights, loader.teacher is not None)
+        self.progress = Progress()
+        self.stop = StopRequest()
+
+    def fit(self, watchers: Sequence[keras.callbacks.Callback] = ()) -> None:
+        """Restore the newest checkpoint, if any, and train what is left. Raises KeyboardInterrupt when told to stop."""
+        self.optimizer.build(self.start.network.trainable_variables)
+        self.model.compile(optimizer=self.optimizer, jit_compile=self.spec.training.jit_compile)
+        self.progress = restore_newest(self.folder.checkpoints, self._state()) or self.progress
+        epoch, step = self.progress.epoch, self.progress.step
+        if epoch or step:
+            say(f"going on after epoch {epoch}{f', step {step}' if step else ''}")
+        board = TensorBoardLog(self.folder.root / "tensorboard")
+        try:
+            with self.stop.listening():
+                listed = [*self._callbacks(board), *watchers]
+                if step:
+                    self._fit_epochs(epoch, epoch + 1, step, listed)
+                    epoch += 1
+                self._fit_epochs(epoch, self.spec.training.epochs, 0, listed)
+        except Exception:
+            # tf.data reports a worker's error as text of its own; the user needs the worker's message.
+            if self.loader.failures:
+                raise self.loader.failures[0] from None
+            raise
+        finally:
+            board.close()
+
+    def _fit_epochs(self, first: int, last: int, step: int, listed: list[Any]) -> None:
+        """Train epochs first .. last - 1, the first one from `step` on, with the metrics as they are."""
+        if first >= last:
+            return
+        batch = self.spec.training.batch_size
+        position = (first * self.steps + step) * batch
+        resumed = [callbacks.GoOnWithinEpoch(self.model.metrics, step, listed)] if step else []
+        self.model.fit(
+            make_pipeline(self.loader, batch, start=position, workers=self.spec.training.workers),
+            epochs=last,
+            initial_epoch=first,
+            steps_per_epoch=self.steps - step,
+            callbacks=[*resumed, *listed],
+            shuffle=False,  # the stream of samples is shuffled already
+            verbose=0,
+        )
+
+    def _state(self) -> State:
+        return State(self.start.network, self.optimizer, self.model.metrics)
+
+    def _callbacks(self, board: TensorBoardLog) -> list[Any]:
+        training = self.spec.training
+        history = History(self.folder.root / "history.csv", self.progress.epoch)
+        predictor = predictor_of_network(self.start.saved, self.start.metadata, self.spec)
+        listed: list[Any] = [
+            callbacks.StopOnNaN(),
+            callbacks.Pace(training.batch_size, self.steps, training.epochs, self.schedule),
+            callbacks.SaveWithin(self._save_within, training.checkpoint_minutes, self.stop),
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: self._update_saved_network()),
+        ]
+        if self.labelled is not None:
+            measure = _ap_of(predictor, self.labelled)
+            listed.append(callbacks.Validate(measure, training.validate_every_epochs, training.epochs))
+        pictures = pictures_of(predictor, self.labelled, training.log_images, self.model.targets)
+        listed.append(callbacks.Save(self._save))
+        listed.append(callbacks.Record(history, self.status, board, pictures, self.steps, training.epochs))
+        return listed
+
+    def _update_saved_network(self) -> None:
+        """Bring the network that is measured and saved up to date."""
+        network, saved = self.start.network, self.start.saved
+        if saved is network:
+            return
+        weights = network.get_weights()
+        if self.spec.training.ema_momentum is not None:
+            self.optimizer.write_average(network.trainable_variables)
+        saved.set_weights(network.get_weights())
+        network.set_weights(weights)
+
+    def _save_within(self, epoch: int, step: int) -> None:
+        """A checkpoint in the middle of an epoch, unless the loss is no number any more: the run is about to stop."""
+        if not np.isfinite(self.model.metrics[0].result()):
+            return
+        self.progress = Progress(epoch, self.progress.best_ap, step)
+        self._save_checkpoint()
+
+    def _save(self, epoch: int, ap: float | None) -> None:
+        best = self.progress.best_ap
+        better = self.labelled is None or (ap is not None and (best is None or ap > best))
+        if better or not self.folder.best.exists():
+            save_network(self.start.saved, self.start.metadata, self.folder.best)
+        save_network(self.start.saved, self.start.metadata, self.folder.last)
+        self.progress = Progress(epoch, ap if better and ap is not None else best)
+        self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
+        keep = self.spec.training.keep_checkpoints
+        save_checkpoint(self.folder.checkpoints, self.progress, self._state(), keep)
+
+
+def _ap_of(predictor: Predictor, labelled: LabelledSet) -> Callable[[], float]:
+    return lambda: evaluate(predictor, labelled, "validating").scores.metrics["AP"]

@@ -1,0 +1,136 @@
+"""Runs that are stopped, cut off or damaged go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bpnet_cli.training import callbacks as training_callbacks
+from tests.cli.conftest import Run, write_spec
+
+TRAINING = "{epochs: 2, steps_per_epoch: 4, batch_size: 4, deterministic: true, ema_momentum: 0.9}"
+
+
+def checkpoint(run: Path) -> dict[str, np.ndarray]:
+    """Everything in a run's last checkpoint."""
+    with np.load(run / "checkpoints" / "epoch-00002.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's history, without the pace."""
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    return [{name: value for name, value in row.items() if name != "images_per_second"} for row in rows]
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Bit by bit: weights, optimizer, averages, means of the losses; and what people read."""
+    first, second = checkpoint(a), checkpoint(b)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    assert history(a) == history(b)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, drawn: Path, bpnet: Run, keras_loaded: None) -> Path:
+    """A run that nothing disturbed, beside its spec."""
+    directory = tmp_path_factory.mktemp("whole")
+    spec = write_spec(directory, drawn, TRAINING)
+    result = bpnet("train", "-e", spec, "-r", directory / "run")
+    assert result.exit_code == 0, result.output
+    return directory
+
+
+class StopAt:
+    """Makes a run ask itself to stop before a step, as a signal would."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, number: int, step: int) -> None:
+        original = training_callbacks.SaveWithin.on_train_batch_begin
+
+        def with_signal(callback: training_callbacks.SaveWithin, batch: int, logs: object = None) -> None:
+            if callback.epoch * 4 + callback.first_step + batch == step:
+                os.kill(os.getpid(), number)
+            original(callback, batch)
+
+        patch.setattr(training_callbacks.SaveWithin, "on_train_batch_begin", with_signal)
+
+
+@pytest.mark.parametrize(("number", "step"), [(signal.SIGTERM, 2), (signal.SIGINT, 7), (signal.SIGTERM, 4)])
+def test_a_run_told_to_stop_leaves_and_goes_on_at_that_step(
+    whole: Path, tmp_path: Path, bpnet: Run, number: int, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        StopAt(patch, number, step)
+        result = bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / "run")
+    assert result.exit_code == 1
+    assert f"after epoch {step // 4}{f', step {step % 4}' if step % 4 else ''}" in result.output
+    assert signal.getsignal(number) == before
+    last = json.loads((tmp_path / "run" / "status.jsonl").read_text().splitlines()[-1])
+    assert (last["status"], last["epoch"], last["step"]) == ("INTERRUPTED", step // 4, step % 4)
+    result = bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert f"going on after epoch {step // 4}" in result.output
+    assert_same_run(whole / "run", tmp_path / "run")
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "name"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    whole: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, 7)
+        assert bpnet("train", "-e", whole / "spec.yaml", "-r", run).exit_code == 1
+    newest = run / "checkpoints" / "epoch-00001-step-0000003.npz"
+    data = bytearray(newest.read_bytes())
+    if damage == "flipped":
+        data[len(data) // 2] ^= 0x10
+    elif damage == "name":
+        data[data.rindex(b"state.npy")] ^= 0x10
+    newest.write_bytes({"cut": data[: len(data) // 2], "empty": b""}.get(damage, data))
+    result = bpnet("train", "-e", whole / "spec.yaml", "-r", run)
+    assert result.exit_code == 0, result.output
+    assert f"{newest}: damaged" in result.output
+    assert "going on after epoch 1\n" in result.output
+    assert_same_run(whole / "run", run)
+
+
+def test_checkpoints_within_an_epoch_count_among_those_kept(whole: Path, tmp_path: Path, bpnet: Run) -> None:
+    often = ("--set", "training.checkpoint_minutes=0", "--set", "training.keep_checkpoints=3")
+    result = bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / "run", *often)
+    assert result.exit_code == 0, result.output
+    names = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert names == ["epoch-00001-step-0000002.npz", "epoch-00001-step-0000003.npz", "epoch-00002.npz"]
+    assert_same_run(whole / "run", tmp_path / "run")
+
+
+def test_a_full_disk_is_told_and_costs_nothing_that_was_saved(whole: Path, tmp_path: Path, bpnet: Run) -> None:
+    """No file may grow beyond a size that a checkpoint exceeds: the system then refuses as for a full disk."""
+    run = tmp_path / "run"
+    one_epoch = ("train", "-e", whole / "spec.yaml", "-r", run, "--set", "training.epochs=1")
+    assert bpnet(*one_epoch).exit_code == 0
+    saved = {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
+    limit = next(path.stat().st_size for path in saved) // 2
+    result = subprocess.run(
+        [sys.executable, "-m", "bpnet_cli", "train", "-e", str(whole / "spec.yaml"), "-r", str(run)],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert result.returncode == 1, result.stderr
+    assert "can't be written: File too large" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert {path: path.read_bytes() for path in (run / "checkpoints").iterdir()} == saved
+    result_again = bpnet("train", "-e", whole / "spec.yaml", "-r", run)
+    assert result_again.exit_code == 0, result_again.output
