@@ -100,7 +100,12 @@ class SampleLoader:
         return images, *(np.stack(arrays) for arrays in zip(*rest, strict=True))
 
     def load_or_record(self, position: int) -> tuple[NDArray[Any], ...]:
-        """`load`, keeping a user-facing error in `failures` on its way out."""
+        """`load`, keeping a user-facing error in `failures` on its way out; after one, every call fails at once.
+
+        So the workers are idle when the process ends: one that outlives the interpreter would abort it.
+        """
+        if self.failures:
+            raise self.failures[0]
         try:
             return self.load(position)
         except BpnetError as error:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from bpnet_cli.data.pipeline import SampleLoader, make_pipeline
+from bpnet_cli.errors import BpnetError
 from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate
 from bpnet_cli.inference.load import predictor_of_network
 from bpnet_cli.inference.predictor import Predictor
@@ -79,6 +80,9 @@ class Run:
                     self._fit_epochs(epoch, epoch + 1, step, listed)
                     epoch += 1
                 self._fit_epochs(epoch, self.spec.training.epochs, 0, listed)
+        except KeyboardInterrupt:
+            self.loader.failures.append(BpnetError("stopped"))  # the workers stop too, or would outlive the process
+            raise
         except Exception:
             # tf.data reports a worker's error as text of its own; the user needs the worker's message.
             if self.loader.failures:
