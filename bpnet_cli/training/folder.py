@@ -48,6 +48,12 @@ class RunFolder:
             if path.exists():
                 raise BpnetError(f"{path}: is there already and not of a training run; use another -r folder")
 
+    def sweep(self) -> None:
+        """Delete the temporary files of a run that was killed while it wrote."""
+        for path in (self.spec, self.best, self.last, self.root / "history.csv", self.checkpoints / "epoch-0.npz"):
+            for left in path.parent.glob(f".{path.stem.partition('-')[0]}-*{path.suffix}"):
+                left.unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Delete what an earlier run left, and nothing else."""
         files = [self.spec, self.best, self.last, self.root / "history.csv", self.status]

@@ -54,6 +54,7 @@ def train(
         labelled = load_labelled(validation, skeleton) if validation else None
     _set_up_keras(spec)
     start = make_start(spec, skeleton)
+    folder.sweep()
     if not resume:
         folder.clear()
     status = Status(folder.status)
