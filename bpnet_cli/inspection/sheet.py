@@ -53,9 +53,7 @@ def describe(loader: SampleLoader, position: int) -> tuple[str, str]:
     epoch, index = loader.locate(position)
     sample = loader.samples[index]
     people = len(sample.photo.keypoints)
-    what = (
-        f"crop of a photo with {people} people" if sample.person is None else f"person {sample.person + 1} of {people}"
-    )
+    what = f"crop of a photo, people: {people}" if sample.person is None else f"person {sample.person + 1} of {people}"
     return Path(sample.photo.image.name).name, f"sample {position}{f' (epoch {epoch + 1})' if epoch else ''}: {what}"
 
 
