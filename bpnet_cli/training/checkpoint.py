@@ -48,7 +48,7 @@ class State:
         """
         named = {f"network/{variable.path}": variable for variable in self.network.variables}
         for i, variable in enumerate(self.optimizer.variables):
-            named[f"optimizer/{i:04d}/{variable.path.removeprefix(f'{self.optimizer.name}/')}"] = variable
+            named[f"optimizer/{i:04d}/{variable.path.split('/', 1)[-1]}"] = variable
         for metric in self.metrics:
             named |= {f"metrics/{metric.name}/{variable.name}": variable for variable in metric.variables}
         return named

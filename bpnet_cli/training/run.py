@@ -66,8 +66,8 @@ class Run:
 
     def fit(self, watchers: Sequence[keras.callbacks.Callback] = ()) -> None:
         """Restore the newest checkpoint, if any, and train what is left. Raises KeyboardInterrupt when told to stop."""
-        self.optimizer.build(self.start.network.trainable_variables)
         self.model.compile(optimizer=self.optimizer, jit_compile=self.spec.training.jit_compile)
+        self.model.optimizer.build(self.start.network.trainable_variables)
         self.progress = restore_newest(self.folder.checkpoints, self._state()) or self.progress
         epoch, step = self.progress.epoch, self.progress.step
         if epoch or step:
@@ -109,7 +109,8 @@ class Run:
         )
 
     def _state(self) -> State:
-        return State(self.start.network, self.optimizer, self.model.metrics)
+        # For float16 Keras wraps the optimizer in one that scales the loss, whose scale is a state as well.
+        return State(self.start.network, self.model.optimizer, self.model.metrics)
 
     def _callbacks(self, board: TensorBoardLog) -> list[Any]:
         training = self.spec.training

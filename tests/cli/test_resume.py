@@ -106,6 +106,22 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert_same_run(whole / "run", run)
 
 
+def test_the_scale_of_the_loss_in_float16_goes_on(whole: Path, tmp_path: Path, bpnet: Run) -> None:
+    def run(name: str, *more: str) -> dict[str, np.ndarray]:
+        half = ("--set", "training.precision=mixed_float16", *more)
+        result = bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / name, *half)
+        assert result.exit_code == 0, result.output
+        return checkpoint(tmp_path / name) if not more else {}
+
+    run("cut", "--set", "training.epochs=1")
+    cut, undisturbed = run("cut"), run("whole")
+    scales = [name for name in undisturbed if name.endswith(("dynamic_scale", "step_counter"))]
+    assert len(scales) == 2
+    assert undisturbed[scales[0]] > 0
+    for name in undisturbed:
+        np.testing.assert_array_equal(cut[name], undisturbed[name])
+
+
 def test_checkpoints_within_an_epoch_count_among_those_kept(whole: Path, tmp_path: Path, bpnet: Run) -> None:
     often = ("--set", "training.checkpoint_minutes=0", "--set", "training.keep_checkpoints=3")
     result = bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / "run", *often)
