@@ -26,6 +26,7 @@ from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training import callbacks
 from bpnet_cli.training.checkpoint import Progress, list_checkpoints, newest_epoch, restore_newest, save_checkpoint
+from bpnet_cli.training.distribution import Distribution, make_distribution
 from bpnet_cli.training.focal import Focal
 from bpnet_cli.training.folder import RunFolder
 from bpnet_cli.training.freeze import freeze
@@ -51,7 +52,10 @@ def train(
     Raises BpnetError before anything is written when the spec, the data or the folder's earlier run don't allow it.
     """
     folder = RunFolder(Path(results_dir))
-    check_folder(folder.root)
+    training = spec.training
+    distribution = make_distribution(training.distribution, training.batch_size, training.seed)
+    if distribution.leads:
+        check_folder(folder.root)
     folder.check_own()
     if resume:
         check_same_run(folder.spec, spec, bool(list_checkpoints(folder.checkpoints)))
@@ -65,13 +69,17 @@ def train(
     with hinting("dataset.validation; paths are relative to the working directory"):
         labelled = load_labelled(validation, skeleton) if validation else None
     _set_up_keras(spec)
-    network = network_of(spec, skeleton)
-    frozen = freeze(network, spec.training.frozen_layers)
-    filled = load_pretrained(network, spec.model.backbone, spec.model.pretrained)
-    if not resume:
+    with distribution.scope():
+        network = network_of(spec, skeleton)
+        frozen = freeze(network, spec.training.frozen_layers)
+        filled = load_pretrained(network, spec.model.backbone, spec.model.pretrained)
+    distribution.wait("until all have read the folder")
+    if distribution.leads and not resume:
         folder.clear()
-    status = Status(folder.status)
-    write_text(folder.spec, dump_spec(spec))
+    status = Status(folder.status if distribution.leads else None)
+    if distribution.leads:
+        write_text(folder.spec, dump_spec(spec))
+    distribution.wait("until the folder is prepared")
     fresh = layers_left_out(network, filled) if filled else []
     counts = {"samples": len(loader.samples), "parameters": network.count_params()}
     status.add("STARTED", f"training {spec.name}", **counts, **({"layers_not_pretrained": fresh} if filled else {}))
@@ -80,9 +88,12 @@ def train(
         say(f"frozen: {frozen} layers keep their weights")
     if filled:
         say(f"pretrained: {len(filled)} layers from {spec.model.pretrained}; not filled: {_listed(fresh)}")
-    run = _Run(spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status, filled)
+    run = _Run(
+        spec, folder, skeleton, loader, labelled, network, metadata_of(spec, skeleton), status, filled, distribution
+    )
     try:
         run.fit(watchers)
+        distribution.wait("until the last model is written")
     except BpnetError as error:
         status.add("FAILURE", str(error))
         raise
@@ -110,47 +121,61 @@ class _Run:
         metadata: ModelMetadata,
         status: Status,
         pretrained_layers: Sequence[str],
+        distribution: Distribution,
     ) -> None:
         self.spec, self.folder, self.loader, self.labelled = spec, folder, loader, labelled
         self.network, self.metadata, self.status = network, metadata, status
+        self.distribution = distribution
         training = spec.training
         self.steps = training.steps_per_epoch or max(1, len(loader.samples) // training.batch_size)
         self.schedule = make_schedule(spec.optimizer, training.epochs * self.steps)
         thawed_later = frozenset(name for name in pretrained_layers if is_backbone_layer(name))
-        self.optimizer = make_optimizer(
-            spec.optimizer,
-            self.schedule,
-            accumulate=training.gradient_accumulation,
-            freeze=Freeze(thawed_later, training.freeze_backbone_epochs * self.steps),
-            ema_momentum=training.ema_momentum,
-        )
+        with distribution.scope():
+            self.optimizer = make_optimizer(
+                spec.optimizer,
+                self.schedule,
+                accumulate=training.gradient_accumulation,
+                freeze=Freeze(thawed_later, training.freeze_backbone_epochs * self.steps),
+                ema_momentum=training.ema_momentum,
+            )
         targets = TargetShape(STRIDE, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
         loss, share = spec.loss, spec.distillation.share
         focal = Focal(**loss.focal.model_dump()) if loss.focal else None
         weights = LossWeights(loss.heatmap_weight, loss.paf_weight, loss.l1, loss.l2, share, focal)
-        self.model = TrainingModel(network, skeleton, targets, weights, loader.teacher is not None)
-        self.saved_network = _network_to_save(network, spec, skeleton)
+        with distribution.scope():
+            self.model = TrainingModel(network, skeleton, targets, weights, loader.teacher is not None)
+        self.saved_network = _network_to_save(network, spec, skeleton, distribution)
         self.progress = Progress()
 
     def fit(self, watchers: Sequence[keras.callbacks.Callback] = ()) -> None:
         """Restore the newest checkpoint, if any, and train the epochs that are left."""
+        with self.distribution.scope():
+            self._fit(watchers)
+
+    def _fit(self, watchers: Sequence[keras.callbacks.Callback]) -> None:
         training = self.spec.training
         self.optimizer.build(self.network.trainable_variables)
-        self.model.compile(optimizer=self.optimizer, jit_compile=training.jit_compile)
+        # Without it, JAX would run a step operation by operation, and on each device alone.
+        jit_compile = training.jit_compile or keras.backend.backend() == "jax"
+        self.model.compile(optimizer=self.optimizer, jit_compile=jit_compile)
+        self.distribution.check_agreed(newest_epoch(self.folder.checkpoints), "finished epochs")
         self.progress = restore_newest(self.folder.checkpoints, self.network, self.optimizer) or self.progress
         done = self.progress.epoch
         if done:
             say(f"going on after epoch {done}")
-        board = TensorBoardLog(self.folder.root / "tensorboard")
-        start = done * self.steps * training.batch_size
-        batches = make_pipeline(self.loader, training.batch_size, start=start, workers=training.workers)
+        board = TensorBoardLog(self.folder.root / "tensorboard") if self.distribution.leads else None
+        offset, length = self.distribution.slice_of(training.batch_size)
+        start = done * self.steps * training.batch_size + offset
+        batches = make_pipeline(
+            self.loader, length, start=start, step=training.batch_size, workers=training.workers
+        )
         try:
             self.model.fit(
                 batches,
                 epochs=training.epochs,
                 initial_epoch=done,
                 steps_per_epoch=self.steps,
-                callbacks=[*self._callbacks(board), *watchers],
+                callbacks=[*(self._callbacks(board) if board else self._follower_callbacks()), *watchers],
                 shuffle=False,  # the stream of samples is shuffled already
                 verbose=0,
             )
@@ -160,7 +185,13 @@ class _Run:
                 raise self.loader.failures[0] from None
             raise
         finally:
-            board.close()
+            if board:
+                board.close()
+
+    def _follower_callbacks(self) -> list[Any]:
+        """On the hosts that don't lead: what keeps their progress, and the weights of all hosts, the same."""
+        update = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: self._update_saved_network())
+        return [callbacks.StopOnNaN(), update, callbacks.Save(self._save)]
 
     def _callbacks(self, board: TensorBoardLog) -> list[Any]:
         training = self.spec.training
@@ -184,12 +215,17 @@ class _Run:
         if self.saved_network is self.network:
             return
         weights = self.network.get_weights()
-        if self.spec.training.ema_momentum is not None:
-            self.optimizer.finalize_variable_values(self.network.trainable_variables)
+        if self.spec.training.ema_momentum is None:
+            self.saved_network.set_weights(weights)
+            return
+        self.optimizer.finalize_variable_values(self.network.trainable_variables)
         self.saved_network.set_weights(self.network.get_weights())
         self.network.set_weights(weights)
 
     def _save(self, epoch: int, ap: float | None) -> None:
+        if not self.distribution.leads:
+            self.progress = Progress(epoch)
+            return
         best = self.progress.best_ap
         better = self.labelled is None or (ap is not None and (best is None or ap > best))
         if better or not self.folder.best.exists():
@@ -215,13 +251,15 @@ def _set_up_keras(spec: ExperimentSpec) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _network_to_save(network: Any, spec: ExperimentSpec, skeleton: Any) -> Any:
+def _network_to_save(network: Any, spec: ExperimentSpec, skeleton: Any, distribution: Distribution) -> Any:
     """The network itself, or a float32 twin that learns in every layer: files don't tell how they came about.
 
-    The twin also holds the average of the weights, if the spec asks for one.
+    The twin also holds the average of the weights, if the spec asks for one, and is on one device, where the network
+    is on several: a host can't run alone what it shares with others.
     """
     training = spec.training
-    if training.precision == "float32" and training.ema_momentum is None and not training.frozen_layers:
+    plain = training.precision == "float32" and training.ema_momentum is None and not training.frozen_layers
+    if plain and distribution.strategy is None:
         return network
     keras.config.set_dtype_policy("float32")
     twin = network_of(spec, skeleton)
