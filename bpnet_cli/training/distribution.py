@@ -42,6 +42,13 @@ class Distribution:
         """Variables made inside are copied to all devices, and `fit` inside shares its batches among them."""
         return self.strategy.scope() if self.strategy is not None else nullcontext()
 
+    def share_statistics(self, network: Any) -> None:
+        """Let batch norm see the whole batch on TensorFlow too, so that the number of devices changes no result."""
+        if self.strategy is not None and keras.backend.backend() == "tensorflow":
+            for layer in network.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.synchronized = True
+
     def slice_of(self, batch_size: int) -> tuple[int, int]:
         """Offset and length of this host's part of every batch of `batch_size` samples."""
         length = batch_size // self.hosts
@@ -80,9 +87,9 @@ def make_distribution(kind: Literal["none", "devices", "hosts"], batch_size: int
     if kind == "hosts":
         _connect(backend, seed)
     found = _on_jax() if backend == "jax" else _on_tensorflow()
-    _check_batch(batch_size, found)
+    check_batch(batch_size, found)
     if found.leads:
-        say(f"{found.devices} devices on {found.hosts} {'hosts' if found.hosts > 1 else 'host'} share each batch")
+        say(f"each batch is shared by {_counted(found)}")
     return found
 
 
@@ -159,14 +166,19 @@ def _on_tensorflow() -> Distribution:
     return Distribution(len(devices), strategy=tf.distribute.MirroredStrategy([device.name for device in devices]))
 
 
-def _check_batch(batch_size: int, found: Distribution) -> None:
+def check_batch(batch_size: int, found: Distribution) -> None:
+    """Raise SpecError for a batch that the devices can't share evenly."""
     if batch_size % found.devices:
         below = batch_size // found.devices * found.devices
         choices = " or ".join(str(size) for size in (below, below + found.devices) if size)
         raise SpecError(
-            f"training.batch_size: {batch_size} samples can't be shared evenly by {found.devices} devices on"
-            f" {found.hosts} host(s): use {choices}"
+            f"training.batch_size: {batch_size} samples can't be shared evenly by {_counted(found)}: use {choices}"
         )
+
+
+def _counted(found: Distribution) -> str:
+    devices, hosts = (f"{n} {name}{'s' * (n > 1)}" for n, name in ((found.devices, "device"), (found.hosts, "host")))
+    return f"{devices} on {hosts}"
 
 
 def _keep_tensorflow_off_gpus() -> None:

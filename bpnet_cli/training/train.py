@@ -71,6 +71,7 @@ def train(
     _set_up_keras(spec)
     with distribution.scope():
         network = network_of(spec, skeleton)
+        distribution.share_statistics(network)
         frozen = freeze(network, spec.training.frozen_layers)
         filled = load_pretrained(network, spec.model.backbone, spec.model.pretrained)
     distribution.wait("until all have read the folder")
