@@ -6,8 +6,8 @@ One host: TensorFlow's MirroredStrategy, or JAX through `keras.distribution`. Se
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,7 +59,21 @@ class Distribution:
         if self.hosts > 1:
             from jax.experimental import multihost_utils
 
-            multihost_utils.sync_global_devices(name)
+            with self.noticing_lost_hosts():
+                multihost_utils.sync_global_devices(name)
+
+    @contextmanager
+    def noticing_lost_hosts(self) -> Iterator[None]:
+        """Turn what JAX raises, when another host stops in the middle of a step, into a BpnetError."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.hosts == 1:
+                raise
+            raise BpnetError(
+                f"host {self.rank} of {self.hosts} can't go on ({str(error).splitlines()[0]}); if another host stopped,"
+                " its own output says why. Start all hosts again to go on after the last checkpoint"
+            ) from error
 
     def check_agreed(self, value: int, what: str) -> None:
         """Raise BpnetError where hosts have different values, which are shown as `what`."""
@@ -154,7 +168,11 @@ def _on_jax() -> Distribution:
 
     # One device needs the strategy too: its hosts, if it is one of several, see each other through it.
     strategy = keras.distribution.DataParallel(auto_shard_dataset=False)
-    return Distribution(jax.device_count(), jax.process_count(), jax.process_index(), strategy)
+    found = Distribution(jax.device_count(), jax.process_count(), jax.process_index(), strategy)
+    # Hosts open their channels in their first exchange, and give each other 30 seconds for it: less than reading
+    # labels can take on one of them.
+    found.wait("until all are connected")
+    return found
 
 
 def _on_tensorflow() -> Distribution:

@@ -150,7 +150,7 @@ class _Run:
 
     def fit(self, watchers: Sequence[keras.callbacks.Callback] = ()) -> None:
         """Restore the newest checkpoint, if any, and train the epochs that are left."""
-        with self.distribution.scope():
+        with self.distribution.scope(), self.distribution.noticing_lost_hosts():
             self._fit(watchers)
 
     def _fit(self, watchers: Sequence[keras.callbacks.Callback]) -> None:
@@ -167,9 +167,7 @@ class _Run:
         board = TensorBoardLog(self.folder.root / "tensorboard") if self.distribution.leads else None
         offset, length = self.distribution.slice_of(training.batch_size)
         start = done * self.steps * training.batch_size + offset
-        batches = make_pipeline(
-            self.loader, length, start=start, step=training.batch_size, workers=training.workers
-        )
+        batches = make_pipeline(self.loader, length, start=start, step=training.batch_size, workers=training.workers)
         try:
             self.model.fit(
                 batches,

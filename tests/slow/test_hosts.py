@@ -1,0 +1,155 @@
+"""Two processes as two hosts, through the real command with JAX on CPUs: they learn what one learns, and resume."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import write_spec
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed"),
+]
+REPOSITORY = Path(__file__).parents[2]
+EPOCHS = 20
+CUT = 10
+
+
+def start(run: Path, backend: str, changes: tuple[str, ...], **environment: str) -> subprocess.Popen:
+    words = [word for change in changes for word in ("--set", change)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "bpnet_cli", "train", "-e", str(run.parent / "spec.yaml"), "-r", str(run), *words],
+        env=os.environ
+        | {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(REPOSITORY)}
+        | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(*processes: subprocess.Popen) -> list[str]:
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output
+    return outputs
+
+
+def start_hosts(*runs: Path, changes: tuple[str, ...] = ()) -> list[subprocess.Popen]:
+    """One host for each run's folder; normally it is the same one."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    place = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": str(len(runs))}
+    changes = ("training.distribution=hosts", *changes)
+    return [
+        start(run, "jax", changes, **place, KERAS_DISTRIBUTION_PROCESS_ID=str(rank)) for rank, run in enumerate(runs)
+    ]
+
+
+def losses(run: Path) -> list[float]:
+    return [float(row["loss"]) for row in csv.DictReader((run / "history.csv").read_text().splitlines())]
+
+
+def arrays(run: Path, epoch: int) -> dict[str, np.ndarray]:
+    with np.load(run / "checkpoints" / f"epoch-{epoch:05d}.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def copy_of_cut_run(cut: Path, name: str) -> Path:
+    """To go on with once more."""
+    return Path(shutil.copytree(cut, cut.parent / name))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
+    """One step per epoch, so that every step's loss is in history.csv: `whole` on one host, `cut` on two."""
+    directory = tmp_path_factory.mktemp("hosts")
+    training = (
+        f"{{epochs: {EPOCHS}, steps_per_epoch: 1, batch_size: 4, validate_every_epochs: {EPOCHS}, seed: 5,"
+        f" keep_checkpoints: {EPOCHS}}}"
+    )
+    write_spec(directory, drawn, training)
+    finish(start(directory / "whole", "jax", ()))
+    first, second = finish(*start_hosts(*[directory / "cut"] * 2, changes=(f"training.epochs={CUT}",)))
+    assert "each batch is shared by 2 devices on 2 hosts" in first
+    assert "epoch 1/" in first
+    assert "epoch 1/" not in second  # only one host reports
+    return directory
+
+
+def test_two_hosts_with_half_a_batch_each_follow_one_with_the_whole(runs: Path) -> None:
+    """The tiny network's batch norm included, whose statistics are those of the whole batch."""
+    resumed = copy_of_cut_run(runs / "cut", "resumed_on_two")
+    first, second = finish(*start_hosts(resumed, resumed))
+    assert f"going on after epoch {CUT}" in first
+    assert f"going on after epoch {CUT}" in second
+    expected = losses(runs / "whole")
+    assert len(expected) == EPOCHS
+    assert expected[-1] < 0.8 * expected[0]
+    np.testing.assert_allclose(losses(resumed), expected, rtol=1e-4)
+    one, two = arrays(runs / "whole", EPOCHS), arrays(resumed, EPOCHS)
+    assert one.keys() == two.keys()
+
+
+@pytest.mark.parametrize(
+    ("backend", "changes", "environment", "tolerance"),
+    [
+        ("jax", (), {}, 1e-4),
+        ("jax", ("training.distribution=devices",), {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, 1e-4),
+        # Another compiler rounds otherwise, which training magnifies.
+        ("tensorflow", (), {}, 1e-2),
+    ],
+    ids=["one device", "four devices", "tensorflow"],
+)
+def test_a_run_of_two_hosts_goes_on_elsewhere(
+    runs: Path, backend: str, changes: tuple[str, ...], environment: dict[str, str], tolerance: float
+) -> None:
+    resumed = copy_of_cut_run(runs / "cut", f"resumed_{backend}_{len(environment)}")
+    (output,) = finish(start(resumed, backend, changes, **environment))
+    assert f"going on after epoch {CUT}" in output
+    if environment:
+        assert "each batch is shared by 4 devices on 1 host" in output
+    np.testing.assert_allclose(losses(resumed), losses(runs / "whole"), rtol=tolerance)
+    counts = {array.item() for name, array in arrays(resumed, EPOCHS).items() if name.endswith("iteration")}
+    assert counts == {EPOCHS}
+
+
+def test_what_two_hosts_wrote_is_read_unchanged(runs: Path, keras_loaded: None) -> None:
+    from bpnet_cli.build import network_of, skeleton_of
+    from bpnet_cli.spec.loader import load_spec
+    from bpnet_cli.training.checkpoint import restore_newest
+    from bpnet_cli.training.optimizer import make_optimizer
+    from bpnet_cli.training.schedule import make_schedule
+
+    spec = load_spec(runs / "spec.yaml")
+    network = network_of(spec, skeleton_of(spec))
+    optimizer = make_optimizer(spec.optimizer, make_schedule(spec.optimizer, EPOCHS))
+    optimizer.build(network.trainable_variables)
+    progress = restore_newest(runs / "cut" / "checkpoints", network, optimizer)
+    assert progress is not None
+    assert progress.epoch == CUT
+    written = arrays(runs / "cut", CUT)
+    for variable in network.variables:
+        np.testing.assert_array_equal(np.asarray(variable), written[f"network/{variable.path}"])
+
+
+def test_a_host_that_cannot_start_stops_the_other_with_a_message(runs: Path) -> None:
+    blocked = runs / "blocked"
+    blocked.write_text("a file where the folder should be")
+    processes = start_hosts(blocked, runs / "other")
+    first, second = (process.communicate(timeout=600)[0] for process in processes)
+    assert [process.returncode for process in processes] == [1, 1]
+    assert "is a file, not a folder for results" in first
+    assert "host 1 of 2 can't go on" in second
+    assert not (runs / "other").exists()
