@@ -73,13 +73,17 @@ def copy_of_cut_run(cut: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
-    """One step per epoch, so that every step's loss is in history.csv: `whole` on one host, `cut` on two."""
+    """One step per epoch, so that every step's loss is in history.csv: `whole` on one host, `cut` on two.
+
+    At a rate at which differences in rounding stay small: a larger one, or Adam, magnifies them within 20 steps.
+    """
     directory = tmp_path_factory.mktemp("hosts")
     training = (
         f"{{epochs: {EPOCHS}, steps_per_epoch: 1, batch_size: 4, validate_every_epochs: {EPOCHS}, seed: 5,"
         f" keep_checkpoints: {EPOCHS}}}"
     )
-    write_spec(directory, drawn, training)
+    spec = write_spec(directory, drawn, training)
+    spec.write_text(spec.read_text().replace("{name: adamw, learning_rate: 1.0e-3}", "{learning_rate: 2.0e-4}"))
     finish(start(directory / "whole", "jax", ()))
     first, second = finish(*start_hosts(*[directory / "cut"] * 2, changes=(f"training.epochs={CUT}",)))
     assert "each batch is shared by 2 devices on 2 hosts" in first
@@ -96,7 +100,7 @@ def test_two_hosts_with_half_a_batch_each_follow_one_with_the_whole(runs: Path) 
     assert f"going on after epoch {CUT}" in second
     expected = losses(runs / "whole")
     assert len(expected) == EPOCHS
-    assert expected[-1] < 0.8 * expected[0]
+    assert np.mean(expected[-6:]) < 0.9 * np.mean(expected[:6])  # two passes each
     np.testing.assert_allclose(losses(resumed), expected, rtol=1e-4)
     one, two = arrays(runs / "whole", EPOCHS), arrays(resumed, EPOCHS)
     assert one.keys() == two.keys()
@@ -107,8 +111,7 @@ def test_two_hosts_with_half_a_batch_each_follow_one_with_the_whole(runs: Path) 
     [
         ("jax", (), {}, 1e-4),
         ("jax", ("training.distribution=devices",), {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, 1e-4),
-        # Another compiler rounds otherwise, which training magnifies.
-        ("tensorflow", (), {}, 1e-2),
+        ("tensorflow", (), {}, 1e-3),
     ],
     ids=["one device", "four devices", "tensorflow"],
 )

@@ -13,10 +13,13 @@ from bpnet_cli.data.coco import load_photos
 from bpnet_cli.data.pipeline import make_loader, make_pipeline
 from bpnet_cli.data.samples import list_samples
 from bpnet_cli.errors import SpecError
-from bpnet_cli.training.distribution import Distribution, check_batch, check_place, make_distribution
+
+pytestmark = pytest.mark.usefixtures("keras_loaded")
 
 
-def test_hosts_together_see_exactly_the_samples_of_one(drawn: Path, keras_loaded: None) -> None:
+def test_hosts_together_see_exactly_the_samples_of_one(drawn: Path) -> None:
+    from bpnet_cli.training.distribution import Distribution
+
     photos = load_photos(drawn / "images", drawn / "annotations" / "person_keypoints.json", BODY_18)
     samples = list_samples(photos, crop="photo", min_keypoints=5, min_area_px=0, min_distance_ratio=0.3)
     loader = make_loader(samples, BODY_18, Augmentation(crop="photo"), height=64, width=64, stride=8, seed=3)
@@ -38,6 +41,8 @@ def test_hosts_together_see_exactly_the_samples_of_one(drawn: Path, keras_loaded
 
 
 def test_a_batch_that_devices_cannot_share_is_refused() -> None:
+    from bpnet_cli.training.distribution import Distribution, check_batch
+
     check_batch(8, Distribution(4, 2))
     with pytest.raises(SpecError, match=r"batch_size: 10 samples .* 4 devices on 2 hosts: use 8 or 12$"):
         check_batch(10, Distribution(4, 2))
@@ -54,6 +59,8 @@ PLACE = {
 
 @pytest.mark.parametrize("changes", [{}, {"KERAS_DISTRIBUTION_JOB_ADDRESSES": "a:1234,b:1234"}])
 def test_a_whole_place_is_accepted(changes: dict[str, str]) -> None:
+    from bpnet_cli.training.distribution import check_place
+
     check_place(PLACE | changes)
     check_place({})
 
@@ -70,12 +77,16 @@ def test_a_whole_place_is_accepted(changes: dict[str, str]) -> None:
     ],
 )
 def test_a_place_told_in_part_or_wrongly_is_refused(name: str, value: str, message: str) -> None:
+    from bpnet_cli.training.distribution import check_place
+
     with pytest.raises(SpecError, match=message):
         check_place(PLACE | {f"KERAS_DISTRIBUTION_{name}": value})
 
 
-def test_several_hosts_need_jax(keras_loaded: None) -> None:
+def test_several_hosts_need_jax() -> None:
     import keras
+
+    from bpnet_cli.training.distribution import make_distribution
 
     if keras.backend.backend() == "jax":
         pytest.skip("the backend is jax")
