@@ -76,12 +76,14 @@ class Distribution:
             ) from error
 
     def check_agreed(self, value: int, what: str) -> None:
-        """Raise BpnetError where hosts have different values, which are shown as `what`."""
+        """Wait for all hosts; raise BpnetError where their values differ. value: 0 to 2^32 - 1, of `what`."""
         if self.hosts == 1:
             return
         from jax.experimental import multihost_utils
 
-        values = np.ravel(multihost_utils.process_allgather(np.array(value))).tolist()
+        with self.noticing_lost_hosts():
+            gathered = multihost_utils.process_allgather(np.array(value, np.uint32))
+        values = np.ravel(gathered).tolist()
         if len(set(values)) > 1:
             raise BpnetError(f"hosts differ in {what} ({values}): they need the same spec, photos and results folder")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import keras
 
@@ -67,14 +68,15 @@ def train(
     loader = replace(training_loader_of(spec, skeleton), teacher=make_teacher(spec, skeleton))
     validation = spec.dataset.validation_sources
     with hinting("dataset.validation; paths are relative to the working directory"):
-        labelled = load_labelled(validation, skeleton) if validation else None
+        labelled = load_labelled(validation, skeleton) if validation and distribution.leads else None
     _set_up_keras(spec)
     with distribution.scope():
         network = network_of(spec, skeleton)
         distribution.share_statistics(network)
         frozen = freeze(network, spec.training.frozen_layers)
         filled = load_pretrained(network, spec.model.backbone, spec.model.pretrained)
-    distribution.wait("until all have read the folder")
+    same = spec.model_dump_json(exclude={"dataset"}) + str(len(loader.samples))  # photos may lie elsewhere
+    distribution.check_agreed(crc32(same.encode()), "spec or samples, by checksum")
     if distribution.leads and not resume:
         folder.clear()
     status = Status(folder.status if distribution.leads else None)

@@ -45,15 +45,15 @@ def finish(*processes: subprocess.Popen) -> list[str]:
     return outputs
 
 
-def start_hosts(*runs: Path, changes: tuple[str, ...] = ()) -> list[subprocess.Popen]:
-    """One host for each run's folder; normally it is the same one."""
+def start_hosts(*hosts: tuple[Path, str]) -> list[subprocess.Popen]:
+    """One process for each host's folder and change of the spec; normally they are the same."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    place = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": str(len(runs))}
-    changes = ("training.distribution=hosts", *changes)
+    place = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": str(len(hosts))}
     return [
-        start(run, "jax", changes, **place, KERAS_DISTRIBUTION_PROCESS_ID=str(rank)) for rank, run in enumerate(runs)
+        start(run, "jax", ("training.distribution=hosts", change), **place, KERAS_DISTRIBUTION_PROCESS_ID=str(rank))
+        for rank, (run, change) in enumerate(hosts)
     ]
 
 
@@ -85,7 +85,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
     spec = write_spec(directory, drawn, training)
     spec.write_text(spec.read_text().replace("{name: adamw, learning_rate: 1.0e-3}", "{learning_rate: 2.0e-4}"))
     finish(start(directory / "whole", "jax", ()))
-    first, second = finish(*start_hosts(*[directory / "cut"] * 2, changes=(f"training.epochs={CUT}",)))
+    first, second = finish(*start_hosts(*[(directory / "cut", f"training.epochs={CUT}")] * 2))
     assert "each batch is shared by 2 devices on 2 hosts" in first
     assert "epoch 1/" in first
     assert "epoch 1/" not in second  # only one host reports
@@ -95,7 +95,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
 def test_two_hosts_with_half_a_batch_each_follow_one_with_the_whole(runs: Path) -> None:
     """The tiny network's batch norm included, whose statistics are those of the whole batch."""
     resumed = copy_of_cut_run(runs / "cut", "resumed_on_two")
-    first, second = finish(*start_hosts(resumed, resumed))
+    first, second = finish(*start_hosts(*[(resumed, f"training.epochs={EPOCHS}")] * 2))
     assert f"going on after epoch {CUT}" in first
     assert f"going on after epoch {CUT}" in second
     expected = losses(runs / "whole")
@@ -148,11 +148,19 @@ def test_what_two_hosts_wrote_is_read_unchanged(runs: Path, keras_loaded: None) 
 
 
 def test_a_host_that_cannot_start_stops_the_other_with_a_message(runs: Path) -> None:
-    blocked = runs / "blocked"
-    blocked.write_text("a file where the folder should be")
-    processes = start_hosts(blocked, runs / "other")
+    (runs / "blocked").write_text("a file where the folder should be")
+    processes = start_hosts((runs / "blocked", "name=a"), (runs / "other", "name=a"))
     first, second = (process.communicate(timeout=600)[0] for process in processes)
     assert [process.returncode for process in processes] == [1, 1]
     assert "is a file, not a folder for results" in first
     assert "host 1 of 2 can't go on" in second
     assert not (runs / "other").exists()
+
+
+def test_hosts_with_different_specs_are_refused(runs: Path) -> None:
+    processes = start_hosts((runs / "differs", "training.seed=1"), (runs / "differs", "training.seed=2"))
+    for process in processes:
+        output = process.communicate(timeout=600)[0]
+        assert process.returncode == 1, output
+        assert "hosts differ in spec or samples" in output
+    assert not (runs / "differs").exists()
