@@ -69,14 +69,14 @@ def train(
     validation = spec.dataset.validation_sources
     with hinting("dataset.validation; paths are relative to the working directory"):
         labelled = load_labelled(validation, skeleton) if validation and distribution.leads else None
+    same = spec.model_dump_json(exclude={"dataset"}) + str(len(loader.samples))  # photos may lie elsewhere
+    distribution.check_agreed(crc32(same.encode()), "spec or samples, by checksum")
     _set_up_keras(spec)
     with distribution.scope():
         network = network_of(spec, skeleton)
         distribution.share_statistics(network)
         frozen = freeze(network, spec.training.frozen_layers)
         filled = load_pretrained(network, spec.model.backbone, spec.model.pretrained)
-    same = spec.model_dump_json(exclude={"dataset"}) + str(len(loader.samples))  # photos may lie elsewhere
-    distribution.check_agreed(crc32(same.encode()), "spec or samples, by checksum")
     if distribution.leads and not resume:
         folder.clear()
     status = Status(folder.status if distribution.leads else None)
