@@ -136,7 +136,7 @@ class TrainingSpec(Model):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         default="float32", description="arithmetic: float32, mixed_bfloat16 or mixed_float16"
     )
-    jit_compile: bool = Field(default=False, description="compile the training step with XLA")
+    jit_compile: bool = Field(default=False, description="compile the training step with XLA, as JAX always does")
     deterministic: bool = Field(default=False, description="the same run gives the same weights; slower")
     distribution: Literal["none", "devices", "hosts"] = Field(
         default="none",
