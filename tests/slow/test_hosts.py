@@ -110,7 +110,8 @@ def test_two_hosts_with_half_a_batch_each_follow_one_with_the_whole(runs: Path) 
     ("backend", "changes", "environment", "tolerance"),
     [
         ("jax", (), {}, 1e-4),
-        ("jax", ("training.distribution=devices",), {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, 1e-4),
+        # One sample a device adds up in another order; a unit that is just on or off magnifies it.
+        ("jax", ("training.distribution=devices",), {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, 1e-3),
         ("tensorflow", (), {}, 1e-3),
     ],
     ids=["one device", "four devices", "tensorflow"],
