@@ -63,6 +63,7 @@ def train(
         done = newest_epoch(folder.checkpoints)
         if done >= spec.training.epochs:
             say(f"already trained for {done} epochs; raise training.epochs to go on")
+            distribution.finish()
             return folder.best
     skeleton = skeleton_of(spec)
     loader = replace(training_loader_of(spec, skeleton), teacher=make_teacher(spec, skeleton))
@@ -96,7 +97,7 @@ def train(
     )
     try:
         run.fit(watchers)
-        distribution.wait("until the last model is written")
+        distribution.finish()
     except BpnetError as error:
         status.add("FAILURE", str(error))
         raise
