@@ -36,7 +36,7 @@ def benchmark_train(spec: ExperimentSpec, steps: int) -> dict[str, Any]:
     overhead, cpu_overhead: a step of `bpnet train` over the bare step, by the clock and in CPU time.
     bottleneck: which of the two alone takes longer, the network's step (compute) or the pipeline (input).
     Every figure is the median of blocks.
-    Validation and pretrained weights are left out, and nothing is left on disk.
+    Validation, pretrained weights and all devices but one are left out, and nothing is left on disk.
     Raises BpnetError as `train` does.
     """
     rounds = max(1, -(-steps // BLOCK))
@@ -119,7 +119,7 @@ def _bare_step(model: Any) -> Callable[[Any], Any]:
 
 def _short_run(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
     """The spec with one epoch of `steps`, without what costs time outside the steps or has no bearing on them."""
-    keys = {"epochs": 1, "steps_per_epoch": steps, "freeze_backbone_epochs": 0, "log_images": 0}
+    keys = {"epochs": 1, "steps_per_epoch": steps, "freeze_backbone_epochs": 0, "log_images": 0, "distribution": "none"}
     return spec.model_copy(
         update={
             "dataset": spec.dataset.model_copy(update={"validation": None}),

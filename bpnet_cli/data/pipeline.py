@@ -129,12 +129,15 @@ def make_loader(
     return SampleLoader(samples, skeleton, augmentation, height, width, stride, seed, max(1, most), teacher)
 
 
-def make_pipeline(loader: SampleLoader, batch_size: int, *, start: int = 0, workers: int | None = None) -> Any:
+def make_pipeline(
+    loader: SampleLoader, batch_size: int, *, start: int = 0, step: int | None = None, workers: int | None = None
+) -> Any:
     """An endless tf.data.Dataset of (images, labels) from stream position `start` on.
 
     images: (B, height, width, 3) uint8 RGB. labels: keypoints (B, P, K, 3) float32 x, y, visibility in input pixels;
     mask (B, rows, columns) float32, 1 counts in the loss; labelled (B, K) float32, 0 where the data set does not label
-    a keypoint; with a teacher, teacher (B, rows, columns, K + 1 + 2L) float32. workers: batches loaded at once, by
+    a keypoint; with a teacher, teacher (B, rows, columns, K + 1 + 2L) float32. step: positions from one batch to the
+    next, `batch_size` by default; more where others take the positions between. workers: batches loaded at once, by
     default one per core, 16 at most.
     """
     import tensorflow as tf
@@ -151,13 +154,13 @@ def make_pipeline(loader: SampleLoader, batch_size: int, *, start: int = 0, work
         return image, dict(zip(labels, arrays, strict=True))
 
     load = partial(loader.load_batch, batch_size)
-    return map_batches(load, outputs, batch_size, start=start, workers=workers).map(named)
+    return map_batches(load, outputs, step or batch_size, start=start, workers=workers).map(named)
 
 
 def map_batches(
-    work: Callable[[Any], Any], outputs: Sequence[Any], batch_size: int, *, start: int = 0, workers: int | None = None
+    work: Callable[[Any], Any], outputs: Sequence[Any], step: int, *, start: int = 0, workers: int | None = None
 ) -> Any:
-    """An endless tf.data.Dataset of work(p) for the stream positions p = start, start + batch_size, ... in order.
+    """An endless tf.data.Dataset of work(p) for the stream positions p = start, start + step, ... in order.
 
     outputs: (type, shape) of each array that `work` returns. workers: calls at once. A call makes a whole batch:
     handing samples over one by one takes a tenth of the time.
@@ -172,7 +175,7 @@ def map_batches(
 
     # The workers fill the cores; OpenCV's own threads would only fight with them.
     cv2.setNumThreads(1)
-    positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max, batch_size)
+    positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max, step)
     calls = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
     return positions.map(call, num_parallel_calls=calls, deterministic=True).prefetch(2)
 

@@ -125,7 +125,7 @@ class TrainingSpec(Model):
     steps_per_epoch: int | None = Field(
         default=None, ge=1, description="batches per epoch; null: as many as one pass takes"
     )
-    batch_size: int = Field(default=10, ge=1, description="crops per batch")
+    batch_size: int = Field(default=10, ge=1, description="crops per batch, over all devices and hosts together")
     gradient_accumulation: int = Field(
         default=1, ge=1, description="batches whose gradients are averaged for one change of the weights"
     )
@@ -136,10 +136,12 @@ class TrainingSpec(Model):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         default="float32", description="arithmetic: float32, mixed_bfloat16 or mixed_float16"
     )
-    jit_compile: bool = Field(default=False, description="compile the training step with XLA")
+    jit_compile: bool = Field(default=False, description="compile the training step with XLA, as JAX always does")
     deterministic: bool = Field(default=False, description="the same run gives the same weights; slower")
-    distribution: Literal["none"] = Field(
-        default="none", description="devices that share a step: none (one device; this version knows no other)"
+    distribution: Literal["none", "devices", "hosts"] = Field(
+        default="none",
+        description="who shares each batch: none (one device), devices (all of this host) or hosts (all devices of all "
+        "hosts; JAX only, see docs/distributed.md)",
     )
     frozen_layers: tuple[str, ...] = Field(
         default=(),

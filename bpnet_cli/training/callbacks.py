@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.log import Meter, Rate, duration, say
-from bpnet_cli.training.interrupt import StopRequest
 from bpnet_cli.training.records import History, Status, TensorBoardLog
 
 Logs = dict[str, Any]
@@ -145,14 +144,15 @@ class GoOnWithinEpoch(keras.callbacks.Callback):  # type: ignore[misc]
 class SaveWithin(keras.callbacks.Callback):  # type: ignore[misc]
     """Calls `save(epoch, step)` within epochs, now and then and when the run is told to stop; then it stops.
 
-    step: finished ones of the epoch. Works before a step, in the thread that trains: nothing changes meanwhile.
+    step: finished ones of the epoch. must_stop: asked before every step. Works before a step, in the thread that
+    trains: nothing changes meanwhile.
     """
 
     async_safe = True
 
-    def __init__(self, save: Callable[[int, int], None], minutes: float, stop: StopRequest) -> None:
+    def __init__(self, save: Callable[[int, int], None], minutes: float, must_stop: Callable[[int], bool]) -> None:
         super().__init__()
-        self.save, self.seconds, self.stop = save, 60 * minutes, stop
+        self.save, self.seconds, self.must_stop = save, 60 * minutes, must_stop
         self.first_step, self.epoch, self.last = 0, 0, time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -162,10 +162,11 @@ class SaveWithin(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Save when it is time. Raises KeyboardInterrupt when the run is to stop."""
         step = self.first_step + batch
-        if batch and (self.stop.made or time.monotonic() - self.last >= self.seconds):
+        stop = self.must_stop(step)
+        if batch and (stop or time.monotonic() - self.last >= self.seconds):
             self.save(self.epoch, step)
             self.last = time.monotonic()
-        if self.stop.made:
+        if stop:
             raise KeyboardInterrupt
 
 

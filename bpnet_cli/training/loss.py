@@ -12,6 +12,7 @@ from keras import ops
 from bpnet_cli.models.bodyposenet import split_outputs
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.pose.targets import render_target_batch
+from bpnet_cli.training.distribution import share_of_loss
 from bpnet_cli.training.focal import Focal, focal_factor
 
 
@@ -104,7 +105,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Loss of a batch; see `masked_sum_of_squares`."""
+        """Loss of a batch; see `masked_sum_of_squares`. On one of several TensorFlow replicas, its share of that."""
         if y is None:
             raise TypeError("compute_loss needs the pipeline's labels")
         heatmaps, pafs = split_outputs(y_pred)
@@ -132,7 +133,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
                 loss = masked_sum_of_squares(predicted, target, mask, self.weights_of_loss.focal)
                 meter.update_state(loss)
                 total = total + labels_count * weight * loss
-        return total
+        return share_of_loss(total)
 
     def _distillation(self, heatmaps: list[Any], pafs: list[Any], teacher: Any) -> Any:
         """The loss against a teacher's maps (B, h, w, K + 1 + 2L): on every cell, as a teacher sees everybody."""

@@ -17,6 +17,7 @@ from bpnet_cli.models.model_file import load_network
 from bpnet_cli.models.weights import layers_left_out, load_pretrained
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.training.distribution import Distribution
 from bpnet_cli.training.freeze import freeze
 
 # Keys of the section `model` that say nothing about the graph.
@@ -40,18 +41,21 @@ class Start:
     thawed_later: frozenset[str]
 
 
-def make_start(spec: ExperimentSpec, skeleton: Skeleton) -> Start:
+def make_start(spec: ExperimentSpec, skeleton: Skeleton, distribution: Distribution) -> Start:
     """Build the spec's network, or take the graph of a pruned file that it names as pretrained.
 
-    Raises BpnetError for weights or patterns that don't fit.
+    The network is on all devices of the distribution, the one to save on a single one: a host can't run alone what it
+    shares with others. Raises BpnetError for weights or patterns that don't fit.
     """
     model, training = spec.model, spec.training
     pruned = _is_pruned(spec, skeleton)
-    network = _from_file(spec) if pruned else network_of(spec, skeleton)
-    fixed = freeze(network, training.frozen_layers)
-    filled = [layer.name for layer in network.layers if layer.weights]
-    if not pruned:
-        filled = load_pretrained(network, model.backbone, model.pretrained)
+    with distribution.scope():
+        network = _from_file(spec) if pruned else network_of(spec, skeleton)
+        distribution.share_statistics(network)
+        fixed = freeze(network, training.frozen_layers)
+        filled = [layer.name for layer in network.layers if layer.weights]
+        if not pruned:
+            filled = load_pretrained(network, model.backbone, model.pretrained)
     thawed_later = _layers_to_freeze(spec, filled)
     fresh = layers_left_out(network, filled) if filled else []
     say(f"network: {network.count_params():,} parameters{', pruned' if pruned else ''}")
@@ -60,7 +64,8 @@ def make_start(spec: ExperimentSpec, skeleton: Skeleton) -> Start:
     if filled:
         say(f"pretrained: {len(filled)} layers from {model.pretrained}; not filled: {_listed(fresh)}")
     saved = network
-    if training.precision != "float32" or training.ema_momentum is not None or training.frozen_layers:
+    differs = training.precision != "float32" or training.ema_momentum is not None or training.frozen_layers
+    if differs or distribution.strategy is not None:
         keras.config.set_dtype_policy("float32")
         saved = load_network(model.pretrained)[0] if pruned else network_of(spec, skeleton)
         keras.config.set_dtype_policy(training.precision)

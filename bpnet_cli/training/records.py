@@ -39,13 +39,15 @@ class History:
 
 
 class Status:
-    """`status.jsonl`: one line per event, for programs that watch a run."""
+    """`status.jsonl`: one line per event, for programs that watch a run; path None writes nothing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def add(self, status: str, message: str, **values: Any) -> None:
         """Append a line. status: STARTED, RUNNING, SUCCESS, FAILURE or INTERRUPTED. Raises BpnetError."""
+        if self.path is None:
+            return
         time = datetime.now(timezone.utc).isoformat(timespec="seconds")
         line = json.dumps({"time": time, "status": status, "message": message, **values})
         try:

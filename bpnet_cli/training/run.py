@@ -20,6 +20,7 @@ from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training import callbacks
 from bpnet_cli.training.checkpoint import Progress, State, restore_newest, save_checkpoint
+from bpnet_cli.training.distribution import Distribution
 from bpnet_cli.training.focal import Focal
 from bpnet_cli.training.folder import RunFolder
 from bpnet_cli.training.interrupt import StopRequest
@@ -43,39 +44,49 @@ class Run:
         labelled: LabelledSet | None,
         start: Start,
         status: Status,
+        distribution: Distribution,
     ) -> None:
         self.spec, self.folder, self.loader, self.labelled = spec, folder, loader, labelled
-        self.start, self.status = start, status
+        self.start, self.status, self.distribution = start, status, distribution
         training = spec.training
         self.steps = training.steps_per_epoch or max(1, len(loader.samples) // training.batch_size)
         self.schedule = make_schedule(spec.optimizer, training.epochs * self.steps)
-        self.optimizer = make_optimizer(
-            spec.optimizer,
-            self.schedule,
-            accumulate=training.gradient_accumulation,
-            freeze=Freeze(start.thawed_later, training.freeze_backbone_epochs * self.steps),
-            ema_momentum=training.ema_momentum,
-        )
+        with distribution.scope():
+            self.optimizer = make_optimizer(
+                spec.optimizer,
+                self.schedule,
+                accumulate=training.gradient_accumulation,
+                freeze=Freeze(start.thawed_later, training.freeze_backbone_epochs * self.steps),
+                ema_momentum=training.ema_momentum,
+            )
         targets = TargetShape(STRIDE, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
         loss, share = spec.loss, spec.distillation.share
         focal = Focal(**loss.focal.model_dump()) if loss.focal else None
         weights = LossWeights(loss.heatmap_weight, loss.paf_weight, loss.l1, loss.l2, share, focal)
-        self.model = TrainingModel(start.network, skeleton, targets, weights, loader.teacher is not None)
+        with distribution.scope():
+            self.model = TrainingModel(start.network, skeleton, targets, weights, loader.teacher is not None)
         self.progress = Progress()
         self.stop = StopRequest()
 
     def fit(self, watchers: Sequence[keras.callbacks.Callback] = ()) -> None:
         """Restore the newest checkpoint, if any, and train what is left. Raises KeyboardInterrupt when told to stop."""
-        self.model.compile(optimizer=self.optimizer, jit_compile=self.spec.training.jit_compile)
+        with self.distribution.scope(), self.distribution.noticing_lost_hosts():
+            self._fit(watchers)
+
+    def _fit(self, watchers: Sequence[keras.callbacks.Callback]) -> None:
+        # Without it, JAX would run a step operation by operation, and on each device alone.
+        jit_compile = self.spec.training.jit_compile or keras.backend.backend() == "jax"
+        self.model.compile(optimizer=self.optimizer, jit_compile=jit_compile)
         self.model.optimizer.build(self.start.network.trainable_variables)
         self.progress = restore_newest(self.folder.checkpoints, self._state()) or self.progress
         epoch, step = self.progress.epoch, self.progress.step
         if epoch or step:
             say(f"going on after epoch {epoch}{f', step {step}' if step else ''}")
-        board = TensorBoardLog(self.folder.root / "tensorboard")
+        self.distribution.check_agreed(epoch * self.steps + step, "finished steps")
+        board = TensorBoardLog(self.folder.root / "tensorboard") if self.distribution.leads else None
         try:
             with self.stop.listening():
-                listed = [*self._callbacks(board), *watchers]
+                listed = [*(self._callbacks(board) if board else self._follower_callbacks()), *watchers]
                 if step:
                     self._fit_epochs(epoch, epoch + 1, step, listed)
                     epoch += 1
@@ -89,17 +100,19 @@ class Run:
                 raise self.loader.failures[0] from None
             raise
         finally:
-            board.close()
+            if board:
+                board.close()
 
     def _fit_epochs(self, first: int, last: int, step: int, listed: list[Any]) -> None:
         """Train epochs first .. last - 1, the first one from `step` on, with the metrics as they are."""
         if first >= last:
             return
         batch = self.spec.training.batch_size
-        position = (first * self.steps + step) * batch
+        offset, length = self.distribution.slice_of(batch)
+        position = (first * self.steps + step) * batch + offset
         resumed = [callbacks.GoOnWithinEpoch(self.model.metrics, step, listed)] if step else []
         self.model.fit(
-            make_pipeline(self.loader, batch, start=position, workers=self.spec.training.workers),
+            make_pipeline(self.loader, length, start=position, step=batch, workers=self.spec.training.workers),
             epochs=last,
             initial_epoch=first,
             steps_per_epoch=self.steps - step,
@@ -112,6 +125,17 @@ class Run:
         # For float16 Keras wraps the optimizer in one that scales the loss, whose scale is a state as well.
         return State(self.start.network, self.model.optimizer, self.model.metrics)
 
+    def _follower_callbacks(self) -> list[Any]:
+        """On the hosts that don't lead: what keeps their progress, and the weights of all hosts, the same."""
+        update = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: self._update_saved_network())
+        return [callbacks.StopOnNaN(), self._save_within_epochs(), update, callbacks.Save(self._save)]
+
+    def _save_within_epochs(self) -> callbacks.SaveWithin:
+        def agreed(step: int) -> bool:
+            return self.distribution.any(self.stop.made, step)
+
+        return callbacks.SaveWithin(self._save_within, self.spec.training.checkpoint_minutes, agreed)
+
     def _callbacks(self, board: TensorBoardLog) -> list[Any]:
         training = self.spec.training
         history = History(self.folder.root / "history.csv", self.progress.epoch)
@@ -119,7 +143,7 @@ class Run:
         listed: list[Any] = [
             callbacks.StopOnNaN(),
             callbacks.Pace(training.batch_size, self.steps, training.epochs, self.schedule),
-            callbacks.SaveWithin(self._save_within, training.checkpoint_minutes, self.stop),
+            self._save_within_epochs(),
             keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: self._update_saved_network()),
         ]
         if self.labelled is not None:
@@ -136,19 +160,25 @@ class Run:
         if saved is network:
             return
         weights = network.get_weights()
-        if self.spec.training.ema_momentum is not None:
-            self.optimizer.write_average(network.trainable_variables)
+        if self.spec.training.ema_momentum is None:
+            saved.set_weights(weights)
+            return
+        self.optimizer.write_average(network.trainable_variables)
         saved.set_weights(network.get_weights())
         network.set_weights(weights)
 
     def _save_within(self, epoch: int, step: int) -> None:
         """A checkpoint in the middle of an epoch, unless the loss is no number any more: the run is about to stop."""
-        if not np.isfinite(self.model.metrics[0].result()):
-            return
-        self.progress = Progress(epoch, self.progress.best_ap, step)
-        self._save_checkpoint()
+        if not self.distribution.leads:
+            self.progress = Progress(epoch, None, step)
+        elif np.isfinite(self.model.metrics[0].result()):
+            self.progress = Progress(epoch, self.progress.best_ap, step)
+            self._save_checkpoint()
 
     def _save(self, epoch: int, ap: float | None) -> None:
+        if not self.distribution.leads:
+            self.progress = Progress(epoch)
+            return
         best = self.progress.best_ap
         better = self.labelled is None or (ap is not None and (best is None or ap > best))
         if better or not self.folder.best.exists():

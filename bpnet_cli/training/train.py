@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import keras
 
@@ -18,6 +19,7 @@ from bpnet_cli.log import say
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training.checkpoint import list_checkpoints, newest_epoch
+from bpnet_cli.training.distribution import make_distribution
 from bpnet_cli.training.folder import RunFolder
 from bpnet_cli.training.network import make_start
 from bpnet_cli.training.records import Status
@@ -39,34 +41,43 @@ def train(
     Raises BpnetError before anything is written when the spec, the data or the folder's earlier run don't allow it.
     """
     folder = RunFolder(Path(results_dir))
-    check_folder(folder.root)
+    training = spec.training
+    distribution = make_distribution(training.distribution, training.batch_size, training.seed)
+    if distribution.leads:
+        check_folder(folder.root)
     folder.check_own()
     if resume:
         check_same_run(folder.spec, spec, bool(list_checkpoints(folder.checkpoints)))
         done = newest_epoch(folder.checkpoints)
         if done >= spec.training.epochs:
             say(f"already trained for {done} epochs; raise training.epochs to go on")
+            distribution.finish()
             return folder.best
     skeleton = skeleton_of(spec)
     loader = replace(training_loader_of(spec, skeleton), teacher=make_teacher(spec, skeleton))
     validation = spec.dataset.validation_sources
     with hinting("dataset.validation; paths are relative to the working directory"):
-        labelled = load_labelled(validation, skeleton) if validation else None
+        labelled = load_labelled(validation, skeleton) if validation and distribution.leads else None
+    same = spec.model_dump_json(exclude={"dataset"}) + str(len(loader.samples))  # photos may lie elsewhere
+    distribution.check_agreed(crc32(same.encode()), "spec or samples, by checksum")
     _set_up_keras(spec)
-    start = make_start(spec, skeleton)
-    folder.sweep()
-    if not resume:
-        folder.clear()
-    status = Status(folder.status)
-    write_text(folder.spec, dump_spec(spec))
+    start = make_start(spec, skeleton, distribution)
+    if distribution.leads:
+        folder.sweep()
+        if not resume:
+            folder.clear()
+        write_text(folder.spec, dump_spec(spec))
+    distribution.wait("until the folder is prepared")
+    status = Status(folder.status if distribution.leads else None)
     counts: dict[str, Any] = {"samples": len(loader.samples), "parameters": start.network.count_params()}
     if start.filled:
         counts["layers_not_pretrained"] = start.fresh
     status.add("STARTED", f"training {spec.name}", **counts)
     say(f"{spec.name}: {len(loader.samples)} samples -> {folder.root}")
-    run = Run(spec, folder, skeleton, loader, labelled, start, status)
+    run = Run(spec, folder, skeleton, loader, labelled, start, status, distribution)
     try:
         run.fit(watchers)
+        distribution.finish()
     except BpnetError as error:
         # Where the disk is full the status can't be told either; the error itself is what counts.
         with suppress(BpnetError):
