@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.export.plain import make_plain
 from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 
@@ -47,6 +48,7 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (N
         _name_axes(output, ("batch", "rows", "columns"))
     # tf2onnx leaves generated names on the maps inside; those would contradict the ones given here.
     del converted.graph.value_info[:]
+    make_plain(converted.graph)
     _shorten_names(converted.graph)
     set_metadata(converted, metadata)
     onnx.checker.check_model(converted)
