@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bpnet_cli.cli.options import model_option, results_option, set_option, spec_option
+from bpnet_cli.cli.options import Function, model_option, results_option, set_option, spec_option
 
 EXIT_PARTIAL = 3
 
@@ -92,20 +94,71 @@ def infer(
         raise click.exceptions.Exit(EXIT_PARTIAL)
 
 
+def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
+    """A flag that stands for a key of the spec's export section, by its name."""
+    key = names[-1].lstrip("-").replace("-", "_")
+
+    def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value not in (None, False):
+            context.ensure_object(dict)[f"export.{key}"] = "true" if value is True else value
+
+    return click.option(*names, expose_value=False, callback=keep, **settings)
+
+
 @click.command()
 @model_option()
-@click.option("-o", "--output", "output", "--output_file", metavar="OUT.onnx", required=True, help="File to write.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option("-o", "--output", "output", "--output_file", metavar="OUT.onnx", help="File to write.")
+@click.option("--triton", metavar="DIR", help="Triton model repository to write to, as well or instead.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@spec_flag("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Numbers to compute with.  [fp32]")
+@click.option("--calibration-images", "calibration", metavar="DIR", help="Photos for int8, 32 or more.")
+@spec_flag("--quantize-heads", is_flag=True, help="int8 for the last convolutions too.")
+@click.option("--images", metavar="DIR", help="Labelled photos to measure AP on, in fp32 and in the lower precision.")
+@click.option("--annotations", metavar="FILE", help="COCO keypoint JSON that goes with --images.")
+@click.option(
+    "--max-ap-drop",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="Write nothing if AP falls by more, on --images or the spec's dataset.validation.",
+)
+@spec_flag("--height", type=int, metavar="H", help="Only input height to take, with --width.  [any]")
+@spec_flag("--width", type=int, metavar="W", help="Only input width to take.  [any]")
+@spec_flag("--batch", type=int, metavar="N", help="Only batch size to take.  [any]")
+@spec_flag("--opset", type=int, metavar="N", help="ONNX operator set.  [17]")
+@spec_flag("--tao-layout", is_flag=True, help="Names, order and float input of NVIDIA's files, for DeepStream.")
 @set_option
-def export(model_path: str, output: str, overwrite: bool, overrides: tuple[str, ...]) -> None:
+@click.pass_context
+def export(
+    context: click.Context,
+    model_path: str,
+    output: str | None,
+    triton: str | None,
+    overwrite: bool,
+    calibration: str | None,
+    images: str | None,
+    annotations: str | None,
+    max_ap_drop: float | None,
+    overrides: tuple[str, ...],
+) -> None:
     """Write a .keras model as ONNX, checked against it, with its metadata inside.
 
     \b
     Example: bpnet export -m runs/lite/model.keras -o lite.onnx
+             bpnet export -m runs/lite/model.keras -o lite_int8.onnx --precision int8 \\
+               --calibration-images photos --max-ap-drop 0.01
     """
-    from bpnet_cli.export.workflow import export_model
+    if not output and not triton:
+        raise click.UsageError("give -o OUT.onnx, --triton DIR or both")
+    if (images is None) != (annotations is None):
+        raise click.UsageError("--images and --annotations go together")
+    from bpnet_cli.export.workflow import ExportRequest, export_model
 
-    click.echo(export_model(model_path, output, overwrite, overrides))
+    flags = tuple(f"{key}={value}" for key, value in context.ensure_object(dict).items())
+    changes = (*overrides, *flags)
+    request = ExportRequest(
+        model_path, output, triton, overwrite, changes, calibration, images, annotations, max_ap_drop
+    )
+    click.echo(export_model(request))
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.files import atomic_path
+from bpnet_cli.export.plain import make_plain
 from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 
@@ -18,47 +17,19 @@ from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 TOLERANCE = 1e-4
 _AXES = ("batch", "height", "width")
 _SEED = 0
+# Of the Keras model that is converted.
+_PREFIX = "bodyposenet_inference_1/"
 
 
-@dataclass(frozen=True)
-class ExportedModel:
-    """What was written. difference: largest map difference to Keras. inputs, outputs: name -> "dtype [axes]"."""
-
-    path: Path
-    bytes: int
-    difference: float
-    inputs: dict[str, str]
-    outputs: dict[str, str]
+Shape = tuple[int | None, int | None, int | None]
 
 
-def export_onnx(network: Any, metadata: ModelMetadata, path: str | Path, opset: int) -> ExportedModel:
-    """Write a network's last stage as ONNX.
+def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (None, None, None)) -> Any:
+    """The float32 ONNX model of a network's last stage, with metadata; in memory, unchecked.
 
     Input `image`: uint8 RGB [batch, height, width, 3], normalised inside. Outputs `heatmaps` and `pafs`: float32
-    [batch, rows, columns, channels]. Raises BpnetError when ONNX Runtime's maps differ by more than `TOLERANCE` from
-    Keras' on seeded photos of two sizes; nothing is written then.
+    [batch, rows, columns, channels]. shape: (batch, height, width) that are fixed; None is a named dynamic axis.
     """
-    model = to_onnx(network, metadata, opset)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-        difference = largest_difference(KerasBackend(network, metadata), OnnxBackend(temporary))
-        if not difference <= TOLERANCE:
-            raise BpnetError(
-                f"{path}: not written: ONNX Runtime's maps differ from Keras' by {difference:.2g} (at most"
-                f" {TOLERANCE:g}); try another export.opset (now {opset})"
-            )
-        size = temporary.stat().st_size
-    return ExportedModel(
-        Path(path),
-        size,
-        difference,
-        {value.name: _describe(value) for value in model.graph.input},
-        {value.name: _describe(value) for value in model.graph.output},
-    )
-
-
-def to_onnx(network: Any, metadata: ModelMetadata, opset: int) -> Any:
-    """The ONNX model of a network's last stage, with named dynamic axes and metadata; in memory, unchecked."""
     import onnx
     import tensorflow as tf
     import tf2onnx
@@ -70,25 +41,50 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int) -> Any:
     def run(image: Any) -> Any:
         return model(image, training=False)
 
-    function = tf.function(run, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")])
+    function = tf.function(run, input_signature=[tf.TensorSpec((*shape, 3), tf.uint8, name="image")])
     converted, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=opset)
     _name_axes(converted.graph.input[0], _AXES)
     for output in converted.graph.output:
         _name_axes(output, ("batch", "rows", "columns"))
     # tf2onnx leaves generated names on the maps inside; those would contradict the ones given here.
     del converted.graph.value_info[:]
-    onnx.helper.set_model_props(converted, {ONNX_KEY: metadata.to_json()})
-    converted.producer_name, converted.producer_version = "bpnet", metadata.version
+    make_plain(converted.graph)
+    _shorten_names(converted.graph)
+    set_metadata(converted, metadata)
     onnx.checker.check_model(converted)
     return converted
 
 
+def set_metadata(model: Any, metadata: ModelMetadata) -> None:
+    """Have an ONNX model carry this metadata, and nothing else, in its `metadata_props`."""
+    import onnx
+
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {ONNX_KEY: metadata.to_json()})
+    model.producer_name, model.producer_version = "bpnet", metadata.version
+
+
+def check_against_keras(network: Any, metadata: ModelMetadata, exported: Path, opset: int) -> float:
+    """Largest map difference between Keras and a float32 ONNX file. Raises BpnetError above `TOLERANCE`."""
+    difference = largest_difference(KerasBackend(network, metadata), OnnxBackend(exported))
+    if not difference <= TOLERANCE:
+        raise BpnetError(
+            f"nothing written: ONNX Runtime's maps differ from Keras' by {difference:.2g} (at most {TOLERANCE:g});"
+            f" try another export.opset (now {opset})"
+        )
+    return difference
+
+
 def largest_difference(reference: Any, other: Any) -> float:
-    """Largest absolute difference of two backends' maps on seeded noise photos of two sizes and batches."""
+    """Largest absolute difference of two backends' maps on seeded noise photos.
+
+    Two sizes and batches, or the only one that the other backend takes.
+    """
     multiple = reference.metadata.input_multiple
     rng = np.random.default_rng(_SEED)
     worst = 0.0
     for batch, height, width in ((1, 8 * multiple, 12 * multiple), (2, 6 * multiple, 4 * multiple)):
+        height, width = other.fixed_size or (height, width)
         images: NDArray[np.uint8] = rng.integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
         for expected, got in zip(reference.maps(images), other.maps(images), strict=True):
             worst = max(worst, float(np.max(np.abs(expected - got))))
@@ -97,10 +93,27 @@ def largest_difference(reference: Any, other: Any) -> float:
 
 def _name_axes(value: Any, names: tuple[str, ...]) -> None:
     for dimension, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
-        dimension.dim_param = name
+        if not dimension.dim_value:
+            dimension.dim_param = name
 
 
-def _describe(value: Any) -> str:
+def _shorten_names(graph: Any) -> None:
+    """Drop what every name inside has in front: it says nothing, and quantising repeats it thousands of times."""
+    kept = {value.name for value in (*graph.input, *graph.output)}
+    names = {name for node in graph.node for name in (*node.input, *node.output)} - kept
+    short = {name: name.removeprefix(_PREFIX) for name in names if name}
+    if len(set(short.values()) | kept) < len(short) + len(kept):
+        return  # two would become one
+    for node in graph.node:
+        node.name = node.name.removeprefix(_PREFIX)
+        node.input[:] = [short.get(name, name) for name in node.input]
+        node.output[:] = [short.get(name, name) for name in node.output]
+    for tensor in graph.initializer:
+        tensor.name = short.get(tensor.name, tensor.name)
+
+
+def describe(value: Any) -> str:
+    """An ONNX input or output: dtype and axes."""
     import onnx
 
     tensor = value.type.tensor_type

@@ -2,35 +2,148 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bpnet_cli.engine import load_keras
-from bpnet_cli.errors import BpnetError
-from bpnet_cli.files import check_output
+from bpnet_cli.errors import BpnetError, SpecError
+from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
+from bpnet_cli.export.deploy import check_triton, triton_name, trtexec_line, write_triton
+from bpnet_cli.export.photos import calibration_photos
+from bpnet_cli.files import atomic_path, check_output
 from bpnet_cli.inference.load import spec_of
-from bpnet_cli.models.metadata import read_keras_metadata
+from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
+from bpnet_cli.spec.dataset import DataSource, Source
+from bpnet_cli.spec.experiment import ExperimentSpec
 
 
-def export_model(model_path: str, output: str, overwrite: bool, overrides: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class ExportRequest:
+    """What the command's words ask for, beyond the spec.
+
+    output: the `.onnx` file, triton: a Triton model repository; one of them at least. overrides: changes to the spec
+    inside the `.keras` file; they travel in the ONNX file. calibration: folder of photos. images, annotations: labelled
+    photos whose AP is measured, else the spec's where max_ap_drop is given.
+    """
+
+    model: str
+    output: str | None = None
+    triton: str | None = None
+    overwrite: bool = False
+    overrides: Sequence[str] = ()
+    calibration: str | None = None
+    images: str | None = None
+    annotations: str | None = None
+    max_ap_drop: float | None = None
+
+
+@dataclass
+class _Work:
+    """What is known before anything heavy loads."""
+
+    metadata: ModelMetadata
+    spec: ExperimentSpec
+    labelled: LabelledSet | None
+    photos: list[NDArray[np.uint8]] = field(default_factory=list)
+
+
+def export_model(request: ExportRequest) -> str:
     """Export a `.keras` file to ONNX and describe the result.
 
-    overrides: changes to the spec inside the file; they travel in the ONNX file. Raises BpnetError before the network
-    is loaded when the output's name or an existing file forbids it.
+    Raises BpnetError, before the network is loaded where a name, a folder, the spec or the photos forbid it; when the
+    maps differ from Keras'; when AP falls by more than it may. Nothing is written then.
     """
-    target = check_output(output, ".onnx", overwrite)
-    if Path(model_path).suffix != ".keras":
-        raise BpnetError(f"{model_path}: export needs a .keras file")
-    metadata = read_keras_metadata(model_path)
-    spec = spec_of(metadata, model_path, overrides)
+    target = check_output(request.output, ".onnx", request.overwrite) if request.output else None
+    work = _prepare(request)
+    name = triton_name(work.spec)
+    if request.triton:
+        check_triton(request.triton, name, request.overwrite)
+    with ExitStack() as stack:
+        file = stack.enter_context(atomic_path(target)) if target else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bpnet-export-")))
+        model, lines = _convert(request, work, folder)
+        data = (folder / "model.onnx").read_bytes()
+        written = []
+        if request.triton:
+            written.append(write_triton(request.triton, name, model, data))
+        if target and file:
+            file.write_bytes(data)
+            written.append(target)
+    where = target or written[0] / "1" / "model.onnx"
+    head = [f"{path}: {len(data) / 1e6:.2f} MB, opset {work.spec.export.opset}" for path in written]
+    return "\n".join([*head, f"TensorRT: {trtexec_line(where, model, work.spec, work.metadata)}", *lines])
+
+
+def _prepare(request: ExportRequest) -> _Work:
+    if Path(request.model).suffix != ".keras":
+        raise BpnetError(f"{request.model}: export needs a .keras file")
+    metadata = read_keras_metadata(request.model)
+    spec = _at_fixed_size(spec_of(metadata, request.model, request.overrides), metadata)
+    precision = spec.export.precision
+    if precision == "int8" and request.calibration is None:
+        raise BpnetError("int8 needs --calibration-images: a folder of photos like those that the network will see")
+    if precision == "fp32" and (request.calibration or request.max_ap_drop is not None):
+        raise BpnetError("--calibration-images and --max-ap-drop need --precision int8 or fp16; fp32 is exact")
+    labelled = None
+    if request.images or request.max_ap_drop is not None:
+        labelled = load_labelled(_labelled_sources(request, spec), metadata.skeleton)
+    photos = calibration_photos(request.calibration) if request.calibration else []
+    return _Work(metadata.with_spec(spec.model_dump(mode="json")), spec, labelled, photos)
+
+
+def _at_fixed_size(spec: ExperimentSpec, metadata: ModelMetadata) -> ExperimentSpec:
+    """The spec with the size that the file will take, if only one, as the size of inference."""
+    section = spec.export
+    if section.height is None or section.width is None:
+        return spec
+    multiple = metadata.input_multiple
+    for key, size in (("height", section.height), ("width", section.width)):
+        if size % multiple:
+            raise SpecError(f"export.{key}: must be a multiple of {multiple} for this model (got {size})")
+    changes = {"input_height": section.height, "input_width": section.width, "scales": (1.0,)}
+    return spec.model_copy(update={"inference": spec.inference.model_copy(update=changes)})
+
+
+def _labelled_sources(request: ExportRequest, spec: ExperimentSpec) -> Sequence[Source]:
+    if request.images and request.annotations:
+        return [DataSource(images=request.images, annotations=request.annotations)]
+    if not spec.dataset.validation_sources:
+        raise BpnetError("--max-ap-drop needs labelled photos: give --images and --annotations")
+    return spec.dataset.validation_sources
+
+
+def _convert(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any, list[str]]:
+    """Write `model.onnx` into a folder; returns the model and lines that describe it."""
     load_keras()
-    from bpnet_cli.export.onnx import export_onnx
+    import onnx
+
+    from bpnet_cli.export.onnx import check_against_keras, describe, to_onnx
+    from bpnet_cli.export.tao import to_tao_layout
     from bpnet_cli.models.model_file import load_network
 
-    network, _ = load_network(model_path)
-    exported = export_onnx(network, metadata.with_spec(spec.model_dump(mode="json")), target, spec.export.opset)
-    lines = [f"{exported.path}: {exported.bytes / 1e6:.2f} MB, opset {spec.export.opset}"]
-    lines += [f"input   {name}: {text}" for name, text in exported.inputs.items()]
-    lines += [f"output  {name}: {text}" for name, text in exported.outputs.items()]
-    lines.append(f"largest difference to Keras: {exported.difference:.1e}")
-    return "\n".join(lines)
+    section = work.spec.export
+    network, _ = load_network(request.model)
+    model = to_onnx(network, work.metadata, section.opset, (section.batch, section.height, section.width))
+    if section.tao_layout:
+        model = to_tao_layout(model, section.tao_paf_upsampling)
+    path, exact = folder / "model.onnx", folder / "fp32.onnx"
+    exact.write_bytes(model.SerializeToString())
+    difference = check_against_keras(network, work.metadata, exact, section.opset)
+    lines = [f"input   {value.name}: {describe(value)}" for value in model.graph.input]
+    lines += [f"output  {value.name}: {describe(value)}" for value in model.graph.output]
+    if section.precision == "fp32":
+        exact.rename(path)
+    else:
+        from bpnet_cli.export.precision import lower_precision
+
+        lines += lower_precision(exact, path, work.metadata, work.spec, work.photos, work.labelled, request.max_ap_drop)
+        model = onnx.load(str(path))
+    what = "" if section.precision == "fp32" else ", before lowering the precision"
+    return model, [*lines, f"largest difference to Keras{what}: {difference:.1e}"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bpnet_cli.engine import load_keras
 from bpnet_cli.errors import ModelFileError
-from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
+from bpnet_cli.inference.onnx_layout import read_layout
+from bpnet_cli.models.metadata import ModelMetadata
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -41,7 +42,10 @@ class KerasBackend:
 
 
 class OnnxBackend:
-    """An exported network in ONNX Runtime; never imports Keras or TensorFlow."""
+    """An exported network, or NVIDIA's BodyPoseNet, in ONNX Runtime; never imports Keras or TensorFlow.
+
+    fixed_size: the only (height, width) that the file takes, or None.
+    """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         import onnxruntime as ort
@@ -56,15 +60,21 @@ class OnnxBackend:
             raise ModelFileError(
                 f"{path}: ONNX Runtime can't load it; is the file complete? ({str(error).splitlines()[0]})"
             ) from None
-        entries = self._session.get_modelmeta().custom_metadata_map
-        if ONNX_KEY not in entries:
-            raise ModelFileError(f"{path}: has no {ONNX_KEY!r} metadata: it was not exported by bpnet")
-        self.metadata = ModelMetadata.from_json(entries[ONNX_KEY], path)
+        self.layout, self.metadata = read_layout(self._session, path)
+        self.fixed_size = self.layout.size
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
-        """See `Backend.maps`."""
-        heatmaps, pafs = self._session.run(["heatmaps", "pafs"], {"image": images})
-        return np.asarray(heatmaps, np.float32), np.asarray(pafs, np.float32)
+        """See `Backend.maps`. Raises BpnetError for a size other than `fixed_size`, where the file has one."""
+        values, wanted = self.layout.feed(images), self.layout.batch
+        if wanted is None:
+            return self._maps(values)
+        parts = [self._maps(_filled(values[i : i + wanted], wanted)) for i in range(0, len(values), wanted)]
+        heatmaps, pafs = (np.concatenate(maps)[: len(values)] for maps in zip(*parts, strict=True))
+        return heatmaps, pafs
+
+    def _maps(self, values: NDArray[Any]) -> Maps:
+        names = [self.layout.heatmaps.name, self.layout.pafs.name]
+        return self.layout.read(*self._session.run(names, {self.layout.input: values}))
 
 
 def load_backend(path: str | Path, threads: int | None = None) -> Backend:
@@ -87,6 +97,12 @@ def load_backend(path: str | Path, threads: int | None = None) -> Backend:
 
         return OpenVinoBackend(path, threads)
     raise ModelFileError(f"{path}: must be a .keras or an .onnx file (or OpenVINO's .xml)")
+
+
+def _filled(values: NDArray[Any], batch: int) -> NDArray[Any]:
+    """A batch that is too small, filled up with its last photo."""
+    missing = batch - len(values)
+    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
 
 
 def _compiled(network: Any) -> Any:

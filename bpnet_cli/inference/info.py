@@ -46,9 +46,13 @@ def describe_model(path: str, overrides: Sequence[str]) -> Description:
     if Path(path).suffix == ".onnx":
         from bpnet_cli.inference.backends import OnnxBackend
 
-        metadata = OnnxBackend(path).metadata
-        spec = spec_of(metadata, path, overrides)
-        return Description(_common(spec, metadata) | {"file_bytes": Path(path).stat().st_size})
+        backend = OnnxBackend(path)
+        metadata, spec = backend.metadata, spec_of(backend.metadata, path, overrides)
+        own: dict[str, Any] = {"precision": spec.export.precision, "file_bytes": Path(path).stat().st_size}
+        if backend.layout.normalised:
+            own |= {"input": f"{backend.layout.input}: float32 RGB, (pixel - 128) / 256; as NVIDIA's"}
+            own |= {"outputs": [f"{maps.name}: float32" for maps in (backend.layout.pafs, backend.layout.heatmaps)]}
+        return Description(_common(spec, metadata) | own)
     if Path(path).suffix != ".keras":
         raise ModelFileError(f"{path}: must be a .keras or an .onnx file")
     load_keras()

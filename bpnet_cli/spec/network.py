@@ -148,3 +148,31 @@ class ExportSpec(Model):
     """The ONNX file."""
 
     opset: int = Field(default=17, ge=13, description="ONNX operator set, 13 or later")
+    precision: Literal["fp32", "fp16", "int8"] = Field(
+        default="fp32", description="numbers the network computes with: fp32, fp16 or int8 (needs calibration photos)"
+    )
+    calibration: Literal["minmax", "percentile", "entropy"] = Field(
+        default="minmax", description="how int8 ranges follow from calibration photos: minmax, percentile or entropy"
+    )
+    quantize_heads: bool = Field(
+        default=False, description="int8 for the last convolutions too, those that make the maps; they stay float else"
+    )
+    height: int | None = Field(
+        default=None, ge=32, description="the only input height that the file takes, pixels; null: any. With width"
+    )
+    width: int | None = Field(
+        default=None, ge=32, description="the only input width that the file takes, pixels; null: any. With height"
+    )
+    batch: int | None = Field(default=None, ge=1, description="the only batch size that the file takes; null: any")
+    tao_layout: bool = Field(
+        default=False, description="names, order and float input of NVIDIA's BodyPoseNet files, as for DeepStream"
+    )
+    tao_paf_upsampling: Literal[1, 4] = Field(
+        default=4, description="how much larger the PAFs of tao_layout are than the heatmaps: 4 for DeepStream, or 1"
+    )
+
+    @model_validator(mode="after")
+    def _height_and_width_go_together(self) -> ExportSpec:
+        if (self.height is None) != (self.width is None):
+            raise refusal("height and width go together: give both or none")
+        return self

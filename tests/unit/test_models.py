@@ -137,17 +137,24 @@ class TestEveryBackbone:
         assert all(layer.output is not None for layer in first.layers)  # Keras raises where a layer is used twice
 
 
-@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large"])
-def test_light_backbones_export_to_onnx(backbone: str, tmp_path: Path) -> None:
-    """At a size that tracing did not see; `export_onnx` itself refuses a file whose answers differ from Keras'."""
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large", "resnet50"])
+def test_backbones_export_to_onnx(backbone: str, tmp_path: Path) -> None:
+    """At a size that tracing did not see; the maps are Keras', in both layouts."""
     import onnxruntime
 
-    from bpnet_cli.export.onnx import export_onnx
+    from bpnet_cli.export.onnx import check_against_keras, to_onnx
+    from bpnet_cli.export.tao import to_tao_layout
     from bpnet_cli.models.bodyposenet import inference_network
 
     spec = make_spec(backbone)
     network = network_of(spec, BODY_18)
-    export_onnx(network, metadata_of(spec, BODY_18), tmp_path / "m.onnx", opset=17)
+    metadata = metadata_of(spec, BODY_18)
+    model = to_onnx(network, metadata, opset=17)
+    assert "Tile" not in {node.op_type for node in model.graph.node}  # OpenCV computes wrong maps from it, silently
+    assert "auto_pad" not in {attribute.name for node in model.graph.node for attribute in node.attribute}
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "tao.onnx").write_bytes(to_tao_layout(model, 4).SerializeToString())
+    check_against_keras(network, metadata, tmp_path / "tao.onnx", 17)
     photo = np.random.default_rng(1).integers(0, 256, (1, 96, 160, 3), dtype=np.uint8)
     answers = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(["heatmaps", "pafs"], {"image": photo})
     expected = inference_network(network)(photo)

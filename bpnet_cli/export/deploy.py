@@ -1,0 +1,91 @@
+"""For other runtimes: a line for TensorRT's trtexec, and a model repository for Triton."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.files import atomic_path, check_folder, write_text
+from bpnet_cli.models.metadata import ModelMetadata
+from bpnet_cli.spec.experiment import ExperimentSpec
+
+_MAX_BATCH = 8
+_TYPES = {1: "TYPE_FP32", 2: "TYPE_UINT8"}
+
+
+def trtexec_line(path: Path, model: Any, spec: ExperimentSpec, metadata: ModelMetadata) -> str:
+    """The command that makes a TensorRT engine of an exported file, with a profile where axes are free.
+
+    The profile reaches from the smallest input to the largest that the spec's inference section makes of a photo, and
+    is tuned for a 4:3 photo. For an int8 file: why there is none.
+    """
+    if spec.export.precision == "int8":
+        return "takes no int8 file with zero points, as ONNX Runtime's are; give it an fp16 or fp32 one"
+    words = [f"trtexec --onnx={path} --saveEngine={path.with_suffix('.engine')}"]
+    if spec.export.precision == "fp16":
+        words.append("--fp16")
+    image = model.graph.input[0]
+    fixed = [dimension.dim_value for dimension in image.type.tensor_type.shape.dim]
+    if all(fixed):
+        return " ".join(words)
+    multiple, section = metadata.input_multiple, spec.inference
+
+    def rounded(size: float) -> int:
+        return math.ceil(size / multiple) * multiple
+
+    height = rounded(section.input_height)
+    widths = [section.input_width or section.input_height * ratio for ratio in (4 / 3, section.max_aspect_ratio)]
+    smallest = rounded(section.input_width) if section.input_width else multiple
+    profiles = {
+        "min": (1, height, smallest),
+        "opt": (1, height, rounded(widths[0])),
+        "max": (_MAX_BATCH, height, rounded(widths[1])),
+    }
+    for name, shape in profiles.items():
+        axes = "x".join(str(given or free) for given, free in zip(fixed, (*shape, 3), strict=True))
+        words.append(f"--{name}Shapes='{image.name}':{axes}")
+    return " ".join(words)
+
+
+def triton_name(spec: ExperimentSpec) -> str:
+    """The spec's name as a folder and model name that Triton takes."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", spec.name).lstrip(".") or "model"
+
+
+def check_triton(repository: str | Path, name: str, overwrite: bool) -> None:
+    """Raise BpnetError now if a repository can't be written later."""
+    check_folder(repository)
+    if (Path(repository) / name).exists() and not overwrite:
+        raise BpnetError(f"{Path(repository) / name}: exists already; give --overwrite to replace it")
+
+
+def write_triton(repository: str | Path, name: str, model: Any, data: bytes) -> Path:
+    """Write `<name>/1/model.onnx` and `<name>/config.pbtxt` into a Triton model repository; returns the folder."""
+    folder = Path(repository) / name
+    with atomic_path(folder / "1" / "model.onnx") as temporary:
+        temporary.write_bytes(data)
+    write_text(folder / "config.pbtxt", triton_config(name, model))
+    return folder
+
+
+def triton_config(name: str, model: Any) -> str:
+    """`config.pbtxt` of an exported ONNX model for Triton's ONNX Runtime backend.
+
+    Requests are batched where the batch axis is free; Triton then leaves it out of the dims.
+    """
+    free = not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    parts = [f'name: "{name}"', 'platform: "onnxruntime_onnx"', f"max_batch_size: {_MAX_BATCH if free else 0}"]
+    for kind, values in (("input", model.graph.input), ("output", model.graph.output)):
+        entries = ",\n".join(_entry(value, free) for value in values)
+        parts.append(f"{kind} [\n{entries}\n]")
+    parts += ["dynamic_batching { }"] if free else []
+    return "\n".join(parts) + "\n"
+
+
+def _entry(value: Any, free_batch: bool) -> str:
+    tensor = value.type.tensor_type
+    dims = ", ".join(str(d.dim_value or -1) for d in list(tensor.shape.dim)[1 if free_batch else 0 :])
+    return f'  {{\n    name: "{value.name}"\n    data_type: {_TYPES[tensor.elem_type]}\n    dims: [ {dims} ]\n  }}'

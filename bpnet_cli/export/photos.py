@@ -1,0 +1,36 @@
+"""Photos to calibrate and to compare with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.inference.sources import IMAGE_SUFFIXES, read_photo
+
+MIN_PHOTOS = 32
+# More don't change the ranges, and the time grows with each.
+MAX_PHOTOS = 256
+
+
+def calibration_photos(folder: str | Path) -> list[NDArray[np.uint8]]:
+    """Photos of a folder and those below, (H, W, 3) uint8 RGB: all, or `MAX_PHOTOS` spread evenly over their names.
+
+    Raises BpnetError for a folder that is missing or has fewer than `MIN_PHOTOS`, DataError naming a damaged photo.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise BpnetError(f"{folder}: no such folder of calibration photos")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    if len(files) < MIN_PHOTOS:
+        raise BpnetError(
+            f"{folder}: has {len(files)} photos, calibration needs at least {MIN_PHOTOS}: photos like those that the"
+            " network will see"
+        )
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), MAX_PHOTOS)).round().astype(int))
+    try:
+        return [read_photo(files[index]) for index in chosen]
+    except DataError as error:
+        raise DataError(f"{error}; mend it or take it out of the calibration photos") from None

@@ -1,0 +1,104 @@
+"""A converted graph in plain operators: OpenCV computes wrong maps, silently, from what tf2onnx makes of free sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def make_plain(graph: Any) -> None:
+    """Fixed padding for automatic, one Resize for each doubling by nearest neighbours; the values stay the same."""
+    for node in graph.node:
+        _fix_padding(node)
+    _use_scalars(graph)
+    for first in [node for node in graph.node if node.name.endswith("/Repeat/ExpandDims")]:
+        _use_resize(graph, first)
+    _drop_unused(graph)
+
+
+def _use_scalars(graph: Any) -> None:
+    """One number for one that stands there per colour: ONNX Runtime adds it twenty times as fast."""
+    from onnx import numpy_helper
+
+    added = {name for node in graph.node if node.op_type == "Add" for name in node.input}
+    others = {name for node in graph.node if node.op_type != "Add" for name in node.input}
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.name in added - others and values.shape == (3,) and (values == values[0]).all():
+            tensor.CopyFrom(numpy_helper.from_array(values[0], tensor.name))
+
+
+def _fix_padding(node: Any) -> None:
+    """Padding that keeps sizes is the same for all inputs here: a strided layer's input is a multiple of its stride."""
+    from onnx import helper
+
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    if "auto_pad" not in attributes:
+        return
+    node.attribute.remove(attributes["auto_pad"])
+    if attributes["auto_pad"].s != b"SAME_UPPER":
+        return  # VALID: none
+    rates = attributes["dilations"].ints if "dilations" in attributes else (1, 1)
+    sizes = zip(attributes["kernel_shape"].ints, attributes["strides"].ints, rates, strict=True)
+    totals = [max((kernel - 1) * rate + 1 - stride, 0) for kernel, stride, rate in sizes]
+    begins = [total // 2 for total in totals]
+    ends = [total - begin for total, begin in zip(totals, begins, strict=True)]
+    node.attribute.append(helper.make_attribute("pads", begins + ends))
+
+
+def _use_resize(graph: Any, first: Any) -> None:
+    """Replace Keras' nearest neighbour upsampling, which starts with `first`: it repeats rows, then columns.
+
+    Left as it is where the converter arranged it differently.
+    """
+    from onnx import helper, numpy_helper
+
+    layer = first.name.removesuffix("/Repeat/ExpandDims")
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    tiles = [values.get(node.input[1]) for node in graph.node if node.name.startswith(layer) and node.op_type == "Tile"]
+    doubles = len(tiles) == 2 and all(tile is not None and tile.max() == tile.prod() == 2 for tile in tiles)
+    end = next((node for node in graph.node if node.name == f"{layer}/Repeat_1/Reshape_1"), None)
+    axis = values.get(first.input[1])
+    if end is None or axis is None or not doubles:
+        return
+    coarse, fine = f"{layer}/coarse", f"{layer}/fine"
+    nodes = []
+    # Rows are repeated along a new axis behind their own: 2 where channels are last, 3 where they come first.
+    if axis.tolist() == [3]:
+        coarse = first.input[0]
+    else:
+        nodes.append(helper.make_node("Transpose", [first.input[0]], [coarse], perm=[0, 3, 1, 2]))
+    scales = f"{layer}/scales"
+    graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), scales))
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes.append(helper.make_node("Resize", [coarse, "", scales], [fine], name=layer, **how))
+    nodes.append(helper.make_node("Transpose", [fine], [end.output[0]], perm=[0, 2, 3, 1]))
+    place = list(graph.node).index(end)
+    graph.node.remove(end)
+    for node in reversed(nodes):
+        graph.node.insert(place, node)
+    _join_transposes(graph, fine, end.output[0])
+
+
+def _join_transposes(graph: Any, planes: str, pixels: str) -> None:
+    """Let those who transpose `pixels` (channels last) read `planes`, which is that already."""
+    for node in list(graph.node):
+        if node.op_type == "Transpose" and node.input[0] == pixels and list(node.attribute[0].ints) == [0, 3, 1, 2]:
+            graph.node.remove(node)
+            for reader in graph.node:
+                reader.input[:] = [planes if name == node.output[0] else name for name in reader.input]
+
+
+def _drop_unused(graph: Any) -> None:
+    """Take out nodes and constants that nothing reads."""
+    while True:
+        read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+        unused = [node for node in graph.node if not read & set(node.output)]
+        if not unused:
+            break
+        for node in unused:
+            graph.node.remove(node)
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

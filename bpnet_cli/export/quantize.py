@@ -1,0 +1,156 @@
+"""INT8 by calibration: ranges of activations from real photos, through the very preprocessing of inference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.export.onnx import set_metadata
+from bpnet_cli.inference.onnx_layout import OnnxLayout
+from bpnet_cli.log import silenced
+from bpnet_cli.models.metadata import ModelMetadata
+
+# Names of `export.calibration` in ONNX Runtime.
+METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
+
+
+def quantize(
+    source: Path,
+    target: Path,
+    inputs: Sequence[NDArray[np.uint8]],
+    layout: OnnxLayout,
+    metadata: ModelMetadata,
+    *,
+    method: str,
+    heads: bool,
+) -> None:
+    """Write an INT8 copy of a float32 ONNX file: QDQ, int8 weights with a scale per channel, uint8 activations.
+
+    inputs: (B, H, W, 3) uint8 network inputs whose activations set the ranges. method: a key of `METHODS`. heads:
+    quantise the last convolutions too. The normalisation stays float. Raises BpnetError when ONNX Runtime can't.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    folded = target.with_name("folded.onnx")
+    # Folds scales and offsets of batch norm into the convolutions, which quantising needs.
+    quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+    graph = onnx.load(str(folded)).graph
+    excluded = _normalisation(graph) + ([] if heads else _last_convolutions(graph))
+    try:
+        with _quiet():
+            quantize_static(
+                str(folded),
+                str(target),
+                _Inputs(inputs, layout),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=excluded,
+                calibrate_method=getattr(CalibrationMethod, METHODS[method]),
+                # One photo at a time: the activations of one, all held at once, are hundreds of megabytes.
+                extra_options={"CalibStridedMinMax": 1},
+            )
+    except (ValueError, RuntimeError) as error:
+        raise BpnetError(f"nothing written: ONNX Runtime can't quantise the network: {error}") from None
+    model = onnx.load(str(target))
+    _compact(model.graph)
+    set_metadata(model, metadata)
+    onnx.save(model, str(target))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what the quantiser prints, and its hint to preprocess with symbolic shapes, which aren't needed here."""
+    logging.disable(logging.WARNING)
+    try:
+        with silenced():
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+class _Inputs:
+    """Network inputs, as ONNX Runtime's calibrators read them."""
+
+    def __init__(self, inputs: Sequence[NDArray[np.uint8]], layout: OnnxLayout) -> None:
+        self.inputs, self.layout = inputs, layout
+        self.rest: Iterator[NDArray[np.uint8]] = iter(inputs)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """The next calls of `get_next` give these inputs."""
+        self.rest = iter(self.inputs[start_index:end_index])
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        """The next input by name; None behind the last."""
+        images = next(self.rest, None)
+        return None if images is None else {self.layout.input: self.layout.feed(images)}
+
+
+def _last_convolutions(graph: Any) -> list[str]:
+    """Names of the convolutions that make the outputs."""
+    makers = {output: node for node in graph.node for output in node.output}
+    found = []
+    for output in graph.output:
+        node = makers[output.name]
+        while node.op_type != "Conv":
+            node = makers[node.input[0]]
+        found.append(node.name)
+    return found
+
+
+def _normalisation(graph: Any) -> list[str]:
+    """Names of the nodes before the first convolution, which make photos the network's numbers."""
+    names = []
+    for node in graph.node:
+        if node.op_type == "Conv":
+            break
+        names.append(node.name)
+    return names
+
+
+def _compact(graph: Any) -> None:
+    """Take out what a small network would be a tenth larger for: zero points that are zero, long names of tensors."""
+    import onnx
+
+    del graph.value_info[:]
+    zeros = {
+        tensor.name
+        for tensor in graph.initializer
+        if tensor.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.INT32)
+        and not onnx.numpy_helper.to_array(tensor).any()
+    }
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node.name = ""
+        if node.op_type == "DequantizeLinear" and node.input[2] in zeros:
+            del node.input[2]
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    _number_tensors(graph)
+
+
+def _number_tensors(graph: Any) -> None:
+    """Name every tensor inside by a number."""
+    outside = {value.name for value in (*graph.input, *graph.output)}
+    inside = dict.fromkeys(name for node in graph.node for name in (*node.input, *node.output) if name)
+    numbers = {name: str(index) for index, name in enumerate(name for name in inside if name not in outside)}
+    for node in graph.node:
+        node.input[:] = [numbers.get(name, name) for name in node.input]
+        node.output[:] = [numbers.get(name, name) for name in node.output]
+    for tensor in graph.initializer:
+        tensor.name = numbers[tensor.name]

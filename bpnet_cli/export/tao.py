@@ -1,0 +1,104 @@
+"""NVIDIA's form of a BodyPoseNet file: what `tao converter`, trtexec lines and DeepStream configs expect by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpnet_cli.inference.onnx_layout import TAO_OFFSET, TAO_SCALE
+
+INPUT = "input_1:0"
+HEATMAPS = "heatmap_out/BiasAdd:0"
+# By upsampling: NVIDIA appends a transposed convolution that repeats every value.
+PAFS = {1: "paf_out/BiasAdd:0", 4: "conv2d_transpose_1/BiasAdd:0"}
+
+
+def to_tao_layout(model: Any, upsampling: int) -> Any:
+    """A copy of an exported model in NVIDIA's form; its metadata stay.
+
+    Input `input_1:0`: float32 RGB [batch, height, width, 3], (pixel - 128) / 256. Outputs: PAFs, every value repeated
+    `upsampling` times along both axes (1 or 4), then heatmaps. The grid is this product's, cell centres at 8j + 3.5:
+    NVIDIA's own PAFs lie 3.5 input pixels up and left of that.
+    """
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    image, (heatmaps, pafs) = graph.input[0], _by_name(graph.output, ("heatmaps", "pafs"))
+    _denormalise(graph, image.name)
+    image.name, image.type.tensor_type.elem_type = INPUT, onnx.TensorProto.FLOAT
+    _rename_tensor(graph, "heatmaps", HEATMAPS)
+    _repeat(graph, "pafs", PAFS[upsampling], upsampling)
+    heatmaps.name, pafs.name = HEATMAPS, PAFS[upsampling]
+    for axis, name in ((1, "paf_rows"), (2, "paf_columns")) if upsampling > 1 else ():
+        dimension = pafs.type.tensor_type.shape.dim[axis]
+        if dimension.dim_value:
+            dimension.dim_value *= upsampling
+        else:
+            dimension.dim_param = name
+    ordered = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in (pafs, heatmaps)]
+    del graph.output[:]
+    graph.output.extend(ordered)
+    onnx.checker.check_model(copy)
+    return copy
+
+
+def _by_name(values: Any, names: tuple[str, ...]) -> list[Any]:
+    return [next(value for value in values if value.name == name) for name in names]
+
+
+def _denormalise(graph: Any, image: str) -> None:
+    """Make pixels of the input again, in the place of the cast that the uint8 input has."""
+    from onnx import helper
+
+    (cast,) = (node for node in graph.node if image in node.input)
+    if cast.op_type != "Cast":
+        raise ValueError(f"the input goes into {cast.op_type}, not into a cast")
+    scale, offset = (
+        _constant(graph, "tao_scale", 1 / TAO_SCALE),
+        _constant(graph, "tao_offset", -TAO_OFFSET / TAO_SCALE),
+    )
+    place = list(graph.node).index(cast)
+    pixels = cast.output[0]
+    graph.node.remove(cast)
+    graph.node.insert(place, helper.make_node("Add", ["tao_scaled", offset], [pixels], name="tao_add"))
+    graph.node.insert(place, helper.make_node("Mul", [INPUT, scale], ["tao_scaled"], name="tao_mul"))
+
+
+def _repeat(graph: Any, name: str, new_name: str, times: int) -> None:
+    """Repeat every value of an output [B, h, w, C] along h and w: before its transpose, where channels come first."""
+    from onnx import helper
+
+    (transpose,) = (node for node in graph.node if name in node.output)
+    transpose.output[0] = new_name
+    if times == 1:
+        return
+    if transpose.op_type != "Transpose":
+        raise ValueError(f"{name} comes from {transpose.op_type}, not from a transpose")
+    scales = _constant(graph, "tao_scales", [1.0, 1.0, float(times), float(times)])
+    repeat = helper.make_node(
+        "Resize",
+        [transpose.input[0], "", scales],
+        ["tao_repeated"],
+        name="tao_repeat",
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    transpose.input[0] = "tao_repeated"
+    graph.node.insert(list(graph.node).index(transpose), repeat)
+
+
+def _rename_tensor(graph: Any, name: str, new_name: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new_name if value == name else value for value in node.input]
+        node.output[:] = [new_name if value == name else value for value in node.output]
+
+
+def _constant(graph: Any, name: str, value: Any) -> str:
+    from onnx import numpy_helper
+
+    graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+    return name

@@ -1,0 +1,120 @@
+"""How an ONNX pose network wants its photos and gives its maps: this product's form, or NVIDIA's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli import __version__
+from bpnet_cli.errors import BpnetError, ModelFileError
+from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
+from bpnet_cli.pose.skeleton import BODY_18, Skeleton
+from bpnet_cli.spec.experiment import ExperimentSpec
+
+_STRIDE = 8
+# NVIDIA's float input: (pixel - 128) / 256.
+TAO_SCALE, TAO_OFFSET = 1 / 256, -0.5
+_UINT8, _FLOAT = "tensor(uint8)", "tensor(float)"
+
+
+@dataclass(frozen=True)
+class MapOutput:
+    """An output with maps. channels_first: its axes are (B, C, h, w), else (B, h, w, C)."""
+
+    name: str
+    channels_first: bool
+
+    def read(self, values: Any) -> NDArray[np.float32]:
+        """As (B, h, w, C) float32."""
+        maps = np.asarray(values, np.float32)
+        return np.ascontiguousarray(maps.transpose(0, 2, 3, 1)) if self.channels_first else maps
+
+
+@dataclass(frozen=True)
+class OnnxLayout:
+    """Input and outputs of an ONNX pose network.
+
+    normalised: the input is float (pixel - 128) / 256, as NVIDIA's, else uint8. channels_first: it is (B, 3, H, W),
+    else (B, H, W, 3). batch, size: the only batch and (height, width) that it takes; None is any.
+    """
+
+    input: str
+    normalised: bool
+    channels_first: bool
+    batch: int | None
+    size: tuple[int, int] | None
+    heatmaps: MapOutput
+    pafs: MapOutput
+
+    def feed(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        """(B, H, W, 3) uint8 RGB photos as the input. Raises BpnetError for a size that the file doesn't take."""
+        if self.size and images.shape[1:3] != self.size:
+            height, width = self.size
+            raise BpnetError(
+                f"the model takes inputs of {height} x {width} only, got {images.shape[1]} x {images.shape[2]};"
+                f" leave inference.input_height={height}, inference.input_width={width} and inference.scales=[1.0]"
+            )
+        values = (
+            images.astype(np.float32) * np.float32(TAO_SCALE) + np.float32(TAO_OFFSET) if self.normalised else images
+        )
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if self.channels_first else values
+
+    def read(self, heatmaps: Any, pafs: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both outputs as (B, h, w, C) float32 on one grid: PAFs that were repeated to a finer one are thinned."""
+        heat, paf = self.heatmaps.read(heatmaps), self.pafs.read(pafs)
+        repeats = paf.shape[1] // heat.shape[1]
+        return heat, np.ascontiguousarray(paf[:, ::repeats, ::repeats])
+
+
+def read_layout(session: Any, path: str | Path) -> tuple[OnnxLayout, ModelMetadata]:
+    """The layout of a loaded ONNX file and what it says about itself.
+
+    A file without bpnet's metadata is taken for NVIDIA's BodyPoseNet: float input, body_18's channels, stride 8.
+    Raises ModelFileError for a file that is neither.
+    """
+    entries = session.get_modelmeta().custom_metadata_map
+    metadata = ModelMetadata.from_json(entries[ONNX_KEY], path) if ONNX_KEY in entries else None
+    layout = _layout(session, metadata.skeleton if metadata else BODY_18, path, ours=metadata is not None)
+    return layout, metadata or _nvidias(layout, path)
+
+
+def _layout(session: Any, skeleton: Skeleton, path: str | Path, ours: bool) -> OnnxLayout:
+    outputs = session.get_outputs()
+    heatmaps = _with_channels(outputs, skeleton.heatmap_channels)
+    pafs = _with_channels(outputs, skeleton.paf_channels)
+    (image, *others) = session.get_inputs()
+    fits = image.type in ((_UINT8, _FLOAT) if ours else (_FLOAT,)) and len(image.shape) == 4 and 3 in image.shape[1::2]
+    if others or not fits or heatmaps is None or pafs is None:
+        found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in (image, *others, *outputs))
+        raise ModelFileError(
+            f"{path}: has no {ONNX_KEY!r} metadata, so it was not exported by bpnet, and is no BodyPoseNet of NVIDIA's"
+            f" either: that has one float input of 3 channels and outputs of {skeleton.paf_channels} and"
+            f" {skeleton.heatmap_channels} channels (got {found})"
+        )
+    first = image.shape[3] != 3
+    batch, height, width = (_fixed(image.shape[axis]) for axis in ((0, 2, 3) if first else (0, 1, 2)))
+    size = (height, width) if height and width else None
+    return OnnxLayout(image.name, image.type == _FLOAT, first, batch, size, heatmaps, pafs)
+
+
+def _with_channels(outputs: Any, channels: int) -> MapOutput | None:
+    """The output with so many channels, last or after the batch."""
+    for axis in (3, 1):
+        for output in outputs:
+            if len(output.shape) == 4 and output.shape[axis] == channels:
+                return MapOutput(output.name, axis == 1)
+    return None
+
+
+def _fixed(axis: Any) -> int | None:
+    return axis if isinstance(axis, int) and axis > 0 else None
+
+
+def _nvidias(layout: OnnxLayout, path: str | Path) -> ModelMetadata:
+    inference = {"input_height": layout.size[0], "input_width": layout.size[1]} if layout.size else {}
+    spec = ExperimentSpec.model_validate({"name": Path(path).stem, "inference": inference}).model_dump(mode="json")
+    return ModelMetadata(spec, BODY_18, _STRIDE, _STRIDE, TAO_SCALE, (TAO_OFFSET,) * 3, __version__)

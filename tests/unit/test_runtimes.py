@@ -1,0 +1,71 @@
+"""The exported file gives the same maps in every runtime, at a size that its conversion did not see."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bpnet_cli.build import metadata_of, network_of
+from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
+from bpnet_cli.pose.skeleton import BODY_18
+from bpnet_cli.spec.experiment import ExperimentSpec
+
+pytest.importorskip("tf2onnx")
+pytestmark = pytest.mark.usefixtures("keras_loaded")
+SIZES = ((96, 160), (64, 64))
+
+
+@pytest.fixture(
+    scope="module", params=["tiny", "vgg19_strided", "efficientnet_lite0", "mobilenet_v3_large", "resnet50"]
+)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, keras_loaded: None) -> Path:
+    from bpnet_cli.export.onnx import to_onnx
+
+    stage = {"kernel_sizes": [3], "channels": 8, "head_channels": 8}
+    model = {"backbone": request.param, "stages": 2, "feature_channels": 8, "convolution": "separable"}
+    model |= {"initial_stage": stage, "refinement_stage": stage}
+    spec = ExperimentSpec.model_validate_json(json.dumps({"model": model}))
+    network, metadata = network_of(spec, BODY_18), metadata_of(spec, BODY_18)
+    # Fresh maps are next to zero; maps of everyday size make differences show.
+    for maps, name in zip(
+        KerasBackend(network, metadata).maps(photo(SIZES[0])), ("heatmap_out", "paf_out"), strict=True
+    ):
+        kernel = network.get_layer(name).kernel
+        kernel.assign(kernel / np.abs(maps).max())
+    path = tmp_path_factory.mktemp("runtimes") / "m.onnx"
+    path.write_bytes(to_onnx(network, metadata, 17).SerializeToString())
+    return path
+
+
+def photo(size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+
+
+def expected(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    image = photo(size)
+    return (image, *OnnxBackend(path).maps(image))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_opencv(exported: Path, size: tuple[int, int]) -> None:
+    image, *maps = expected(exported, size)
+    network = cv2.dnn.readNetFromONNX(str(exported))
+    network.setInput(image, "image")
+    for answer, wanted in zip(network.forward(["heatmaps", "pafs"]), maps, strict=True):
+        assert np.abs(wanted).max() > 0.1
+        np.testing.assert_allclose(answer, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_openvino(exported: Path, size: tuple[int, int]) -> None:
+    openvino = pytest.importorskip("openvino")
+    image, *maps = expected(exported, size)
+    core = openvino.Core()
+    core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    answers = core.compile_model(str(exported), "CPU")([image])
+    for name, wanted in zip(("heatmaps", "pafs"), maps, strict=True):
+        np.testing.assert_allclose(answers[name], wanted, atol=1e-4)
