@@ -1,4 +1,4 @@
-"""The whole chain can learn: eight real photos by heart, the same accuracy from `.keras` and `.onnx`."""
+"""The whole chain can learn: eight real photos by heart, the same accuracy from `.keras`, `.onnx` and INT8."""
 
 from __future__ import annotations
 
@@ -84,3 +84,8 @@ def test_eight_photos_are_learnt_by_heart(shared_data: Path, tmp_path: Path) -> 
     run("export", "-m", tmp_path / "run" / "model.keras", "-o", tmp_path / "model.onnx")
     run("evaluate", "-m", tmp_path / "model.onnx", "-r", tmp_path / "onnx")
     assert metrics(tmp_path / "onnx")["AP"] == pytest.approx(ap, abs=0.002)
+    words = ("--precision", "int8", "--calibration-images", source / "images", "--max-ap-drop", 0.01)
+    run("export", "-m", tmp_path / "run" / "model.keras", "-o", tmp_path / "int8.onnx", *words)
+    assert (tmp_path / "int8.onnx").stat().st_size <= 0.30 * (tmp_path / "model.onnx").stat().st_size
+    run("evaluate", "-m", tmp_path / "int8.onnx", "-r", tmp_path / "int8")
+    assert metrics(tmp_path / "int8")["AP"] >= ap - 0.01
