@@ -84,8 +84,12 @@ def read_layout(session: Any, path: str | Path) -> tuple[OnnxLayout, ModelMetada
 
 def _layout(session: Any, skeleton: Skeleton, path: str | Path, ours: bool) -> OnnxLayout:
     outputs = session.get_outputs()
-    heatmaps = _with_channels(outputs, skeleton.heatmap_channels)
-    pafs = _with_channels(outputs, skeleton.paf_channels)
+    if ours:
+        # By name: a skeleton may have as many heatmaps as PAFs.
+        heatmaps, pafs = (_named(outputs, is_heatmap) for is_heatmap in (True, False))
+    else:
+        heatmaps = _with_channels(outputs, skeleton.heatmap_channels)
+        pafs = _with_channels(outputs, skeleton.paf_channels)
     (image, *others) = session.get_inputs()
     fits = image.type in ((_UINT8, _FLOAT) if ours else (_FLOAT,)) and len(image.shape) == 4 and 3 in image.shape[1::2]
     if others or not fits or heatmaps is None or pafs is None:
@@ -99,6 +103,12 @@ def _layout(session: Any, skeleton: Skeleton, path: str | Path, ours: bool) -> O
     batch, height, width = (_fixed(image.shape[axis]) for axis in ((0, 2, 3) if first else (0, 1, 2)))
     size = (height, width) if height and width else None
     return OnnxLayout(image.name, image.type == _FLOAT, first, batch, size, heatmaps, pafs)
+
+
+def _named(outputs: Any, is_heatmap: bool) -> MapOutput | None:
+    """The output with heatmaps, or the other one, of a file that bpnet exported, in either of its layouts."""
+    names = [output.name for output in outputs if ("heatmap" in output.name) == is_heatmap]
+    return MapOutput(names[0], channels_first=False) if len(names) == 1 else None
 
 
 def _with_channels(outputs: Any, channels: int) -> MapOutput | None:

@@ -125,8 +125,9 @@ def test_train_compares_itself_with_the_bare_step(
     times = figures["ms_per_step"]
     assert set(times) == {"bare step", "bpnet train", "input alone"}
     assert figures["overhead"] == pytest.approx(times["bpnet train"] / times["bare step"], rel=0.01)
-    assert times["input alone"] > 180
-    assert times["bpnet train"] > 180
+    # Four photos of 50 ms each; batches that were loaded before a block began come at once.
+    assert times["input alone"] > 200 * (BLOCK - 3) / BLOCK
+    assert times["bpnet train"] > 200 * (BLOCK - 3) / BLOCK
     assert figures["bottleneck"] == "input"
     cpu = figures["cpu_ms_per_step"]
     assert figures["cpu_overhead"] == pytest.approx(cpu["bpnet train"] / cpu["bare step"], rel=0.01)
