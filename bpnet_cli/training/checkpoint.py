@@ -63,8 +63,8 @@ def save_checkpoint(directory: Path, progress: Progress, state: State, keep: int
     arrays[_STATE] = np.array(json.dumps(asdict(progress)))
     step = f"-step-{progress.step:07d}" if progress.step else ""
     path = directory / f"epoch-{progress.epoch:05d}{step}.npz"
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+    with atomic_path(path) as temporary:
+        _write_arrays(temporary, arrays)
     for old in list_checkpoints(directory)[keep:]:
         old.unlink()
     return path
@@ -107,6 +107,14 @@ def restore_newest(directory: Path, state: State) -> Progress | None:
 def _age(path: Path) -> tuple[int, int]:
     epoch, step = re.fullmatch(_NAME, path.name).groups()  # type: ignore[union-attr] # only names that match come here
     return int(epoch), int(step or 0)
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write what `np.load` reads; numpy's own writing leaves the file open when the disk is full."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def _assign(path: Path, arrays: Mapping[str, NDArray[Any]], variables: Mapping[str, Any]) -> None:
