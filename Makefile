@@ -27,8 +27,9 @@ demo: $(VENV)/installed
 	@echo "         $(DEMO)/evaluation/report.html  accuracy, and the photos it did worst on"
 	@echo "         tensorboard --logdir $(DEMO)/run/tensorboard"
 
+# Two processes of about 3 GB each.
 test: $(VENV)/installed lint
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m slow

@@ -83,7 +83,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
         f" keep_checkpoints: {EPOCHS}}}"
     )
     spec = write_spec(directory, drawn, training)
-    spec.write_text(spec.read_text().replace("{name: adamw, learning_rate: 1.0e-3}", "{learning_rate: 2.0e-4}"))
+    spec.write_text(spec.read_text().replace("{name: adamw, learning_rate: 1.0e-3}", "{learning_rate: 5.0e-5}"))
     finish(start(directory / "whole", "jax", ()))
     first, second = finish(*start_hosts(*[(directory / "cut", f"training.epochs={CUT}")] * 2))
     assert "each batch is shared by 2 devices on 2 hosts" in first
