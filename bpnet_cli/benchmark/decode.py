@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.benchmark.crowds import draw_crowd
-from bpnet_cli.data.coco import CocoFile, keypoints_of, read_coco_file, to_skeleton
+from bpnet_cli.data.coco import CocoFile, people_of, read_coco_file
 from bpnet_cli.errors import DataError
 from bpnet_cli.evaluation.coco import evaluate_detections, restrict
 from bpnet_cli.inference.results import coco_entries
@@ -130,8 +130,7 @@ def _render(truth: CocoFile, skeleton: Skeleton, height: int, width: int) -> Ite
     for image_id, image in truth.images.items():
         scale = min(height / image["height"], width / image["width"])
         matrix = resize_affine(scale, scale)
-        people = [a for a in truth.annotations[image_id] if not a.get("iscrowd")]
-        keypoints, _ = to_skeleton(keypoints_of(people, truth.keypoint_names), truth.keypoint_names, skeleton)
+        keypoints = people_of(truth, image_id, skeleton)
         keypoints[..., :2] = apply_affine(matrix, keypoints[..., :2].astype(np.float64))
         yield MapsOfPhoto(image_id, *render_targets(keypoints, height, width, skeleton), matrix)
 

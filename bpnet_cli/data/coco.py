@@ -147,6 +147,12 @@ def is_labelled(annotation: Mapping[str, Any]) -> bool:
     return not annotation.get("iscrowd") and any(v > 0 for v in annotation["keypoints"][2::3])
 
 
+def people_of(coco: CocoFile, image_id: int, skeleton: Skeleton) -> NDArray[np.float32]:
+    """(P, K, 3) keypoints x, y, visibility of the people of an image, crowd regions left out; see `to_skeleton`."""
+    people = [entry for entry in coco.annotations[image_id] if not entry.get("iscrowd")]
+    return to_skeleton(keypoints_of(people, coco.keypoint_names), coco.keypoint_names, skeleton)[0]
+
+
 def keypoints_of(annotations: Sequence[Mapping[str, Any]], names: Sequence[str]) -> NDArray[np.float32]:
     """(P, N, 3) keypoints of COCO entries, in the data set's order `names`."""
     return np.array([a["keypoints"] for a in annotations], np.float32).reshape(len(annotations), len(names), 3)

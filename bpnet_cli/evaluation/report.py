@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.coco import keypoints_of, to_skeleton
+from bpnet_cli.data.coco import people_of
 from bpnet_cli.evaluation.coco import METRICS
 from bpnet_cli.evaluation.evaluate import Evaluation
 from bpnet_cli.inference.draw import draw_persons
 from bpnet_cli.models.metadata import ModelMetadata
-from bpnet_cli.pose.person import Person
+from bpnet_cli.pose.person import labelled_persons
 from bpnet_cli.pose.skeleton import Skeleton
 
 _WORST_PHOTOS = 12
@@ -80,7 +80,7 @@ def _worst_photos(result: Evaluation, skeleton: Skeleton) -> list[str]:
     figures = []
     for image_id in worst:
         photo = result.labelled.files[image_id].rgb()
-        labels = draw_persons(photo, _labelled_persons(result, image_id, skeleton), skeleton)
+        labels = draw_persons(photo, labelled_persons(people_of(result.labelled.truth, image_id, skeleton)), skeleton)
         found = draw_persons(photo, result.persons[image_id], skeleton)
         name = result.labelled.truth.images[image_id]["file_name"]
         caption = f"{name}: mean OKS {scored[image_id]:.2f}"
@@ -88,14 +88,6 @@ def _worst_photos(result: Evaluation, skeleton: Skeleton) -> list[str]:
             f"<figure>{_picture(np.hstack([labels, found]))}<figcaption>{html.escape(caption)}</figcaption></figure>"
         )
     return figures
-
-
-def _labelled_persons(result: Evaluation, image_id: int, skeleton: Skeleton) -> list[Person]:
-    truth = result.labelled.truth
-    people = [a for a in truth.annotations[image_id] if not a.get("iscrowd")]
-    keypoints, _ = to_skeleton(keypoints_of(people, truth.keypoint_names), truth.keypoint_names, skeleton)
-    keypoints[keypoints[..., 2] <= 0] = np.nan
-    return [Person(rows, 1.0) for rows in keypoints if not np.isnan(rows[:, 2]).all()]
 
 
 def _picture(image: NDArray[np.uint8]) -> str:

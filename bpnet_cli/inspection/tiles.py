@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.pose.geometry import resize_affine
-from bpnet_cli.pose.person import Person
+from bpnet_cli.pose.person import labelled_persons
 from bpnet_cli.pose.skeleton import Skeleton
 
 Image = NDArray[np.uint8]
@@ -39,7 +39,7 @@ def draw_sample(
     width, height = (2 * round(factor * side / 2) for side in (image.shape[1], image.shape[0]))
     enlarged = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     enlarge = resize_affine(width / image.shape[1], height / image.shape[0])
-    people = [person.moved(enlarge) for person in labelled_people(keypoints)]
+    people = [person.moved(enlarge) for person in labelled_persons(keypoints)]
     crop = draw_persons(hatch(enlarged, mask), people, skeleton, hollow_below=VISIBLE)
     tile = np.full((height + SEAM + height // 2, width, 3), 255, np.uint8)
     tile[:height] = crop
@@ -48,12 +48,6 @@ def draw_sample(
         small = cv2.resize(hatch(maps, mask), (half, height // 2), interpolation=cv2.INTER_AREA)
         tile[height + SEAM :, left : left + half] = small
     return tile
-
-
-def labelled_people(keypoints: NDArray[np.float32]) -> list[Person]:
-    """(P, K, 3) x, y, visibility as people whose keypoints' scores are their visibilities; padding is left out."""
-    points = np.where(keypoints[..., 2:] > 0, keypoints, np.nan).astype(np.float32)
-    return [Person(person, 1.0) for person in points if not np.isnan(person).all()]
 
 
 def hatch(image: Image, mask: NDArray[np.float32]) -> Image:

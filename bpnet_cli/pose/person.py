@@ -46,3 +46,12 @@ class Person:
         keypoints = self.keypoints.copy()
         keypoints[:, :2] = apply_affine(matrix, self.keypoints[:, :2].astype(np.float64))
         return replace(self, keypoints=keypoints)
+
+
+def labelled_persons(keypoints: NDArray[np.float32]) -> list[Person]:
+    """Labels (P, K, 3) x, y, visibility as people whose keypoints' scores are their visibilities.
+
+    Those without any labelled keypoint, as padding is, are left out.
+    """
+    points = np.where(keypoints[..., 2:] > 0, keypoints, np.nan).astype(np.float32)
+    return [Person(person, 1.0) for person in points if not np.isnan(person).all()]

@@ -57,15 +57,12 @@ def prune_model(
     result = shrink(network, channels, keep)
     save_network(result, replace(metadata, spec=spec.model_dump(mode="json"), pruned=True), target)
     before, after = sum(macs.values()), macs_left(macs, channels, keep)
-    return "\n".join(
-        [
-            *_table(network, result),
-            f"threshold   {threshold:.4f}",
-            f"parameters  {network.count_params():,} -> {result.count_params():,}",
-            f"MACs        {before:,} -> {after:,} ({after / before:.1%}) at {height} x {width}",
-            f"{target}: {target.stat().st_size / 1e6:.2f} MB; train it again with model.pretrained={target}",
-        ]
-    )
+    lines = _table(network, result)
+    lines.append(f"threshold   {threshold:.4f}")
+    lines.append(f"parameters  {network.count_params():,} -> {result.count_params():,}")
+    lines.append(f"MACs        {before:,} -> {after:,} ({after / before:.1%}) at {height} x {width}")
+    lines.append(f"{target}: {target.stat().st_size / 1e6:.2f} MB; train it again with model.pretrained={target}")
+    return "\n".join(lines)
 
 
 def _table(before: Any, after: Any) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def restore_newest(directory: Path, state: State) -> Progress | None:
             # numpy leaves a file it opened itself open when the archive is damaged.
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            progress = replace(Progress(), **json.loads(str(arrays.pop(_STATE))))
+            progress = Progress(**json.loads(str(arrays.pop(_STATE))))
         except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
             say(f"{path}: damaged ({error}); using the one before")
             continue
@@ -105,7 +105,7 @@ def restore_newest(directory: Path, state: State) -> Progress | None:
 
 
 def _age(path: Path) -> tuple[int, int]:
-    epoch, step = re.fullmatch(_NAME, path.name).groups()  # type: ignore[union-attr] # only names that match come here
+    epoch, step = _NAME.fullmatch(path.name).groups()  # type: ignore[union-attr] # only names that match come here
     return int(epoch), int(step or 0)
 
 

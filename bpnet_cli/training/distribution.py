@@ -21,8 +21,6 @@ from bpnet_cli.log import say
 
 # How a launcher tells each process its place; Keras' own names.
 ADDRESSES, COUNT, RANK = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
-
-
 _ASKED_EVERY = 10  # steps
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.coco import keypoints_of, to_skeleton
+from bpnet_cli.data.coco import people_of
 from bpnet_cli.evaluation.evaluate import LabelledSet
 from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.inference.predictor import Predictor
@@ -64,9 +64,8 @@ def _label_maps(
     targets: TargetShape,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Heatmaps and PAFs of a photo's labels on a height x width network input; crowd regions draw nothing."""
-    skeleton, names = predictor.backend.metadata.skeleton, labelled.truth.keypoint_names
-    people = [entry for entry in labelled.truth.annotations[image_id] if not entry.get("iscrowd")]
-    keypoints, _ = to_skeleton(keypoints_of(people, names), names, skeleton)
+    skeleton = predictor.backend.metadata.skeleton
+    keypoints = people_of(labelled.truth, image_id, skeleton)
     keypoints[..., :2] = apply_affine(matrix, keypoints[..., :2].astype(np.float64))
     return render_targets(
         keypoints, height, width, skeleton, targets.stride, targets.heatmap_sigma_px, targets.paf_half_width_px

@@ -21,7 +21,7 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training.checkpoint import list_checkpoints, newest_epoch
 from bpnet_cli.training.distribution import make_distribution
 from bpnet_cli.training.folder import RunFolder
-from bpnet_cli.training.network import make_start
+from bpnet_cli.training.network import Start, make_start
 from bpnet_cli.training.records import Status
 from bpnet_cli.training.resume import check_same_run
 from bpnet_cli.training.run import Run
@@ -63,36 +63,49 @@ def train(
     _set_up_keras(spec)
     start = make_start(spec, skeleton, distribution)
     if distribution.leads:
-        folder.sweep()
-        if not resume:
-            folder.clear()
-        write_text(folder.spec, dump_spec(spec))
+        _prepare_folder(folder, spec, resume)
     distribution.wait("until the folder is prepared")
     status = Status(folder.status if distribution.leads else None)
-    counts: dict[str, Any] = {"samples": len(loader.samples), "parameters": start.network.count_params()}
+    _tell_start(status, spec, start, len(loader.samples), folder.root)
+    run = Run(spec, folder, skeleton, loader, labelled, start, status, distribution)
+    _fit_and_tell(run, watchers)
+    return folder.best
+
+
+def _prepare_folder(folder: RunFolder, spec: ExperimentSpec, resume: bool) -> None:
+    folder.sweep()
+    if not resume:
+        folder.clear()
+    write_text(folder.spec, dump_spec(spec))
+
+
+def _tell_start(status: Status, spec: ExperimentSpec, start: Start, samples: int, folder: Path) -> None:
+    counts: dict[str, Any] = {"samples": samples, "parameters": start.network.count_params()}
     if start.filled:
         counts["layers_not_pretrained"] = start.fresh
     status.add("STARTED", f"training {spec.name}", **counts)
-    say(f"{spec.name}: {len(loader.samples)} samples -> {folder.root}")
-    run = Run(spec, folder, skeleton, loader, labelled, start, status, distribution)
+    say(f"{spec.name}: {samples} samples -> {folder}")
+
+
+def _fit_and_tell(run: Run, watchers: Sequence[keras.callbacks.Callback]) -> None:
+    """Train, and let status and terminal know how it ended. Every error goes on its way."""
     try:
         run.fit(watchers)
-        distribution.finish()
+        run.distribution.finish()
     except BpnetError as error:
         # Where the disk is full the status can't be told either; the error itself is what counts.
         with suppress(BpnetError):
-            status.add("FAILURE", str(error))
+            run.status.add("FAILURE", str(error))
         raise
     except KeyboardInterrupt:
         epoch, step = run.progress.epoch, run.progress.step
-        status.add("INTERRUPTED", "rerun the same command to go on", epoch=epoch, step=step)
+        run.status.add("INTERRUPTED", "rerun the same command to go on", epoch=epoch, step=step)
         where = f"epoch {epoch}{f', step {step}' if step else ''}"
         say(f"interrupted; rerun the same command to go on after {where}")
         raise
     finally:
         keras.config.set_dtype_policy("float32")
-    status.add("SUCCESS", "training finished", epoch=run.progress.epoch, kpi={"AP": run.progress.best_ap})
-    return folder.best
+    run.status.add("SUCCESS", "training finished", epoch=run.progress.epoch, kpi={"AP": run.progress.best_ap})
 
 
 def _set_up_keras(spec: ExperimentSpec) -> None:
