@@ -46,15 +46,9 @@ def model_option(required: bool = True) -> Callable[[Function], Function]:
 
 
 def results_option(default: str | None = None) -> Callable[[Function], Function]:
-    """`-r DIR`."""
+    """`-r DIR`; without a default it must be given."""
+    # click takes a default of None for a value, and no longer asks for one.
+    given: dict[str, Any] = {"required": True} if default is None else {"default": default, "show_default": True}
     return click.option(
-        "-r",
-        "--results-dir",
-        "--results_dir",
-        "results_dir",
-        metavar="DIR",
-        required=default is None,
-        default=default,
-        show_default=default is not None,
-        help="Folder for the results.",
+        "-r", "--results-dir", "--results_dir", "results_dir", metavar="DIR", help="Folder for the results.", **given
     )

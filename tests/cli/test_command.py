@@ -51,7 +51,15 @@ def test_the_alias_and_taos_spelling_work(bpnet: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["train"], ["nonsense"], ["info"], ["evaluate", "-m", "x", "-r", "y", "--images", "z"]]
+    "words",
+    [
+        ["train"],
+        ["train", "-e", "x.yaml"],
+        ["evaluate", "-m", "x"],
+        ["evaluate", "-m", "x", "-r", "y", "--images", "z"],
+        ["nonsense"],
+        ["info"],
+    ],
 )
 def test_wrong_usage_exits_with_2(bpnet: Run, words: list[str]) -> None:
     assert bpnet(*words).exit_code == 2
