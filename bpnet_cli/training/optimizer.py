@@ -68,6 +68,19 @@ class _LayerwiseRates:
     def finalize_variable_values(self, var_list: Any) -> None:
         """Nothing: Keras calls this after every `fit`, but a run goes on from the weights, not from their average."""
 
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        """Keras' average, but with a momentum that rises to its final value, n / (n + 10) after n updates at most.
+
+        A constant one remembers the first, random weights for thousands of steps: a short run would be saved untrained.
+        """
+        if not self.use_ema:  # type: ignore[attr-defined]
+            return
+        updates = ops.cast(self.iterations, "float32")  # type: ignore[attr-defined]
+        momentum = ops.minimum(self.ema_momentum, updates / (updates + 10.0))  # type: ignore[attr-defined]
+        averages = self._model_variables_moving_average  # type: ignore[attr-defined]
+        for variable, average in zip(trainable_variables, averages, strict=True):
+            average.assign(momentum * average + (1.0 - momentum) * variable)
+
     def write_average(self, variables: Any) -> None:
         """Overwrite the variables with the moving average of their values."""
         super().finalize_variable_values(variables)  # type: ignore[misc]

@@ -165,3 +165,19 @@ def test_frozen_layers_move_only_once_they_are_thawed(name: str, accumulate: int
         moved = [bool(np.any(np.array(v) != b)) for v, b in zip(variables, before, strict=True)]
         assert moved[:2] == [batches == 4 + accumulate] * 2, batches
         assert moved[2:] == [batches >= accumulate] * 2, batches
+
+
+def test_the_average_of_the_weights_forgets_where_they_began() -> None:
+    """A weight of 1000, and 1 from the second update on: a constant momentum of 0.999 would still average to 900 at the end."""
+    import keras
+
+    from bpnet_cli.training.optimizer import make_optimizer
+
+    section = load_spec_text("optimizer: {name: sgd, learning_rate: 1.0, momentum: 0.0}", "test").optimizer
+    weight = keras.Variable([1000.0])
+    optimizer = make_optimizer(section, 1.0, ema_momentum=0.999)
+    optimizer.build([weight])
+    for gradient in [0.0, 999.0] + [0.0] * 98:
+        optimizer.apply([keras.ops.convert_to_tensor([gradient])])
+    optimizer.write_average([weight])
+    np.testing.assert_allclose(weight.numpy(), 1.0, rtol=1e-5)
