@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from bpnet_cli.data.coco import CocoFile
 from bpnet_cli.errors import DataError
+from bpnet_cli.evaluation.resample import Matches
 from bpnet_cli.log import silenced
 from bpnet_cli.pose.skeleton import Skeleton
 
@@ -27,11 +28,13 @@ class Scores:
     precision: (10, 101) precision by OKS threshold .50:.05:.95 and by recall 0:.01:1, NaN where undefined.
     best_oks: by image id, the OKS of each person with labelled keypoints and the detection that fits it best (0 where
         none does).
+    matches: for AP over other choices of the photos.
     """
 
     metrics: Mapping[str, float]
     precision: NDArray[np.float64]
     best_oks: Mapping[int, NDArray[np.float64]]
+    matches: Matches
 
 
 def evaluate_detections(
@@ -59,7 +62,8 @@ def evaluate_detections(
         people = evaluation._gts[image_id, truth.category_id]
         oks = matrix.max(axis=0) if matrix.size else np.zeros(len(people))
         best[image_id] = oks[[not person["ignore"] for person in people]]
-    return Scores(dict(zip(METRICS, map(float, evaluation.stats), strict=True)), precision, best)
+    matches = Matches(evaluation, {image_id: len(oks) for image_id, oks in best.items()})
+    return Scores(dict(zip(METRICS, map(float, evaluation.stats), strict=True)), precision, best, matches)
 
 
 def merge(files: Sequence[CocoFile]) -> tuple[CocoFile, list[dict[int, int]]]:

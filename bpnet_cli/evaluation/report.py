@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bpnet_cli.data.coco import people_of
 from bpnet_cli.evaluation.coco import METRICS
 from bpnet_cli.evaluation.evaluate import Evaluation
+from bpnet_cli.evaluation.resample import ap_by_people
 from bpnet_cli.inference.draw import draw_persons
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.person import labelled_persons
@@ -28,14 +29,18 @@ _STYLE = (
 )
 
 
-def render_report(result: Evaluation, metadata: ModelMetadata, model_path: str) -> str:
-    """The report as HTML: metrics, precision by recall, and the photos whose people were found worst."""
+def render_report(result: Evaluation, interval: tuple[float, float], metadata: ModelMetadata, model_path: str) -> str:
+    """The report as HTML: metrics, precision by recall, and the photos whose people were found worst.
+
+    interval: bounds of AP, see `bootstrap_interval`.
+    """
     metrics = result.scores.metrics
     cells = "".join(f"<td>{_number(metrics[name])}</td>" for name in METRICS)
     names = "".join(f"<th>{name}</th>" for name in METRICS)
     oks = np.concatenate([np.zeros(0), *result.scores.best_oks.values()])
     people = len(oks)
     found = f"{(oks >= 0.5).sum()} of {people} labelled people found with OKS of at least .50" if people else ""
+    bounds = f"AP of other photos of this kind: {interval[0]:.3f} to {interval[1]:.3f} (95 %, bootstrap over photos)."
     title = f"{metadata.spec.get('name', 'model')}: AP {_number(metrics['AP'])}"
     return "\n".join(
         [
@@ -44,13 +49,21 @@ def render_report(result: Evaluation, metadata: ModelMetadata, model_path: str) 
             f"<p>{html.escape(model_path)}, bpnet {html.escape(metadata.version)}, skeleton"
             f" {html.escape(metadata.skeleton.name)}; {len(result.labelled.files)} photos of"
             f" {html.escape(str(result.labelled.truth.path))}</p>",
-            f"<table><tr>{names}</tr><tr>{cells}</tr></table><p>{found}</p>",
+            f"<table><tr>{names}</tr><tr>{cells}</tr></table><p>{bounds} {found}</p>",
+            "<h2>AP by number of people</h2>",
+            _people_table(result),
             "<h2>Precision by recall</h2>",
             _precision_plot(result.scores.precision),
             "<h2>Photos to look at first</h2><p>Labels left, detections right; lowest mean OKS first.</p>",
             *_worst_photos(result, metadata.skeleton),
         ]
     )
+
+
+def _people_table(result: Evaluation) -> str:
+    groups = ap_by_people(result.scores.matches)
+    rows = "".join(f"<tr><td>{name}</td><td>{photos}</td><td>{ap:.3f}</td></tr>" for name, photos, ap in groups)
+    return f"<table><tr><th>labelled in a photo</th><th>photos</th><th>AP</th></tr>{rows}</table>"
 
 
 def _number(value: float) -> str:

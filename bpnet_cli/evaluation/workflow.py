@@ -12,6 +12,7 @@ from bpnet_cli.errors import BpnetError, hinting
 from bpnet_cli.evaluation.coco import MAX_DETECTIONS, METRICS
 from bpnet_cli.evaluation.evaluate import Evaluation, evaluate, load_labelled
 from bpnet_cli.evaluation.report import render_report
+from bpnet_cli.evaluation.resample import bootstrap_interval
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import load_predictor, spec_of
 from bpnet_cli.spec.dataset import DataSource, Source
@@ -47,20 +48,30 @@ def evaluate_model(
     with hinting(hint):
         labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
     result = evaluate(predictor, labelled)
-    write_text(results_dir / "metrics.json", json.dumps(metrics_entry(result), indent=2) + "\n")
+    low, high = bootstrap_interval(result.scores.matches)
+    write_text(results_dir / "metrics.json", json.dumps(metrics_entry(result, low, high), indent=2) + "\n")
     write_text(results_dir / "results.csv", _table(result))
     write_text(results_dir / "coco_results.json", json.dumps(result.detections))
-    write_text(results_dir / "report.html", render_report(result, predictor.backend.metadata, model_path))
+    write_text(results_dir / "report.html", render_report(result, (low, high), predictor.backend.metadata, model_path))
     metrics = result.scores.metrics
     shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50", "AP75", "APm", "APl", "AR"))
     rate = len(labelled.files) / result.seconds
-    return f"{shown}\n{len(labelled.files)} photos, {rate:.1f} per second: {results_dir / 'report.html'}"
+    count = len(labelled.files)
+    return (
+        f"{shown}\nother {count} photos of this kind would give AP {low:.3f} to {high:.3f} (95 %, bootstrap)\n"
+        f"{count} photos, {rate:.1f} per second: {results_dir / 'report.html'}"
+    )
 
 
-def metrics_entry(result: Evaluation) -> dict[str, float | int]:
-    """`metrics.json`: COCO's ten numbers (-1 where no labelled person is of that size), counts and time."""
+def metrics_entry(result: Evaluation, low: float, high: float) -> dict[str, float | int]:
+    """`metrics.json`: COCO's ten numbers (-1 where no labelled person is of that size), counts and time.
+
+    low, high: bounds of AP, see `bootstrap_interval`.
+    """
     return {
         **result.scores.metrics,
+        "AP_low": low,
+        "AP_high": high,
         "images": len(result.labelled.files),
         "persons_labelled": sum(len(oks) for oks in result.scores.best_oks.values()),
         "persons_found": len(result.detections),

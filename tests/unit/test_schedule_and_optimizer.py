@@ -168,7 +168,7 @@ def test_frozen_layers_move_only_once_they_are_thawed(name: str, accumulate: int
 
 
 def test_the_average_of_the_weights_forgets_where_they_began() -> None:
-    """A weight of 1000, and 1 from the second update on: a constant momentum of 0.999 would still average to 900 at the end."""
+    """A weight of 1000, then 1: a constant momentum of 0.999 would still average to 900 at the end."""
     import keras
 
     from bpnet_cli.training.optimizer import make_optimizer
