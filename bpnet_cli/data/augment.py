@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.pose.geometry import apply_affine, compose_affine, resize_affine
+
+# Colours as RGB vectors: the part along the grey axis, all of them, and a quarter turn around that axis.
+_GREY, _IDENTITY = np.full((3, 3), 1 / 3), np.eye(3)
+_ACROSS = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / np.sqrt(3)
 
 
 @dataclass(frozen=True)
@@ -42,20 +47,21 @@ def draw_geometry(
     A random crop scales the letterboxed photo and lies anywhere on it, within it along a side that is longer.
     """
     scale = rng.uniform(*augmentation.scale)
-    angle = np.deg2rad(rng.uniform(-augmentation.rotation_deg, augmentation.rotation_deg))
+    angle = math.radians(rng.uniform(-augmentation.rotation_deg, augmentation.rotation_deg))
     shift = rng.uniform(-augmentation.translation_px, augmentation.translation_px, size=2)
     mirrored = bool(rng.random() < augmentation.flip_probability)
-    base, pivot = _place_photo(sample, height, width)
-    if sample.person is not None:
+    if sample.person is None:
+        base, pivot = _place_photo(sample, height, width)
+    else:
         base, pivot = _place_person(sample, augmentation.person_height, height, width)
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     if augmentation.crop == "random":
         # Where the photo's centre may lie for its edges to stay outside of the crop, or within it if they are nearer.
         middle = np.array([(width - 1) / 2, (height - 1) / 2])
         shift = shift + middle - pivot + rng.uniform(-1, 1, size=2) * (middle - scale * pivot)
     sign = -1.0 if mirrored else 1.0
-    linear = np.array([[sign * cos, -sign * sin], [sin, cos]])
-    jitter = np.column_stack([linear, pivot + shift - linear @ pivot])
+    jitter = np.array([[sign * cos, -sign * sin, 0.0], [sin, cos, 0.0]])
+    jitter[:, 2] = pivot + shift - jitter[:, :2] @ pivot
     return compose_affine(jitter, base), mirrored
 
 
@@ -67,15 +73,15 @@ def draw_colour(rng: np.random.Generator, augmentation: Augmentation) -> NDArray
     brightness = rng.uniform(-augmentation.brightness, augmentation.brightness)
     contrast = 1 + rng.uniform(-augmentation.contrast, augmentation.contrast)
     saturation = 1 + rng.uniform(-augmentation.saturation, augmentation.saturation)
-    hue = np.deg2rad(rng.uniform(-augmentation.hue_deg, augmentation.hue_deg))
+    hue = math.radians(rng.uniform(-augmentation.hue_deg, augmentation.hue_deg))
     if not (augmentation.brightness or augmentation.contrast or augmentation.saturation or augmentation.hue_deg):
         return None
-    grey = np.full((3, 3), 1 / 3)
-    across = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / np.sqrt(3)
-    turn = np.cos(hue) * (np.eye(3) - grey) + np.sin(hue) * across
-    linear = contrast * (grey + saturation * turn)
-    offset = np.full((3, 1), 127.5 * (1 - contrast) + 255 * brightness)
-    return np.hstack([linear, offset]).astype(np.float32)
+    # grey + saturation * turn, where turn = cos(hue) * (1 - grey) + sin(hue) * across
+    along, across = saturation * math.cos(hue), saturation * math.sin(hue)
+    colour = np.empty((3, 4), np.float32)
+    colour[:, :3] = contrast * ((1 - along) * _GREY + along * _IDENTITY + across * _ACROSS)
+    colour[:, 3] = 127.5 * (1 - contrast) + 255 * brightness
+    return colour
 
 
 def move_keypoints(
@@ -109,10 +115,11 @@ def _place_person(
     sample: Sample, person_height: float, height: int, width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The person's box centre in the middle of the input, its box height `person_height` of the input's height."""
-    x, y, box_width, box_height = sample.photo.boxes[sample.person].astype(np.float64)
+    x, y, box_width, box_height = sample.photo.boxes[sample.person].tolist()
     # A lying person's box is low: sizing by height alone would blow it up far beyond the crop.
     extent = max(box_height, box_width / 2, 1.0)
     scale = person_height * height / extent
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    box_centre = np.array([x + box_width / 2 - 0.5, y + box_height / 2 - 0.5])
-    return np.column_stack([scale * np.eye(2), centre - scale * box_centre]), centre
+    middle = ((width - 1) / 2, (height - 1) / 2)
+    left = middle[0] - scale * (x + box_width / 2 - 0.5)
+    top = middle[1] - scale * (y + box_height / 2 - 0.5)
+    return np.array([[scale, 0.0, left], [0.0, scale, top]]), np.array(middle)

@@ -53,7 +53,8 @@ def read_image(path: str | Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
 def read_bytes(path: str | Path) -> bytes:
     """A file's bytes. Raises DataError."""
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
 
