@@ -281,10 +281,10 @@ def test_peaks_as_a_third_output(
 ) -> None:
     """Found in float32 whatever the precision; all that reads maps goes on as without."""
     words = ("--precision", precision, *(("--calibration-images", photos) if precision == "int8" else ()), *FINDING)
+    words = (*words, "--set", "inference.decode.max_peaks=9")
     plain, out = tmp_path / "plain.onnx", tmp_path / "m.onnx"
     assert bpnet("export", "-m", model, "-o", plain, *words).exit_code == 0
-    few = ("--set", "inference.decode.max_peaks=9")
-    result = bpnet("export", "-m", model, "-o", out, "--with-peaks", *few, *words)
+    result = bpnet("export", "-m", model, "-o", out, "--with-peaks", *words)
     assert result.exit_code == 0, result.output
     assert "output  peaks: float32 [batch, 18, 9, 3]" in result.output
     about = json.loads(bpnet("info", "-m", out, "--json").output)["outputs"]
@@ -306,6 +306,7 @@ def test_peaks_as_a_third_output(
             np.testing.assert_allclose(one.keypoints, other.keypoints, rtol=0, atol=0.05)
     people = [persons(bpnet, file, drawn / "images", tmp_path / file.stem) for file in (plain, out)]
     assert sum(map(len, people[0])) > 0
+    assert same_people(*people)
     assert bpnet("evaluate", "-m", out, *labelled(drawn), "-r", tmp_path / "evaluation").exit_code == 0
 
 
