@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bpnet_cli.errors import BpnetError
     from bpnet_cli.inference.load import load_predictor
     from bpnet_cli.inference.predictor import Predictor
-    from bpnet_cli.pose.decode import DecodeOptions, decode
+    from bpnet_cli.pose.decode import DecodeOptions, decode, decode_peaks
     from bpnet_cli.pose.person import Person
     from bpnet_cli.pose.skeleton import BODY_18, Skeleton
     from bpnet_cli.pose.targets import render_targets
@@ -23,6 +23,7 @@ _HOMES = {
     "load_predictor": "bpnet_cli.inference.load",
     "Predictor": "bpnet_cli.inference.predictor",
     "decode": "bpnet_cli.pose.decode",
+    "decode_peaks": "bpnet_cli.pose.decode",
     "DecodeOptions": "bpnet_cli.pose.options",
     "Person": "bpnet_cli.pose.person",
     "render_targets": "bpnet_cli.pose.targets",
@@ -35,6 +36,7 @@ __all__ = [
     "load_predictor",
     "Predictor",
     "decode",
+    "decode_peaks",
     "DecodeOptions",
     "Person",
     "render_targets",

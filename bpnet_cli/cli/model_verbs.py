@@ -125,6 +125,7 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 @spec_flag("--width", type=int, metavar="W", help="Only input width to take.  [any]")
 @spec_flag("--batch", type=int, metavar="N", help="Only batch size to take.  [any]")
 @spec_flag("--opset", type=int, metavar="N", help="ONNX operator set.  [17]")
+@spec_flag("--with-peaks", is_flag=True, help="A third output: the peaks, so that a host only groups them.")
 @spec_flag("--tao-layout", is_flag=True, help="Names, order and float input of NVIDIA's files, for DeepStream.")
 @set_option
 @click.pass_context

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.build import decode_options_of
 from bpnet_cli.engine import load_keras
 from bpnet_cli.errors import BpnetError, SpecError
 from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
@@ -125,6 +126,7 @@ def _convert(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any, li
     import onnx
 
     from bpnet_cli.export.onnx import check_against_keras, describe, to_onnx
+    from bpnet_cli.export.peaks import add_peaks
     from bpnet_cli.export.tao import to_tao_layout
     from bpnet_cli.models.model_file import load_network
 
@@ -136,14 +138,18 @@ def _convert(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any, li
     path, exact = folder / "model.onnx", folder / "fp32.onnx"
     exact.write_bytes(model.SerializeToString())
     difference = check_against_keras(network, work.metadata, exact, section.opset)
-    lines = [f"input   {value.name}: {describe(value)}" for value in model.graph.input]
-    lines += [f"output  {value.name}: {describe(value)}" for value in model.graph.output]
     if section.precision == "fp32":
         exact.rename(path)
+        costs = []
     else:
         from bpnet_cli.export.precision import lower_precision
 
-        lines += lower_precision(exact, path, work.metadata, work.spec, work.photos, work.labelled, request.max_ap_drop)
+        costs = lower_precision(exact, path, work.metadata, work.spec, work.photos, work.labelled, request.max_ap_drop)
         model = onnx.load(str(path))
+    if section.with_peaks:
+        add_peaks(model, work.metadata, decode_options_of(work.spec))
+        path.write_bytes(model.SerializeToString())
+    lines = [f"input   {value.name}: {describe(value)}" for value in model.graph.input]
+    lines += [f"output  {value.name}: {describe(value)}" for value in model.graph.output]
     what = "" if section.precision == "fp32" else ", before lowering the precision"
-    return model, [*lines, f"largest difference to Keras{what}: {difference:.1e}"]
+    return model, [*lines, *costs, f"largest difference to Keras{what}: {difference:.1e}"]

@@ -52,7 +52,11 @@ def describe_model(path: str, overrides: Sequence[str]) -> Description:
         if backend.layout.normalised:
             own |= {"input": f"{backend.layout.input}: float32 RGB, (pixel - 128) / 256; as NVIDIA's"}
             own |= {"outputs": [f"{maps.name}: float32" for maps in (backend.layout.pafs, backend.layout.heatmaps)]}
-        return Description(_common(spec, metadata) | own)
+        common = _common(spec, metadata)
+        if backend.layout.peaks:
+            rows = f"[batch, {len(metadata.skeleton.keypoints)}, {backend.layout.peaks}, 3]"
+            own |= {"outputs": [*common["outputs"], f"peaks: float32 {rows}, x, y in input pixels and score"]}
+        return Description(common | own)
     if Path(path).suffix != ".keras":
         raise ModelFileError(f"{path}: must be a .keras or an .onnx file")
     load_keras()

@@ -18,6 +18,8 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 _STRIDE = 8
 # NVIDIA's float input: (pixel - 128) / 256.
 TAO_SCALE, TAO_OFFSET = 1 / 256, -0.5
+# An output beside the maps, see `bpnet_cli.export.peaks`.
+PEAKS = "peaks"
 _UINT8, _FLOAT = "tensor(uint8)", "tensor(float)"
 
 
@@ -39,7 +41,8 @@ class OnnxLayout:
     """Input and outputs of an ONNX pose network.
 
     normalised: the input is float (pixel - 128) / 256, as NVIDIA's, else uint8. channels_first: it is (B, 3, H, W),
-    else (B, H, W, 3). batch, size: the only batch and (height, width) that it takes; None is any.
+    else (B, H, W, 3). batch, size: the only batch and (height, width) that it takes; None is any. peaks: rows for each
+    keypoint in the output `peaks`, 0 where the file has none.
     """
 
     input: str
@@ -49,6 +52,7 @@ class OnnxLayout:
     size: tuple[int, int] | None
     heatmaps: MapOutput
     pafs: MapOutput
+    peaks: int = 0
 
     def feed(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         """(B, H, W, 3) uint8 RGB photos as the input. Raises BpnetError for a size that the file doesn't take."""
@@ -102,12 +106,14 @@ def _layout(session: Any, skeleton: Skeleton, path: str | Path, ours: bool) -> O
     first = image.shape[3] != 3
     batch, height, width = (_fixed(image.shape[axis]) for axis in ((0, 2, 3) if first else (0, 1, 2)))
     size = (height, width) if height and width else None
-    return OnnxLayout(image.name, image.type == _FLOAT, first, batch, size, heatmaps, pafs)
+    peaks = next((output.shape[2] for output in outputs if ours and output.name == PEAKS), 0)
+    return OnnxLayout(image.name, image.type == _FLOAT, first, batch, size, heatmaps, pafs, peaks)
 
 
 def _named(outputs: Any, is_heatmap: bool) -> MapOutput | None:
     """The output with heatmaps, or the other one, of a file that bpnet exported, in either of its layouts."""
-    names = [output.name for output in outputs if ("heatmap" in output.name) == is_heatmap]
+    maps = [output.name for output in outputs if output.name != PEAKS]
+    names = [name for name in maps if ("heatmap" in name) == is_heatmap]
     return MapOutput(names[0], channels_first=False) if len(names) == 1 else None
 
 

@@ -12,13 +12,15 @@ from bpnet_cli.pose.assemble import assemble
 from bpnet_cli.pose.geometry import cell_to_pixel
 from bpnet_cli.pose.limbs import find_limbs
 from bpnet_cli.pose.options import DecodeOptions
-from bpnet_cli.pose.peaks import find_peaks, sane
+from bpnet_cli.pose.peaks import Peaks, find_peaks, read_peaks, sane
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 
-__all__ = ["DecodeOptions", "decode"]
+__all__ = ["DecodeOptions", "decode", "decode_peaks"]
 
 _DEFAULTS = DecodeOptions()
+# Pixels by which a peak at the edge may lie beyond it: rounding.
+_SLACK = 0.05
 
 
 def decode(
@@ -33,10 +35,53 @@ def decode(
     heatmaps: (h, w, K + 1), the background last. pafs: (h, w, 2L). stride: input pixels per map cell.
     Values that are not finite count as 0. Raises BpnetError for maps that don't fit the skeleton or each other.
     """
-    _check_shapes(heatmaps, pafs, skeleton)
+    _check_maps("heatmaps", heatmaps, skeleton.heatmap_channels, skeleton)
+    _check_maps("pafs", pafs, skeleton.paf_channels, skeleton)
+    if heatmaps.shape[:2] != pafs.shape[:2]:
+        raise BpnetError(
+            "decode: heatmaps and pafs must have the same height and width, "
+            f"got {heatmaps.shape[:2]} and {pafs.shape[:2]}"
+        )
     peaks = find_peaks(sane(heatmaps), options.peak_threshold, options.max_peaks)
+    return _group(peaks, pafs, skeleton, stride, options)
+
+
+def decode_peaks(
+    peaks: NDArray[np.floating],
+    pafs: NDArray[np.floating],
+    skeleton: Skeleton = BODY_18,
+    stride: int = 8,
+    options: DecodeOptions = _DEFAULTS,
+) -> list[Person]:
+    """People from peaks that were found already, as by a file of `bpnet export --with-peaks`; see `decode`.
+
+    peaks: (K, P, 3) x, y in network-input pixels and score, of each keypoint the highest first. Rows whose score is not
+    above `options.peak_threshold` are left out, and those with values that are not finite. pafs: (h, w, 2L).
+    Raises BpnetError for shapes that don't fit the skeleton, and for peaks outside of the pafs.
+    """
+    count, shape = len(skeleton.keypoints), np.shape(peaks)
+    if len(shape) != 3 or shape[0] != count or shape[2] != 3:
+        raise BpnetError(
+            f"decode_peaks: peaks must have shape ({count}, rows, 3) for skeleton {skeleton.name}, got {shape}"
+        )
+    _check_maps("pafs", pafs, skeleton.paf_channels, skeleton, "decode_peaks")
+    height, width = (stride * size for size in pafs.shape[:2])
+    found = read_peaks(np.asarray(peaks, np.float32), stride, options.peak_threshold, options.max_peaks)
+    x, y = (cell_to_pixel(part, stride) + 0.5 for part in (found.points.real, found.points.imag))
+    if ((np.minimum(x, y) < -_SLACK) | (x > width + _SLACK) | (y > height + _SLACK)).any():
+        raise BpnetError(
+            f"decode_peaks: peaks lie outside of the {height} x {width} input pixels (height x width) that the pafs"
+            f" cover at stride {stride}; they must be x, y in pixels of the network's input"
+        )
+    return _group(found, pafs, skeleton, stride, options)
+
+
+def _group(
+    peaks: Peaks, pafs: NDArray[np.floating], skeleton: Skeleton, stride: int, options: DecodeOptions
+) -> list[Person]:
+    """What `decode` does once it has peaks."""
     limbs = find_limbs(pafs, peaks, skeleton.limb_indices, options.limb_threshold, options.limb_samples)
-    diagonal = math.hypot(*heatmaps.shape[:2])
+    diagonal = math.hypot(*pafs.shape[:2])
     groups = assemble(peaks, limbs, skeleton.limb_indices, diagonal, options.merge_distance)
     found = np.full((3, len(peaks.score) + 1), np.nan, np.float32)
     found[0, :-1] = cell_to_pixel(peaks.points.real, stride)
@@ -62,16 +107,11 @@ def _rank(keypoints: NDArray[np.float32], options: DecodeOptions) -> list[Person
     return [Person(row, score) for row, score in zip(rows, scores[order].tolist(), strict=True)]
 
 
-def _check_shapes(heatmaps: NDArray[np.floating], pafs: NDArray[np.floating], skeleton: Skeleton) -> None:
-    wanted = {"heatmaps": skeleton.heatmap_channels, "pafs": skeleton.paf_channels}
-    for (name, channels), maps in zip(wanted.items(), (heatmaps, pafs), strict=True):
-        shape = np.shape(maps)
-        if len(shape) != 3 or shape[2] != channels or 0 in shape[:2]:
-            raise BpnetError(
-                f"decode: {name} must have shape (height, width, {channels}) for skeleton {skeleton.name}, got {shape}"
-            )
-    if heatmaps.shape[:2] != pafs.shape[:2]:
+def _check_maps(
+    name: str, maps: NDArray[np.floating], channels: int, skeleton: Skeleton, caller: str = "decode"
+) -> None:
+    shape = np.shape(maps)
+    if len(shape) != 3 or shape[2] != channels or 0 in shape[:2]:
         raise BpnetError(
-            "decode: heatmaps and pafs must have the same height and width, "
-            f"got {heatmaps.shape[:2]} and {pafs.shape[:2]}"
+            f"{caller}: {name} must have shape (height, width, {channels}) for skeleton {skeleton.name}, got {shape}"
         )

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.pose.geometry import pixel_to_cell
+
 
 @dataclass(frozen=True, eq=False)
 class Peaks:
@@ -26,11 +28,11 @@ class Peaks:
 
 
 # Logarithms are taken of values no smaller than this, the floor of rendered targets.
-_FLOOR = np.float32(1e-3)
+FLOOR = np.float32(1e-3)
 # No network answers more than this; squares of larger values could overflow.
 _ABSURD = 1e3
 # Three equal heights have no top: the largest curvature that counts as one.
-_STRAIGHT = np.float32(-1e-6)
+STRAIGHT = np.float32(-1e-6)
 _HALF = np.float32(0.5)
 # The neighbours that come before a cell in reading order, and those that come after it.
 _BEFORE = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], np.uint8)
@@ -53,6 +55,19 @@ def find_peaks(heatmaps: NDArray[np.float32], threshold: float, max_peaks: int) 
         rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
         order, counts = order[rank < max_peaks], np.minimum(counts, max_peaks)
     return Peaks(keypoint[order], counts, _refine(heatmaps, cell[order]), score[order])
+
+
+def read_peaks(rows: NDArray[np.float32], stride: int, threshold: float, max_peaks: int) -> Peaks:
+    """The peaks in `rows` (K, P, 3): x, y in network-input pixels and score, of each keypoint the highest first.
+
+    Rows whose score is not above `threshold` and rows that are not finite are left out.
+    """
+    rows = rows[:, :max_peaks]
+    used = np.isfinite(rows).all(axis=2) & (rows[..., 2] > np.float32(threshold))
+    keypoint, _ = np.nonzero(used)
+    found = rows[used]
+    points = np.ascontiguousarray(pixel_to_cell(found[:, :2], stride), np.float32).view(np.complex64).reshape(-1)
+    return Peaks(keypoint, used.sum(axis=1), points, np.minimum(found[:, 2], np.float32(_ABSURD)))
 
 
 def sane(maps: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -99,8 +114,8 @@ def _refine(heatmaps: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np
     inward = np.subtract(position == 0, position == [[width - 1], [height - 1]], dtype=np.intp)
     steps = np.array([[[-column_step], [-row_step]], [[0], [0]], [[column_step], [row_step]]])
     three = cell + inward * steps[2] + steps
-    before, centre, after = np.log(np.maximum(heatmaps.reshape(-1).take(three, mode="clip"), _FLOOR))
-    curvature = np.minimum(before - 2 * centre + after, _STRAIGHT)
+    before, centre, after = np.log(np.maximum(heatmaps.reshape(-1).take(three, mode="clip"), FLOOR))
+    curvature = np.minimum(before - 2 * centre + after, STRAIGHT)
     top = inward + _HALF * (before - after) / curvature
     # A map of one or two cells has no inner side.
     reach = np.array([[0.5 if width > 2 else 0], [0.5 if height > 2 else 0]])

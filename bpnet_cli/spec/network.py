@@ -164,6 +164,10 @@ class ExportSpec(Model):
         default=None, ge=32, description="the only input width that the file takes, pixels; null: any. With height"
     )
     batch: int | None = Field(default=None, ge=1, description="the only batch size that the file takes; null: any")
+    with_peaks: bool = Field(
+        default=False,
+        description="a third output, peaks: found in the graph with peak_threshold and max_peaks of inference.decode",
+    )
     tao_layout: bool = Field(
         default=False, description="names, order and float input of NVIDIA's BodyPoseNet files, as for DeepStream"
     )
@@ -175,4 +179,12 @@ class ExportSpec(Model):
     def _height_and_width_go_together(self) -> ExportSpec:
         if (self.height is None) != (self.width is None):
             raise refusal("height and width go together: give both or none")
+        return self
+
+    @model_validator(mode="after")
+    def _nvidias_form_has_no_peaks(self) -> ExportSpec:
+        if self.with_peaks and self.tao_layout:
+            raise refusal(
+                "with_peaks and tao_layout exclude each other: NVIDIA's form has two outputs; give one of them"
+            )
         return self

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bpnet_cli import DecodeOptions, decode, decode_peaks
 from bpnet_cli.data.synthetic import generate
 from bpnet_cli.inference.backends import OnnxBackend
 from tests.cli.conftest import Run
 
 onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
 Words = tuple[object, ...]
 # The network of the tests has hardly learnt; so low, it finds people all the same.
 FINDING = tuple(
@@ -192,6 +194,7 @@ def test_photos_that_will_not_do(
         (("--height", 64), "export: height and width go together"),
         (("--height", 64, "--width", 68), "export.width: must be a multiple of 8 for this model (got 68)"),
         (("--opset", 12), "export.opset"),
+        (("--with-peaks", "--tao-layout"), "export: with_peaks and tao_layout exclude each other"),
         (("--precision", "fp16", "--max-ap-drop", 0, "--set", "dataset.validation=null"), "needs labelled photos"),
         (("--precision", "fp16", "--images", "none", "--annotations", "none.json"), "none.json"),
     ],
@@ -270,6 +273,54 @@ def test_nvidias_layout_finds_the_same_people(
     expected = persons(bpnet, model, drawn / "images", tmp_path / "keras")
     assert sum(map(len, expected)) > 0
     assert same_people(persons(bpnet, out, drawn / "images", tmp_path / "tao"), expected)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_peaks_as_a_third_output(
+    model: Path, photos: Path, drawn: Path, tmp_path: Path, bpnet: Run, precision: str
+) -> None:
+    """Found in float32 whatever the precision; all that reads maps goes on as without."""
+    words = ("--precision", precision, *(("--calibration-images", photos) if precision == "int8" else ()), *FINDING)
+    words = (*words, "--set", "inference.decode.max_peaks=9")
+    plain, out = tmp_path / "plain.onnx", tmp_path / "m.onnx"
+    assert bpnet("export", "-m", model, "-o", plain, *words).exit_code == 0
+    result = bpnet("export", "-m", model, "-o", out, "--with-peaks", *words)
+    assert result.exit_code == 0, result.output
+    assert "output  peaks: float32 [batch, 18, 9, 3]" in result.output
+    about = json.loads(bpnet("info", "-m", out, "--json").output)["outputs"]
+    assert about[2:] == ["peaks: float32 [batch, 18, 9, 3], x, y in input pixels and score"]
+    inside = [node for node in onnx.load(out).graph.node if node.name.startswith("peaks/")]
+    assert {node.op_type for node in inside} >= {"TopK", "Log"}
+    assert not {node.op_type for node in inside} & {"QuantizeLinear", "DequantizeLinear"}
+    image = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    session = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    heatmaps, pafs, peaks = session.run(["heatmaps", "pafs", "peaks"], {"image": image})
+    for a, b in zip(OnnxBackend(plain).maps(image), (heatmaps, pafs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    options = DecodeOptions(peak_threshold=0.001, max_peaks=9, person_threshold=0)
+    assert (peaks[..., 2] > 0).sum() > 18
+    for rows, heat, paf in zip(peaks, heatmaps, pafs, strict=True):
+        found, wanted = decode_peaks(rows, paf, options=options), decode(heat, paf, options=options)
+        assert len(found) == len(wanted) > 0
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one.keypoints, other.keypoints, rtol=0, atol=0.05)
+    people = [persons(bpnet, file, drawn / "images", tmp_path / file.stem) for file in (plain, out)]
+    assert sum(map(len, people[0])) > 0
+    assert same_people(*people)
+    assert bpnet("evaluate", "-m", out, *labelled(drawn), "-r", tmp_path / "evaluation").exit_code == 0
+
+
+def test_peaks_at_a_fixed_size_and_for_triton(model: Path, tmp_path: Path, bpnet: Run) -> None:
+    words = ("export", "-m", model, "--triton", tmp_path, "--with-peaks", "--set", "inference.decode.max_peaks=9")
+    assert bpnet(*words).exit_code == 0
+    config = parse((tmp_path / "test" / "config.pbtxt").read_text())
+    assert config["output"][2] == {"name": ["peaks"], "data_type": ["TYPE_FP32"], "dims": [18, 9, 3]}
+    assert bpnet(*words, "--overwrite", "--height", 64, "--width", 72, "--batch", 2).exit_code == 0
+    config = parse((tmp_path / "test" / "config.pbtxt").read_text())
+    assert config["output"][2]["dims"] == [2, 18, 9, 3]
+    session = ort.InferenceSession(str(tmp_path / "test" / "1" / "model.onnx"), providers=["CPUExecutionProvider"])
+    (peaks,) = session.run(["peaks"], {"image": np.zeros((2, 64, 72, 3), np.uint8)})
+    assert peaks.shape == (2, 18, 9, 3)
 
 
 def test_triton_repository(model: Path, exported: Path, tmp_path: Path, bpnet: Run) -> None:

@@ -1,0 +1,214 @@
+"""Peak finding inside an exported file: `pose.peaks.find_peaks` in ONNX operators, rule for rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.inference.onnx_layout import PEAKS
+from bpnet_cli.models.metadata import ModelMetadata
+from bpnet_cli.pose.geometry import cell_to_pixel
+from bpnet_cli.pose.options import DecodeOptions
+from bpnet_cli.pose.peaks import FLOOR, STRAIGHT, Peaks, find_peaks, read_peaks
+
+# Of the nodes and tensors inside.
+_PREFIX = "peaks/"
+# Largest differences to `find_peaks`, network-input pixels and heights.
+_PIXELS, _SCORES = 0.05, 1e-4
+_SEED = 0
+
+_FIND = """
+<ir_version: {ir_version}, opset_import: ["": {opset}]>
+find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoints}, {most}, 3] peaks)
+<
+  float nought = {{0}}, float half = {{0.5}}, float two = {{2}}, float largest = {{3.4028235e38}},
+  float threshold = {{{threshold}}}, float floor = {{{floor}}}, float straight = {{{straight}}},
+  float stride = {{{stride}}}, float offset = {{{offset}}}, float outside = {{-1}},
+  int64[1] int_0 = {{0}}, int64[1] int_1 = {{1}}, int64[1] int_2 = {{2}}, int64[1] int_3 = {{3}},
+  int64[1] int_4 = {{4}}, int64[1] all = {{9223372036854775807}},
+  int64[1] one_less = {{-1}}, int64[1] two_less = {{-2}}, int64[1] most = {{{most}}},
+  int64[6] parts = {{{most}, {most}, {most}, {most}, {most}, {most}}},
+  int64[8] frame = {{0, 0, 1, 1, 0, 0, 1, 1}}, int64[6] fill = {{0, 0, 0, 0, 0, {most}}}, int64[3] flat = {{0, 0, -1}}
+>
+{{
+  # The background has no peaks; values that are not finite count as 0.
+  answers = Slice (heatmaps, int_0, one_less, int_3)
+  heights = Transpose <perm = [0, 3, 1, 2]> (answers)
+  sizes = Abs (heights)
+  finite = LessOrEqual (sizes, largest)
+  maps = Where (finite, heights, nought)
+  # No neighbour is higher, and none before the cell in reading order is as high: a plateau is one peak.
+  framed = Pad (maps, frame, outside)
+  threes = MaxPool <kernel_shape = [1, 3]> (framed)
+  above = Slice (threes, int_0, two_less, int_2)
+  below = Slice (threes, int_2, all, int_2)
+  middle = Slice (framed, int_1, one_less, int_2)
+  left = Slice (middle, int_0, two_less, int_3)
+  right = Slice (middle, int_2, all, int_3)
+  earlier = Max (above, left)
+  later = Max (below, right)
+  is_above = Greater (maps, threshold)
+  is_first = Greater (maps, earlier)
+  is_highest = GreaterOrEqual (maps, later)
+  is_top = And (is_first, is_highest)
+  is_peak = And (is_top, is_above)
+  # The highest; the zeros at the end are for maps of fewer cells than that.
+  tops = Where (is_peak, maps, nought)
+  flat_tops = Reshape (tops, flat)
+  enough_tops = Pad (flat_tops, fill, nought)
+  score, cell = TopK <axis = 2> (enough_tops, most)
+  # Where they are, and the three cells along x and y that tell it more finely.
+  shape = Shape (maps)
+  height = Slice (shape, int_2, int_3)
+  width = Slice (shape, int_3, int_4)
+  row = Div (cell, width)
+  row_start = Mul (row, width)
+  column = Sub (cell, row_start)
+  {neighbours_x}
+  {neighbours_y}
+  cells = Concat <axis = 2> (x_before, x_centre, x_after, y_before, y_centre, y_after)
+  count = Mul (height, width)
+  last_cell = Sub (count, int_1)
+  cells_from = Max (cells, int_0)
+  cells_inside = Min (cells_from, last_cell)
+  flat_maps = Reshape (maps, flat)
+  values = GatherElements <axis = 2> (flat_maps, cells_inside)
+  positive = Max (values, floor)
+  logarithms = Log (positive)
+  x_log_0, x_log_1, x_log_2, y_log_0, y_log_1, y_log_2 = Split <axis = 2> (logarithms, parts)
+  {top_x}
+  {top_y}
+  x = Unsqueeze (x_pixel, int_3)
+  y = Unsqueeze (y_pixel, int_3)
+  z = Unsqueeze (score, int_3)
+  found = Greater (z, nought)
+  rows = Concat <axis = 3> (x, y, z)
+  peaks = Where (found, rows, nought)
+}}
+"""
+# Of each peak: the cell itself as the middle of three, at the map's border the next one on the inner side.
+_NEIGHBOURS = """
+  {axis}_end = Sub ({size}, int_2)
+  {axis}_from = Max ({position}, int_1)
+  {axis}_middle = Min ({axis}_from, {axis}_end)
+  {axis}_inward = Sub ({axis}_middle, {position})
+  {axis}_way = Mul ({axis}_inward, {step})
+  {axis}_centre = Add (cell, {axis}_way)
+  {axis}_before = Sub ({axis}_centre, {step})
+  {axis}_after = Add ({axis}_centre, {step})
+"""
+# The top of the parabola through three logarithms, at most half a cell away; a map of one or two cells has none.
+_TOP = """
+  {axis}_slope = Sub ({axis}_log_0, {axis}_log_2)
+  {axis}_half_slope = Mul ({axis}_slope, half)
+  {axis}_twice = Mul ({axis}_log_1, two)
+  {axis}_fall = Sub ({axis}_log_0, {axis}_twice)
+  {axis}_bend = Add ({axis}_fall, {axis}_log_2)
+  {axis}_curvature = Min ({axis}_bend, straight)
+  {axis}_shift = Div ({axis}_half_slope, {axis}_curvature)
+  {axis}_start = Cast <to = 1> ({axis}_inward)
+  {axis}_top = Add ({axis}_start, {axis}_shift)
+  {axis}_wide = Greater ({size}, int_2)
+  {axis}_reach = Where ({axis}_wide, half, nought)
+  {axis}_back = Neg ({axis}_reach)
+  {axis}_not_over = Min ({axis}_top, {axis}_reach)
+  {axis}_near = Max ({axis}_not_over, {axis}_back)
+  {axis}_whole = Cast <to = 1> ({position})
+  {axis}_cell = Add ({axis}_whole, {axis}_near)
+  {axis}_scaled = Mul ({axis}_cell, stride)
+  {axis}_pixel = Add ({axis}_scaled, offset)
+"""
+_AXES = {
+    "x": {"axis": "x", "position": "column", "size": "width", "step": "int_1"},
+    "y": {"axis": "y", "position": "row", "size": "height", "step": "width"},
+}
+
+
+def add_peaks(model: Any, metadata: ModelMetadata, options: DecodeOptions) -> None:
+    """Give an exported model the output `peaks`, in place, see `finder_of`; the finder is checked before.
+
+    Done last: in a lower precision the peaks are still found in float32. Raises BpnetError where ONNX Runtime finds
+    other peaks than `find_peaks`.
+    """
+    finder = finder_of(model, len(metadata.skeleton.keypoints), metadata.stride, options)
+    check_finder(finder, metadata.stride, options)
+    _append(model, finder)
+
+
+def finder_of(model: Any, keypoints: int, stride: int, options: DecodeOptions) -> Any:
+    """An ONNX model from `heatmaps` to `peaks`, of the same operator set as `model`.
+
+    heatmaps: float32 [batch, rows, columns, keypoints + 1], the background last. peaks: float32 [batch, keypoints,
+    options.max_peaks, 3] x, y in network-input pixels and score; of each keypoint the highest first, unused rows are 0.
+    """
+    from onnx import checker, parser
+
+    (opset,) = (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    text = _FIND.format(
+        ir_version=model.ir_version,
+        opset=opset,
+        channels=keypoints + 1,
+        keypoints=keypoints,
+        most=options.max_peaks,
+        threshold=float(options.peak_threshold),
+        floor=float(FLOOR),
+        straight=float(STRAIGHT),
+        stride=stride,
+        offset=cell_to_pixel(0.0, stride),
+        **{f"neighbours_{axis}": _NEIGHBOURS.format(**names) for axis, names in _AXES.items()},
+        **{f"top_{axis}": _TOP.format(**names) for axis, names in _AXES.items()},
+    )
+    finder = parser.parse_model(text)
+    checker.check_model(finder)
+    return finder
+
+
+def check_finder(finder: Any, stride: int, options: DecodeOptions) -> None:
+    """Raise BpnetError unless ONNX Runtime finds in seeded maps of two sizes what `find_peaks` finds."""
+    import onnxruntime as ort
+
+    quiet = ort.SessionOptions()
+    quiet.log_severity_level = 3
+    session = ort.InferenceSession(finder.SerializeToString(), quiet, providers=["CPUExecutionProvider"])
+    channels = session.get_inputs()[0].shape[3]
+    rng = np.random.default_rng(_SEED)
+    for shape in ((2, 23, 31, channels), (1, 2, 9, channels)):
+        heatmaps = rng.random(shape, np.float32)
+        for one, got in zip(heatmaps, session.run([PEAKS], {"heatmaps": heatmaps})[0], strict=True):
+            wanted = find_peaks(one, options.peak_threshold, options.max_peaks)
+            found = read_peaks(got, stride, options.peak_threshold, options.max_peaks)
+            if not _alike(found, wanted, stride):
+                raise BpnetError(
+                    "nothing written: ONNX Runtime finds other peaks than this program;"
+                    " try another export.opset, or leave out export.with_peaks"
+                )
+
+
+def _alike(one: Peaks, other: Peaks, stride: int) -> bool:
+    return (
+        np.array_equal(one.counts, other.counts)
+        and np.allclose(one.points, other.points, rtol=0, atol=_PIXELS / stride)
+        and np.allclose(one.score, other.score, rtol=0, atol=_SCORES)
+    )
+
+
+def _append(model: Any, finder: Any) -> None:
+    """Let a finder go on from a model's output `heatmaps`, in place; the finder is used up."""
+    from onnx import checker
+
+    ends = {"heatmaps", PEAKS}
+    for node in finder.graph.node:
+        node.input[:] = [name if name in ends else _PREFIX + name for name in node.input]
+        node.output[:] = [name if name in ends else _PREFIX + name for name in node.output]
+        node.name = _PREFIX + node.output[0].removeprefix(_PREFIX)
+    for tensor in finder.graph.initializer:
+        tensor.name = _PREFIX + tensor.name
+    (heatmaps,) = (value for value in model.graph.output if value.name == "heatmaps")
+    (peaks,) = finder.graph.output
+    peaks.type.tensor_type.shape.dim[0].CopyFrom(heatmaps.type.tensor_type.shape.dim[0])
+    model.graph.node.extend(finder.graph.node)
+    model.graph.initializer.extend(finder.graph.initializer)
+    model.graph.output.append(peaks)
+    checker.check_model(model)
