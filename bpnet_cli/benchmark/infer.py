@@ -25,10 +25,10 @@ from bpnet_cli.pose.person import Person
 
 Size = tuple[int, int]
 
-# Runs that are counted between two turns of others, and those before them that are not: they bring the network back
-# into the caches, while threads of the model before, which look out for work for a while, fall asleep.
-# The runs before the first turn build and warm as well.
-TURN, SKIPPED, WARM_UP = 5, 1, 3
+# Runs that are counted in a turn, few, so that load that comes and goes falls on all models alike; and those before
+# them that are not: they bring the network back into the caches, while threads of the model before, which look out for
+# work for a while, fall asleep (a network of 20 ms takes 35 in its first run). The first turn builds and warms as well.
+TURN, SKIPPED, WARM_UP = 2, 1, 3
 KINDS = ("network", "end_to_end")
 PERCENTILES = (50, 90, 99)
 # Photos that are read over and over: few enough to stay in memory, so that no disk is measured.

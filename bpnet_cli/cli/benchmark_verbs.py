@@ -150,7 +150,7 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
     help="Photos in one run of the network; may be given several times.  [1]",
 )
 @click.option(
-    "--repeats", type=click.IntRange(min=1), default=50, show_default=True, help="Runs of each kind to measure."
+    "--repeats", type=click.IntRange(min=1), default=100, show_default=True, help="Runs of each kind to measure."
 )
 @click.option(
     "--threads",

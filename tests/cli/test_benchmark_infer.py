@@ -52,7 +52,7 @@ def cases(rows: list[dict]) -> list[tuple]:
 
 def test_every_model_in_every_size_and_batch(exported: Path, trained: Path, drawn: Path, bpnet: Run) -> None:
     words = ("-m", trained / "run" / "model.keras", "-m", exported, "--size", "64x64", "--size", "64x96")
-    words += ("--batch", 1, "--batch", 3, "--repeats", 6, "--images", drawn / "images")
+    words += ("--batch", 1, "--batch", 3, "--repeats", 5, "--images", drawn / "images")
     result = bpnet("benchmark", "infer", *words, "--json")
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
@@ -63,7 +63,7 @@ def test_every_model_in_every_size_and_batch(exported: Path, trained: Path, draw
     for kind in ("network", "end_to_end"):
         rows = figures[kind]
         assert cases(rows) == wanted
-        assert all(row["runs"] == 10 for row in rows)  # two turns of five
+        assert all(row["runs"] == 6 for row in rows)  # three turns of two
         assert all(0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] for row in rows)
         assert all(row["images_per_second"] > 0 for row in rows)
         assert [row["ratio"] for row in rows[::2]] == [1.0] * 4
@@ -71,7 +71,7 @@ def test_every_model_in_every_size_and_batch(exported: Path, trained: Path, draw
             assert second["ratio"] == pytest.approx(second["p50_ms"] / first["p50_ms"], abs=0.01, rel=0.01)
     table = describe_inference(figures)
     assert table.count("| model.onnx ") == 8
-    assert "photo file to people, 12 photos: ms per photo (percentiles of 10 runs)" in table
+    assert "photo file to people, 12 photos: ms per photo (percentiles of 6 runs)" in table
     assert max(len(line) for line in table.splitlines()) <= 100
 
 
@@ -80,7 +80,7 @@ def test_networks_alone_without_photos(exported: Path, bpnet: Run) -> None:
     assert result.exit_code == 0, result.output
     assert "networks alone: end to end, from photo file to people, needs --images DIR" in result.stderr
     title, _, head, _, row = result.stdout.splitlines()
-    assert title == "network alone: ms per photo (percentiles of 5 runs)"
+    assert title == "network alone: ms per photo (percentiles of 2 runs)"
     assert head.split()[1::2] == ["model", "size", "batch", "p50", "p90", "p99", "images/s", "ratio"]
     assert row.split()[1:6:2] == ["model.onnx", "64x64", "1"]  # the size that the spec in the file infers with
 
@@ -144,12 +144,12 @@ def test_models_take_turns_and_times_are_what_the_clock_says(exported: Path, mon
     times = {"quick": [9.0, 9.0, 9.0, 0.004], "slow": [9.0, 9.0, 9.0, 0.012]}
     monkeypatch.setattr(LOAD, lambda path, _: Slow(backend, path, times[path], world))
     monkeypatch.setattr("bpnet_cli.benchmark.infer.time", SimpleNamespace(perf_counter=lambda: world.now))
-    quick, slow = benchmark_infer(["quick", "slow"], [(64, 64)], [2], 10, None, None)["network"]
+    quick, slow = benchmark_infer(["quick", "slow"], [(64, 64)], [2], 4, None, None)["network"]
     assert [(name, len(list(runs))) for name, runs in groupby(world.calls)] == [
-        ("quick", 8),
-        ("slow", 8),
-        ("quick", 6),
-        ("slow", 6),
+        ("quick", 5),
+        ("slow", 5),
+        ("quick", 3),
+        ("slow", 3),
     ]
     assert [quick[name] for name in PERCENTILES] == [2.0] * 3
     assert [slow[name] for name in PERCENTILES] == [6.0] * 3
