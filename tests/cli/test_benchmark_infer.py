@@ -190,8 +190,8 @@ def test_names_are_short_and_told_apart() -> None:
     names = model_names(["a/model.keras", "b/model.keras", "m.onnx", long])
     assert list(names.values()) == ["1 model.keras", "2 model.keras", "m.onnx", ".._on_for_much_too_long.onnx"]
     assert list(model_names([f"a_{long[5:]}", long]).values()) == [
-        "1 _on_for_much_too_long.onnx",
-        "2 _on_for_much_too_long.onnx",
+        "1 on_for_much_too_long.onnx",
+        "2 on_for_much_too_long.onnx",
     ]
 
 
