@@ -220,6 +220,13 @@ def test_threads_that_come_too_late_are_refused(trained: Path, bpnet: Run) -> No
     assert "TensorFlow computes in this process already" in result.output
 
 
+def test_threads_of_another_engine_are_refused(keras_loaded: None, monkeypatch: pytest.MonkeyPatch, bpnet: Run) -> None:
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    result = bpnet("benchmark", "infer", "-m", "m.keras", "--threads", 1)
+    assert result.exit_code == 1
+    assert "--threads: can't be set for Keras on jax" in result.output
+
+
 def test_what_can_not_be_measured(exported: Path, tmp_path: Path, bpnet: Run) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad").mkdir()
