@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _SIZE = (560, 320)
+# Characters of a model's name in a table, so that its lines stay within 100.
+_NAME = 28
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -36,6 +40,40 @@ def describe_training(figures: Mapping[str, Any]) -> str:
         f"bottleneck: {figures['bottleneck']}",
     ]
     return "\n\n".join([f"{what}; {figures['steps']} steps of each kind", as_table(rows), "\n".join(conclusions)])
+
+
+def describe_inference(figures: Mapping[str, Any]) -> str:
+    """What `benchmark_infer` found, as text."""
+    parts = [_inference_table("network alone", figures["network"])]
+    if figures["end_to_end"]:
+        parts.append(_inference_table(f"photo file to people, {figures['photos']} photos", figures["end_to_end"]))
+    return "\n\n".join(parts)
+
+
+def _inference_table(what: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    names = model_names(list(dict.fromkeys(row["model"] for row in rows)))
+    cells = [
+        {
+            "model": names[row["model"]],
+            "size": f"{row['height']}x{row['width']}",
+            "batch": row["batch"],
+            **{f"p{percent}": f"{row[f'p{percent}_ms']:.4g}" for percent in (50, 90, 99)},
+            "images/s": f"{row['images_per_second']:.4g}",
+            "ratio": "-" if row["ratio"] is None else f"{row['ratio']:.2f}",
+        }
+        for row in rows
+    ]
+    return f"{what}: ms per photo (percentiles of {rows[0]['runs']} runs)\n\n{as_table(cells)}"
+
+
+def model_names(paths: Sequence[str]) -> dict[str, str]:
+    """A short name for each path: the file's, cut in front where it is long, numbered where several would be alike."""
+    short = {path: name if len(name := Path(path).name) <= _NAME else f"..{name[-_NAME + 2 :]}" for path in paths}
+    times = Counter(short.values())
+    return {
+        path: f"{number} {short[path][-_NAME + 3 :]}" if times[short[path]] > 1 else short[path]
+        for number, path in enumerate(paths, start=1)
+    }
 
 
 def plot_crowds(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import click
 
@@ -106,3 +107,78 @@ def train(spec_path: str, steps: int, as_json: bool, overrides: tuple[str, ...])
 
     figures = benchmark_train(spec, steps)
     click.echo(json.dumps(figures, indent=2) if as_json else describe_training(figures))
+
+
+def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> list[tuple[int, int]]:
+    """`HEIGHTxWIDTH` as numbers."""
+    sizes = []
+    for word in words:
+        match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", word)
+        if not match:
+            raise click.BadParameter(f"must be HEIGHTxWIDTH in pixels, as in 368x656 (got {word!r})")
+        sizes.append((int(match[1]), int(match[2])))
+    return sizes
+
+
+@benchmark.command()
+@click.option(
+    "-m",
+    "--model",
+    "--model_filename",
+    "models",
+    metavar="MODEL",
+    multiple=True,
+    required=True,
+    help="A .keras or .onnx file, or OpenVINO's .xml; may be given several times. Ratios are to the first.",
+)
+@click.option("--images", metavar="DIR", help="Photos to go from file to people with; without them, networks alone.")
+@click.option(
+    "--size",
+    "sizes",
+    metavar="HxW",
+    multiple=True,
+    callback=_sizes,
+    help="Height and width of the input; may be given several times.  [the first model's]",
+)
+@click.option(
+    "--batch",
+    "batches",
+    type=click.IntRange(min=1),
+    metavar="N",
+    multiple=True,
+    default=(1,),
+    help="Photos in one run of the network; may be given several times.  [1]",
+)
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=100, show_default=True, help="Runs of each kind to measure."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads of OpenCV and within an operation of ONNX Runtime, OpenVINO and TensorFlow, which then computes one"
+    " operation at a time.  [what infer uses]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def infer(
+    models: tuple[str, ...],
+    images: str | None,
+    sizes: list[tuple[int, int]],
+    batches: tuple[int, ...],
+    repeats: int,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Time of models side by side, in turn: of the network alone, and from photo file to people.
+
+    A model of fixed size is measured at that size only.
+
+    \b
+    Example: bpnet benchmark infer -m lite.keras -m lite.onnx -m lite_int8.onnx --images photos \\
+               --size 256x256 --size 368x368 --batch 1 --batch 8
+    """
+    from bpnet_cli.benchmark.infer import benchmark_infer
+    from bpnet_cli.benchmark.report import describe_inference
+
+    figures = benchmark_infer(models, sizes, batches, repeats, threads, images)
+    click.echo(json.dumps(figures, indent=2) if as_json else describe_inference(figures))

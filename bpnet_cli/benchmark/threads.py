@@ -1,0 +1,38 @@
+"""One number of threads for everything that computes in inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from bpnet_cli.engine import load_keras
+from bpnet_cli.errors import BpnetError
+
+
+def set_threads(threads: int | None, models: Sequence[str]) -> None:
+    """Hold OpenCV to so many threads, and TensorFlow where a model is a `.keras` file; None leaves all as it is.
+
+    ONNX Runtime and OpenVINO take theirs with each model (`load_backend`). TensorFlow computes one operation at a time,
+    as ONNX Runtime does. Raises BpnetError where Keras runs on something else, or TensorFlow is at work already.
+    """
+    if threads is None:
+        return
+    cv2.setNumThreads(threads)
+    if not any(Path(model).suffix == ".keras" for model in models):
+        return
+    load_keras()
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise BpnetError(
+            f"--threads: can't be set for Keras on {keras.backend.backend()}; leave it out, or use TensorFlow"
+        )
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        raise BpnetError("--threads: TensorFlow computes in this process already, its threads are settled") from None
