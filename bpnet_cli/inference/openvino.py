@@ -72,6 +72,9 @@ def _openvino() -> Any:
         import openvino
     except ModuleNotFoundError:
         raise BpnetError("an .xml model needs OpenVINO, which is not installed: pip install openvino") from None
+    # OpenVINO binds numpy when an array is first asked for; two threads that do so at the same time wait for each other
+    # for ever, one for the interpreter's lock, the other for the binding.
+    openvino.Tensor(np.zeros(1, np.float32)).data  # noqa: B018
     return openvino
 
 

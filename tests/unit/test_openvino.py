@@ -1,5 +1,7 @@
 """Networks in OpenVINO's format: colour order, layout, and what is no pose network."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +63,31 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
     path.with_suffix(".bin").unlink()
     with pytest.raises(ModelFileError, match="its weights are missing"):
         load_backend(path)
+
+
+FIRST_CALLS = """
+import sys, threading
+import numpy as np
+from bpnet_cli.inference.backends import load_backend
+
+backend = load_backend(sys.argv[1], threads=1)
+backend._compiled((1, 3, 64, 64))  # so that the threads meet where it matters
+barrier = threading.Barrier(4)
+
+
+def call():
+    barrier.wait()
+    backend.maps(np.zeros((1, 64, 64, 3), np.uint8))
+
+
+threads = [threading.Thread(target=call) for _ in range(4)]
+for thread in threads:
+    thread.start()
+"""
+
+
+def test_threads_may_be_the_first_to_call(tmp_path: Path) -> None:
+    """Half of such processes used to hang: the workers of a training pipeline with a teacher are such threads."""
+    path, *_ = write_network(tmp_path / "network.xml")
+    for _ in range(4):
+        subprocess.run([sys.executable, "-c", FIRST_CALLS, str(path)], check=True, timeout=60)
