@@ -6,6 +6,7 @@ EXTRAS ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),dev$(c
 comma := ,
 BPNET = $(VENV)/bin/bpnet
 DEMO ?= demo
+PHOTOS = $(addprefix $(DEMO)/package/skimage/data/, astronaut.png camera.png)
 
 .PHONY: demo test test-slow lint format clean
 
@@ -22,8 +23,12 @@ demo: $(VENV)/installed
 	$(BPNET) evaluate -m $(DEMO)/run/model.keras -r $(DEMO)/evaluation
 	$(BPNET) export -m $(DEMO)/run/model.keras -o $(DEMO)/quickstart.onnx --overwrite
 	$(BPNET) infer $(DEMO)/validation/images -m $(DEMO)/quickstart.onnx -r $(DEMO)/results
+	# The package brings two photos of people that are free to use.
+	$(VENV)/bin/pip install --quiet --upgrade --no-deps --target $(DEMO)/package scikit-image
+	$(BPNET) infer $(PHOTOS) -r $(DEMO)/photos
 	@echo
-	@echo "Look at: $(DEMO)/results/annotated/      people drawn on photos the network has not seen"
+	@echo "Look at: $(DEMO)/photos/annotated/       two real photos, by the model in the box"
+	@echo "         $(DEMO)/results/annotated/      people drawn on photos the network has not seen"
 	@echo "         $(DEMO)/evaluation/report.html  accuracy, and the photos it did worst on"
 	@echo "         tensorboard --logdir $(DEMO)/run/tensorboard"
 

@@ -26,9 +26,10 @@ from bpnet_cli.pose.person import Person
 Size = tuple[int, int]
 
 # Runs that are counted in a turn, few, so that load that comes and goes falls on all models alike; and those before
-# them that are not: they bring the network back into the caches, while threads of the model before, which look out for
-# work for a while, fall asleep (a network of 20 ms takes 35 in its first run). The first turn builds and warms as well.
+# them that are not: they bring the network back into the caches. The first turn builds and warms as well.
 TURN, SKIPPED, WARM_UP = 2, 1, 3
+# Before a turn: threads of the model before look out for work for tens of milliseconds, which takes half of the cores.
+PAUSE = 0.1  # seconds
 KINDS = ("network", "end_to_end")
 PERCENTILES = (50, 90, 99)
 # Photos that are read over and over: few enough to stay in memory, so that no disk is measured.
@@ -46,7 +47,8 @@ class _Job:
     seconds: list[float] = field(default_factory=list)
 
     def turn(self, index: int) -> None:
-        """Some runs, and before the first ones the warm-up."""
+        """Some runs, after a pause; before the first ones the warm-up."""
+        time.sleep(PAUSE)
         for i in range(WARM_UP if index == 0 else SKIPPED):
             self.run(TURN * index + i)
         for i in range(TURN):

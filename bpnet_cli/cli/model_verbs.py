@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bpnet_cli.cli.options import Function, model_option, results_option, set_option, spec_option
+from bpnet_cli.cli.options import Function, model_option, model_or_box, results_option, set_option, spec_option
 
 EXIT_PARTIAL = 3
 
@@ -37,14 +37,14 @@ def train(spec_path: str, results_dir: str, overrides: tuple[str, ...], resume: 
 
 @click.command()
 @spec_option(required=False)
-@model_option()
+@model_option(box=True)
 @click.option("--images", metavar="DIR", help="Folder of photos, instead of the spec's dataset.validation.")
 @click.option("--annotations", metavar="FILE", help="COCO keypoint JSON that goes with --images.")
 @results_option()
 @set_option
 def evaluate(
     spec_path: str | None,
-    model_path: str,
+    model_path: str | None,
     images: str | None,
     annotations: str | None,
     results_dir: str,
@@ -63,19 +63,19 @@ def evaluate(
     spec = load_spec(spec_path, overrides) if spec_path else None
     from bpnet_cli.evaluation.workflow import evaluate_model
 
-    click.echo(evaluate_model(model_path, spec, overrides, images, annotations, Path(results_dir)))
+    click.echo(evaluate_model(model_or_box(model_path), spec, overrides, images, annotations, Path(results_dir)))
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, metavar="INPUT...", required=True)
-@model_option()
+@model_option(box=True)
 @results_option(default="results")
 @set_option
 @click.option("--annotate/--no-annotate", default=True, show_default=True, help="Draw people on copies of the photos.")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop each video or camera after N frames.")
 def infer(
     inputs: tuple[str, ...],
-    model_path: str,
+    model_path: str | None,
     results_dir: str,
     overrides: tuple[str, ...],
     annotate: bool,
@@ -84,11 +84,12 @@ def infer(
     """Find people in photos, folders (recursive), globs, videos or a camera (camera:0).
 
     \b
-    Example: bpnet infer photos/ holiday.mp4 -m runs/lite/model.onnx -r results
+    Example: bpnet infer photo.jpg
+             bpnet infer photos/ holiday.mp4 -m runs/lite/model.onnx -r results
     """
     from bpnet_cli.inference.workflow import infer_inputs
 
-    summary = infer_inputs(inputs, model_path, Path(results_dir), overrides, annotate, max_frames)
+    summary = infer_inputs(inputs, model_or_box(model_path), Path(results_dir), overrides, annotate, max_frames)
     click.echo(summary.text)
     if summary.failed:
         raise click.exceptions.Exit(EXIT_PARTIAL)
@@ -106,7 +107,7 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 
 
 @click.command()
-@model_option()
+@model_option(box=True)
 @click.option("-o", "--output", "output", "--output_file", metavar="OUT.onnx", help="File to write.")
 @click.option("--triton", metavar="DIR", help="Triton model repository to write to, as well or instead.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
@@ -131,7 +132,7 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 @click.pass_context
 def export(
     context: click.Context,
-    model_path: str,
+    model_path: str | None,
     output: str | None,
     triton: str | None,
     overwrite: bool,
@@ -156,9 +157,8 @@ def export(
 
     flags = tuple(f"{key}={value}" for key, value in context.ensure_object(dict).items())
     changes = (*overrides, *flags)
-    request = ExportRequest(
-        model_path, output, triton, overwrite, changes, calibration, images, annotations, max_ap_drop
-    )
+    model = model_or_box(model_path, keras=True)
+    request = ExportRequest(model, output, triton, overwrite, changes, calibration, images, annotations, max_ap_drop)
     click.echo(export_model(request))
 
 

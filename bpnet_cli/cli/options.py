@@ -32,17 +32,28 @@ set_option = click.option(
 )
 
 
-def model_option(required: bool = True) -> Callable[[Function], Function]:
-    """`-m MODEL`."""
+def model_option(required: bool = True, box: bool = False) -> Callable[[Function], Function]:
+    """`-m MODEL`. box: without it, the model in the box is meant."""
     return click.option(
         "-m",
         "--model",
         "--model_filename",
         "model_path",
         metavar="MODEL",
-        required=required,
-        help="A .keras or .onnx file.",
+        required=required and not box,
+        help="A .keras or .onnx file." + ("  [the model in the box]" if box else ""),
     )
+
+
+def model_or_box(path: str | None, *, keras: bool = False) -> str:
+    """The model named by `-m`, else the one in the box, and a line that tells so. Raises ModelFileError."""
+    if path:
+        return path
+    from bpnet_cli.models.box import box_keras, box_onnx
+
+    found = box_keras() if keras else box_onnx()
+    click.echo("no -m: the model in the box (experimental, see docs/model_card.md)", err=True)
+    return found
 
 
 def results_option(default: str | None = None) -> Callable[[Function], Function]:

@@ -11,6 +11,7 @@ from bpnet_cli.build import decode_options_of
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.backends import Backend, KerasBackend, load_backend
 from bpnet_cli.inference.predictor import InputSize, Predictor
+from bpnet_cli.models.box import box_onnx
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.loader import apply_overrides
@@ -19,13 +20,12 @@ from bpnet_cli.spec.loader import apply_overrides
 def load_predictor(
     path: str | Path | None = None, overrides: Sequence[str] = (), spec: ExperimentSpec | None = None
 ) -> Predictor:
-    """A predictor from a `.keras` or `.onnx` file.
+    """A predictor from a `.keras` or `.onnx` file; without a path, of the model in the box.
 
     overrides: `key=value` changes to the spec in the file, as `--set` takes them. spec: used instead of that one.
     Raises BpnetError when there is no such file or it is not a bpnet model.
     """
-    if path is None:
-        raise BpnetError("no model given: name a .keras or .onnx file that bpnet trained or exported (-m MODEL)")
+    path = path or box_onnx()
     backend = load_backend(path)
     return make_predictor(backend, spec or spec_of(backend.metadata, path, overrides))
 

@@ -1,4 +1,4 @@
-"""Pretrained weights: ImageNet's from keras.applications, `.npz` arrays, or another model file."""
+"""Pretrained weights: ImageNet's from keras.applications, `.npz` arrays, another model file, or the one in the box."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.models.backbones import BACKBONES
+from bpnet_cli.models.box import box_keras
 from bpnet_cli.models.model_file import load_network
 
 
 def load_pretrained(network: Any, backbone: str, source: str) -> list[str]:
     """Copy pretrained weights into `network` by layer name; returns the names of the layers that were filled.
 
-    source: "none"; "imagenet" for backbones that keras.applications knows; or the path of a `.npz` or `.keras` file.
+    source: "none"; "imagenet" for backbones that keras.applications knows; "box" for the model in the box; or the path
+    of a `.npz` or `.keras` file.
     Raises ModelFileError when the source is absent or nothing of it fits.
     """
     if source == "none":
         return []
     if source == "imagenet":
         return load_imagenet(network, backbone)
+    if source == "box":
+        source = box_keras()
     if source.endswith(".npz"):
         return load_arrays(network, source)
     if source.endswith(".keras"):
         return _copy_layers(load_network(source)[0], network, source)
     raise ModelFileError(
-        f"model.pretrained: must be none, imagenet, or a path ending in .npz or .keras (got {source!r})"
+        f"model.pretrained: must be none, imagenet, box, or a path ending in .npz or .keras (got {source!r})"
     )
 
 

@@ -48,8 +48,9 @@ class RefinementStageSpec(StageSpec):
 
 
 def _known_weights(value: str) -> str:
-    if value not in ("none", "imagenet") and not value.endswith((".npz", ".keras")):
-        raise refusal("must be 'none', 'imagenet' or a path to a .npz or .keras file", choices=("none", "imagenet"))
+    names = ("none", "imagenet", "box")
+    if value not in names and not value.endswith((".npz", ".keras")):
+        raise refusal("must be 'none', 'imagenet', 'box' or a path to a .npz or .keras file", choices=names)
     return value
 
 
@@ -65,8 +66,8 @@ class ModelSpec(Model):
     )
     pretrained: Annotated[str, AfterValidator(_known_weights)] = Field(
         default="none",
-        description="weights to start from: none, imagenet, or a path to a .npz or .keras file relative to the working "
-        "directory",
+        description="weights to start from: none, imagenet, box (the model in the box), or a path to a .npz or .keras "
+        "file relative to the working directory",
     )
     branches: Literal["shared", "separate"] = Field(
         default="shared",

@@ -112,8 +112,6 @@ def test_refuses_what_is_no_photo(image: object, message: str) -> None:
 def test_load_predictor_names_what_is_wrong(tmp_path: Path) -> None:
     from bpnet_cli import load_predictor
 
-    with pytest.raises(BpnetError, match="no model given"):
-        load_predictor()
     with pytest.raises(BpnetError, match="no such model file"):
         load_predictor(tmp_path / "none.onnx")
     (tmp_path / "m.txt").write_text("")

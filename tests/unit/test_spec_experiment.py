@@ -78,8 +78,8 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
                                                        "value(s) (got [])"),
         ("model:\n  initial_stage:\n    kernel_sizes:\n    - 4", "4: model.initial_stage.kernel_sizes.0: must be odd, "
                                                                  "so that a kernel has a centre (got 4)"),
-        ("model: {pretrained: imagnet}", "1: model.pretrained: must be 'none', 'imagenet' or a path to a .npz or "
-                                         ".keras file, did you mean 'imagenet'? (got 'imagnet')"),
+        ("model: {pretrained: imagnet}", "1: model.pretrained: must be 'none', 'imagenet', 'box' or a path to a "
+                                         ".npz or .keras file, did you mean 'imagenet'? (got 'imagnet')"),
         ("loss: {heatmap_weight: 0, paf_weight: 0}", "1: loss: heatmap_weight and paf_weight are both 0: nothing would "
                                                      'be learnt (got {"heatmap_weight": 0, "paf_weight": 0})'),
         ("optimizer: {name: sdg}", "1: optimizer.name: must be one of 'sgd', 'adamw', did you mean 'sgd'? (got 'sdg')"),
@@ -118,7 +118,7 @@ def test_skeletons(skeleton: str) -> None:
     assert load_spec_text(f"skeleton: {skeleton}", "spec.yaml").skeleton == skeleton
 
 
-@pytest.mark.parametrize("weights", ["none", "imagenet", "weights/vgg19.npz", "run/model.keras"])
+@pytest.mark.parametrize("weights", ["none", "imagenet", "box", "weights/vgg19.npz", "run/model.keras"])
 def test_pretrained(weights: str) -> None:
     assert load_spec_text(f"model: {{pretrained: {weights}}}", "spec.yaml").model.pretrained == weights
 
