@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.benchmark.contenders import Contender, default_size, load_contenders, takers_of
+from bpnet_cli.benchmark.contenders import Contender, Size, default_size, load_contenders, takers_of
 from bpnet_cli.benchmark.threads import set_threads
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.inference.predictor import Predictor
-from bpnet_cli.inference.sources import find_inputs, read_photo
+from bpnet_cli.inference.sources import find_inputs, read_photo, spread
 from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
-
-Size = tuple[int, int]
 
 # Runs that are counted in a turn, few, so that load that comes and goes falls on all models alike; and those before
 # them that are not: they bring the network back into the caches. The first turn builds and warms as well.
@@ -156,8 +154,7 @@ def _photo_files(folder: str) -> list[Path]:
     photos = find_inputs([folder]).photos
     if not photos:
         raise BpnetError(f"{folder}: has videos, but no photos")
-    chosen = np.linspace(0, len(photos) - 1, min(len(photos), MAX_PHOTOS)).round().astype(int)
-    files = [photos[index].path for index in chosen]
+    files = [photo.path for photo in spread(photos, MAX_PHOTOS)]
     try:
         for path in files:
             read_photo(path)

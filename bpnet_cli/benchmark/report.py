@@ -57,7 +57,7 @@ def _inference_table(what: str, rows: Sequence[Mapping[str, Any]]) -> str:
             "model": names[row["model"]],
             "size": f"{row['height']}x{row['width']}",
             "batch": row["batch"],
-            **{f"p{percent}": f"{row[f'p{percent}_ms']:.4g}" for percent in (50, 90, 99)},
+            **{key.removesuffix("_ms"): f"{row[key]:.4g}" for key in row if key.endswith("_ms")},
             "images/s": f"{row['images_per_second']:.4g}",
             "ratio": "-" if row["ratio"] is None else f"{row['ratio']:.2f}",
         }

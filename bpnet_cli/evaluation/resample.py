@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bpnet_cli.log import silenced
 
@@ -45,8 +44,8 @@ class Matches:
 def bootstrap_interval(matches: Matches, share: float = 0.95, draws: int = 200) -> tuple[float, float]:
     """The middle `share` of the AP of `draws` sets of as many photos, drawn with replacement; (low, high).
 
-    Source: Efron's percentile interval. The draws are the same in every call. (-1, -1) where
-    nobody is labelled.
+    Source: Efron's percentile interval. The draws are the same in every call. (-1, -1) where nobody is
+    labelled.
     """
     rng = np.random.default_rng(_SEED)
     image_ids = np.asarray(matches.image_ids)
@@ -58,10 +57,9 @@ def bootstrap_interval(matches: Matches, share: float = 0.95, draws: int = 200) 
 
 def ap_by_people(matches: Matches) -> list[tuple[str, int, float]]:
     """Group, its photos and their AP, for photos with one, few and many labelled people; empty groups are left out."""
-    counts: NDArray[np.intp] = np.array([matches.people[image_id] for image_id in matches.image_ids])
     rows = []
     for name, fewest, most in GROUPS:
-        chosen = [i for i, count in zip(matches.image_ids, counts, strict=True) if fewest <= count <= most]
+        chosen = [image_id for image_id in matches.image_ids if fewest <= matches.people[image_id] <= most]
         if chosen:
             rows.append((name, len(chosen), matches.ap(chosen)))
     return rows

@@ -55,11 +55,10 @@ def evaluate_model(
     write_text(results_dir / "report.html", render_report(result, (low, high), predictor.backend.metadata, model_path))
     metrics = result.scores.metrics
     shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50", "AP75", "APm", "APl", "AR"))
-    rate = len(labelled.files) / result.seconds
     count = len(labelled.files)
     return (
         f"{shown}\nother {count} photos of this kind would give AP {low:.3f} to {high:.3f} (95 %, bootstrap)\n"
-        f"{count} photos, {rate:.1f} per second: {results_dir / 'report.html'}"
+        f"{count} photos, {count / result.seconds:.1f} per second: {results_dir / 'report.html'}"
     )
 
 

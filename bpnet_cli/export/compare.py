@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.inference.backends import OnnxBackend
+from bpnet_cli.inference.backends import Backend, OnnxBackend
 
 _ROUNDS = 20
 
@@ -29,13 +29,16 @@ class Comparison:
 
 def compare(reference: OnnxBackend, other: OnnxBackend, inputs: Sequence[NDArray[np.uint8]]) -> Comparison:
     """Run both on (B, H, W, 3) uint8 inputs. Runs that are timed alternate, so that other load falls on both alike."""
-    error = 0.0
-    for images in inputs:
-        for expected, got in zip(reference.maps(images), other.maps(images), strict=True):
-            error = max(error, float(np.max(np.abs(expected - got))))
+    error = float(np.max([map_difference(reference, other, images) for images in inputs]))
     pairs = np.array([(_seconds(reference, inputs[0]), _seconds(other, inputs[0])) for _ in range(_ROUNDS)])
     seconds = np.median(pairs, axis=0)
     return Comparison(error, float(seconds[1]), float(seconds[0]), float(np.median(pairs[:, 1] / pairs[:, 0])))
+
+
+def map_difference(reference: Backend, other: Backend, images: NDArray[np.uint8]) -> float:
+    """Largest absolute difference of any map value on (B, H, W, 3) uint8 RGB inputs; NaN where there is one."""
+    pairs = zip(reference.maps(images), other.maps(images), strict=True)
+    return float(np.max([np.max(np.abs(expected - got)) for expected, got in pairs]))
 
 
 def _seconds(backend: OnnxBackend, images: NDArray[np.uint8]) -> float:

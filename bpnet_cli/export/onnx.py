@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.export.plain import make_plain
+from bpnet_cli.export.compare import map_difference
+from bpnet_cli.export.plain import make_plain, rename_tensors
 from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 
@@ -82,13 +83,12 @@ def largest_difference(reference: Any, other: Any) -> float:
     """
     multiple = reference.metadata.input_multiple
     rng = np.random.default_rng(_SEED)
-    worst = 0.0
+    differences = []
     for batch, height, width in ((1, 8 * multiple, 12 * multiple), (2, 6 * multiple, 4 * multiple)):
         height, width = other.fixed_size or (height, width)
         images: NDArray[np.uint8] = rng.integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
-        for expected, got in zip(reference.maps(images), other.maps(images), strict=True):
-            worst = max(worst, float(np.max(np.abs(expected - got))))
-    return worst
+        differences.append(map_difference(reference, other, images))
+    return float(np.max(differences))
 
 
 def _name_axes(value: Any, names: tuple[str, ...]) -> None:
@@ -104,12 +104,9 @@ def _shorten_names(graph: Any) -> None:
     short = {name: name.removeprefix(_PREFIX) for name in names if name}
     if len(set(short.values()) | kept) < len(short) + len(kept):
         return  # two would become one
+    rename_tensors(graph, short)
     for node in graph.node:
         node.name = node.name.removeprefix(_PREFIX)
-        node.input[:] = [short.get(name, name) for name in node.input]
-        node.output[:] = [short.get(name, name) for name in node.output]
-    for tensor in graph.initializer:
-        tensor.name = short.get(tensor.name, tensor.name)
 
 
 def describe(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.export.plain import rename_tensors
 from bpnet_cli.inference.onnx_layout import PEAKS
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.geometry import cell_to_pixel
@@ -199,12 +200,10 @@ def _append(model: Any, finder: Any) -> None:
     from onnx import checker
 
     ends = {"heatmaps", PEAKS}
+    names = {name for node in finder.graph.node for name in (*node.input, *node.output)} - ends
+    rename_tensors(finder.graph, {name: _PREFIX + name for name in names})
     for node in finder.graph.node:
-        node.input[:] = [name if name in ends else _PREFIX + name for name in node.input]
-        node.output[:] = [name if name in ends else _PREFIX + name for name in node.output]
         node.name = _PREFIX + node.output[0].removeprefix(_PREFIX)
-    for tensor in finder.graph.initializer:
-        tensor.name = _PREFIX + tensor.name
     (heatmaps,) = (value for value in model.graph.output if value.name == "heatmaps")
     (peaks,) = finder.graph.output
     peaks.type.tensor_type.shape.dim[0].CopyFrom(heatmaps.type.tensor_type.shape.dim[0])

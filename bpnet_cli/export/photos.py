@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError, DataError
-from bpnet_cli.inference.sources import IMAGE_SUFFIXES, read_photo
+from bpnet_cli.inference.sources import IMAGE_SUFFIXES, read_photo, spread
 
 MIN_PHOTOS = 32
 # More don't change the ranges, and the time grows with each.
@@ -29,8 +29,7 @@ def calibration_photos(folder: str | Path) -> list[NDArray[np.uint8]]:
             f"{folder}: has {len(files)} photos, calibration needs at least {MIN_PHOTOS}: photos like those that the"
             " network will see"
         )
-    chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), MAX_PHOTOS)).round().astype(int))
     try:
-        return [read_photo(files[index]) for index in chosen]
+        return [read_photo(file) for file in spread(files, MAX_PHOTOS)]
     except DataError as error:
         raise DataError(f"{error}; mend it or take it out of the calibration photos") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,23 @@ def make_plain(graph: Any) -> None:
     for first in [node for node in graph.node if node.name.endswith("/Repeat/ExpandDims")]:
         _use_resize(graph, first)
     _drop_unused(graph)
+
+
+def drop_unread_constants(graph: Any) -> None:
+    """Take out constants that no node reads."""
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def rename_tensors(graph: Any, names: Mapping[str, str]) -> None:
+    """Give tensors other names, old to new, wherever nodes and constants have them; inputs and outputs keep theirs."""
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
 
 
 def _use_scalars(graph: Any) -> None:
@@ -99,6 +117,4 @@ def _drop_unused(graph: Any) -> None:
             break
         for node in unused:
             graph.node.remove(node)
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    drop_unread_constants(graph)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.export.onnx import set_metadata
+from bpnet_cli.export.plain import drop_unread_constants, rename_tensors
 from bpnet_cli.inference.onnx_layout import OnnxLayout
 from bpnet_cli.log import silenced
 from bpnet_cli.models.metadata import ModelMetadata
@@ -137,10 +138,7 @@ def _compact(graph: Any) -> None:
             node.name = ""
         if node.op_type == "DequantizeLinear" and node.input[2] in zeros:
             del node.input[2]
-    read = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    drop_unread_constants(graph)
     _number_tensors(graph)
 
 
@@ -148,9 +146,4 @@ def _number_tensors(graph: Any) -> None:
     """Name every tensor inside by a number."""
     outside = {value.name for value in (*graph.input, *graph.output)}
     inside = dict.fromkeys(name for node in graph.node for name in (*node.input, *node.output) if name)
-    numbers = {name: str(index) for index, name in enumerate(name for name in inside if name not in outside)}
-    for node in graph.node:
-        node.input[:] = [numbers.get(name, name) for name in node.input]
-        node.output[:] = [numbers.get(name, name) for name in node.output]
-    for tensor in graph.initializer:
-        tensor.name = numbers[tensor.name]
+    rename_tensors(graph, {name: str(i) for i, name in enumerate(name for name in inside if name not in outside)})

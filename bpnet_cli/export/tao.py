@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bpnet_cli.export.plain import rename_tensors
 from bpnet_cli.inference.onnx_layout import TAO_OFFSET, TAO_SCALE
 
 INPUT = "input_1:0"
@@ -29,7 +30,7 @@ def to_tao_layout(model: Any, upsampling: int) -> Any:
     image, (heatmaps, pafs) = graph.input[0], _by_name(graph.output, ("heatmaps", "pafs"))
     _denormalise(graph, image.name)
     image.name, image.type.tensor_type.elem_type = INPUT, onnx.TensorProto.FLOAT
-    _rename_tensor(graph, "heatmaps", HEATMAPS)
+    rename_tensors(graph, {"heatmaps": HEATMAPS})
     _repeat(graph, "pafs", PAFS[upsampling], upsampling)
     heatmaps.name, pafs.name = HEATMAPS, PAFS[upsampling]
     for axis, name in ((1, "paf_rows"), (2, "paf_columns")) if upsampling > 1 else ():
@@ -89,12 +90,6 @@ def _repeat(graph: Any, name: str, new_name: str, times: int) -> None:
     )
     transpose.input[0] = "tao_repeated"
     graph.node.insert(list(graph.node).index(transpose), repeat)
-
-
-def _rename_tensor(graph: Any, name: str, new_name: str) -> None:
-    for node in graph.node:
-        node.input[:] = [new_name if value == name else value for value in node.input]
-        node.output[:] = [new_name if value == name else value for value in node.output]
 
 
 def _constant(graph: Any, name: str, value: Any) -> str:

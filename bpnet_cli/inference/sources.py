@@ -88,6 +88,12 @@ def find_inputs(words: Sequence[str], results_dir: Path | None = None) -> Inputs
     return Inputs(tuple(_unique(photos)), tuple(_unique(videos)), tuple(problems))
 
 
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """All items, or `most` of them spread evenly from the first to the last."""
+    chosen = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int)
+    return [items[index] for index in chosen]
+
+
 def read_photo(path: str | Path) -> NDArray[np.uint8]:
     """A photo as (H, W, 3) uint8 RGB, turned upright by its EXIF entry. Raises BpnetError."""
     return np.asarray(cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB), np.uint8)
