@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.export.align import align_channels
 from bpnet_cli.export.compare import map_difference
 from bpnet_cli.export.plain import make_plain, rename_tensors
 from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
@@ -50,6 +51,7 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (N
     # tf2onnx leaves generated names on the maps inside; those would contradict the ones given here.
     del converted.graph.value_info[:]
     make_plain(converted.graph)
+    align_channels(converted.graph)
     _shorten_names(converted.graph)
     set_metadata(converted, metadata)
     onnx.checker.check_model(converted)
