@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bpnet_cli.benchmark.contenders import Contender, Size, default_size, load_contenders, takers_of
 from bpnet_cli.benchmark.threads import set_threads
 from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.export.compare import PAUSE
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.sources import find_inputs, read_photo, spread
 from bpnet_cli.log import progress, say
@@ -26,8 +27,6 @@ from bpnet_cli.pose.person import Person
 # Runs that are counted in a turn, few, so that load that comes and goes falls on all models alike; and those before
 # them that are not: they bring the network back into the caches. The first turn builds and warms as well.
 TURN, SKIPPED, WARM_UP = 2, 1, 3
-# Before a turn: threads of the model before look out for work for tens of milliseconds, which takes half of the cores.
-PAUSE = 0.1  # seconds
 KINDS = ("network", "end_to_end")
 PERCENTILES = (50, 90, 99)
 # Photos that are read over and over: few enough to stay in memory, so that no disk is measured.

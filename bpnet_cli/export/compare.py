@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 
 from bpnet_cli.inference.backends import Backend, OnnxBackend
 
-_ROUNDS = 20
+# Turns of each network, and counted runs in one. A turn waits first, since threads of the other network look out for
+# work for tens of milliseconds, which takes half of the cores; one run uncounted brings it back into the caches.
+_TURNS, _RUNS = 10, 2
+PAUSE = 0.1  # seconds
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A network against its float32 original. error: largest difference of any map value.
 
-    seconds, reference_seconds: median time of one run on the first photo; latency: median of their ratios.
+    seconds, reference_seconds: median time of one run on the first photo; latency: median ratio of turns.
     """
 
     error: float
@@ -28,17 +31,25 @@ class Comparison:
 
 
 def compare(reference: OnnxBackend, other: OnnxBackend, inputs: Sequence[NDArray[np.uint8]]) -> Comparison:
-    """Run both on (B, H, W, 3) uint8 inputs. Runs that are timed alternate, so that other load falls on both alike."""
+    """Run both on (B, H, W, 3) uint8 inputs. They are timed in turns, so that other load falls on both alike."""
     error = float(np.max([map_difference(reference, other, images) for images in inputs]))
-    pairs = np.array([(_seconds(reference, inputs[0]), _seconds(other, inputs[0])) for _ in range(_ROUNDS)])
-    seconds = np.median(pairs, axis=0)
-    return Comparison(error, float(seconds[1]), float(seconds[0]), float(np.median(pairs[:, 1] / pairs[:, 0])))
+    turns = np.array([(_turn(reference, inputs[0]), _turn(other, inputs[0])) for _ in range(_TURNS)])
+    seconds = np.median(turns, axis=(0, 2))
+    ratios = turns[:, 1].sum(axis=1) / turns[:, 0].sum(axis=1)
+    return Comparison(error, float(seconds[1]), float(seconds[0]), float(np.median(ratios)))
 
 
 def map_difference(reference: Backend, other: Backend, images: NDArray[np.uint8]) -> float:
     """Largest absolute difference of any map value on (B, H, W, 3) uint8 RGB inputs; NaN where there is one."""
     pairs = zip(reference.maps(images), other.maps(images), strict=True)
     return float(np.max([np.max(np.abs(expected - got)) for expected, got in pairs]))
+
+
+def _turn(backend: OnnxBackend, images: NDArray[np.uint8]) -> list[float]:
+    """Seconds of each counted run."""
+    time.sleep(PAUSE)
+    backend.maps(images)
+    return [_seconds(backend, images) for _ in range(_RUNS)]
 
 
 def _seconds(backend: OnnxBackend, images: NDArray[np.uint8]) -> float:
