@@ -112,18 +112,10 @@ def move_keypoints(
 
 
 def warp_image(
-    image: NDArray[np.uint8],
-    matrix: NDArray[np.float64],
-    height: int,
-    width: int,
-    fill: int = 127,
-    out: NDArray[np.uint8] | None = None,
+    image: NDArray[np.uint8], matrix: NDArray[np.float64], height: int, width: int, fill: int = 127
 ) -> NDArray[np.uint8]:
-    """Warp a (H, W, C) uint8 image by a 2 x 3 matrix (source to result pixels) into height x width, grey outside.
-
-    out: (height, width, C) to write into.
-    """
-    warped = cv2.warpAffine(image, matrix, (width, height), out, cv2.INTER_LINEAR, borderValue=4 * (fill,))
+    """Warp a (H, W, C) uint8 image by a 2 x 3 matrix (source to result pixels) into height x width, grey outside."""
+    warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=4 * (fill,))
     return np.asarray(warped, np.uint8)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import deque
 from math import prod
@@ -37,18 +36,3 @@ class BatchMemory:
         lent = np.frombuffer(memory.data[start : start + size], np.uint8)
         weakref.finalize(lent, self._unused.append, memory)
         return lent.reshape(shape)
-
-
-class Scratch(threading.local):
-    """Arrays for what lies between two steps, one of each name per thread; the next call of a name overwrites them."""
-
-    def __init__(self) -> None:
-        self._memory: dict[str, NDArray[np.uint8]] = {}
-
-    def array(self, name: str, *shape: int) -> NDArray[np.uint8]:
-        """An array of this shape with any contents."""
-        size = prod(shape)
-        memory = self._memory.get(name)
-        if memory is None or memory.size < size:
-            memory = self._memory[name] = np.empty(size, np.uint8)
-        return memory[:size].reshape(shape)

@@ -28,7 +28,7 @@ from bpnet_cli.data.augment import (
 )
 from bpnet_cli.data.coco import Photo
 from bpnet_cli.data.masks import warp_mask
-from bpnet_cli.data.memory import BatchMemory, Scratch
+from bpnet_cli.data.memory import BatchMemory
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.pose.geometry import compose_affine, resize_affine
@@ -49,7 +49,6 @@ _SMOOTH_BELOW, _SMOOTH_SIGMA = 0.75, 0.5
 _MOST_WORKERS = 16
 # Keep the random numbers of the order apart from those of the samples.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
-_scratch = Scratch()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +59,7 @@ class SampleLoader:
     max_people: people per sample after padding; the stream never drops one, so it is the most in any photo.
     teacher: makes maps to learn from, of every image as it is augmented; None where labels are all.
     failures: errors met by workers, kept here because tf.data turns exceptions into text.
+    memory: where batches of images are written.
     """
 
     samples: Sequence[Sample]
@@ -108,36 +108,43 @@ class SampleLoader:
             yield position
 
     def _load(self, positions: Iterable[int], images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-        """Load as many positions as `images` has room for, into it."""
-        count, permutation = len(images), self.skeleton.flip_permutation
-        masks = np.ones((count, self.height // self.stride, self.width // self.stride), np.float32)
-        matrices, mirrored = np.empty((count, 2, 3)), np.empty(count, bool)
-        photos, taught = [], []
-        for i, position in enumerate(positions):
+        """Load as many positions as `images` (B, height, width, 3) has room for, into it."""
+        photos, matrices, mirrored, taught = [], [], [], []
+        for image, position in zip(images, positions, strict=True):
             epoch, index = self.locate(position)
+            sample = self.samples[index]
             numbers = _epoch_numbers(self.seed, epoch, len(self.samples))[index].tolist()
             geometry, colours = numbers[:GEOMETRY_NUMBERS], numbers[GEOMETRY_NUMBERS:]
-            sample, photo = self.samples[index], self.samples[index].photo
-            matrix, mirrored[i] = draw_geometry(geometry, self.augmentation, sample, self.height, self.width)
+            matrix, flip = draw_geometry(geometry, self.augmentation, sample, self.height, self.width)
             colour = draw_colour(colours, self.augmentation)
-            read_warped(photo, matrix, self.height, self.width, colour, images[i])
-            if photo.ignore is not None:
-                to_cells = compose_affine(resize_affine(1 / self.stride, 1 / self.stride), matrix)
-                masks[i] = warp_mask(photo.ignore, to_cells, *masks.shape[1:])
+            read_warped(sample.photo, matrix, self.height, self.width, colour, image)
             if self.teacher:
-                taught.append(self.teacher(images[i]))
-            photos.append(photo)
-            matrices[i] = matrix
-        people = [photo.keypoints for photo in photos]
-        counts = [len(keypoints) for keypoints in people]
-        owner = np.repeat(np.arange(count), counts)
-        moved = move_keypoints(np.concatenate(people), matrices[owner], mirrored[owner], permutation)
-        padded = np.zeros((count, self.max_people, *moved.shape[1:]), np.float32)
-        padded[np.arange(self.max_people) < np.array(counts)[:, None]] = moved
+                taught.append(self.teacher(image))
+            photos.append(sample.photo)
+            matrices.append(matrix)
+            mirrored.append(flip)
+        labels = self._labels(photos, np.stack(matrices), np.array(mirrored))
+        return (images, *labels, np.stack(taught)) if self.teacher else (images, *labels)
+
+    def _labels(
+        self, photos: Sequence[Photo], matrices: NDArray[np.float64], mirrored: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Keypoints, masks and labelled of a batch: numpy's calls cost the same for one sample as for all."""
+        permutation = self.skeleton.flip_permutation
+        counts = np.array([len(photo.keypoints) for photo in photos])
+        people = np.concatenate([photo.keypoints for photo in photos])
+        people = move_keypoints(people, matrices.repeat(counts, axis=0), mirrored.repeat(counts), permutation)
+        keypoints = np.zeros((len(photos), self.max_people, *people.shape[1:]), np.float32)
+        keypoints[np.arange(self.max_people) < counts[:, None]] = people
+
+        to_cells = resize_affine(1 / self.stride, 1 / self.stride)
+        masks = np.ones((len(photos), self.height // self.stride, self.width // self.stride), np.float32)
+        for mask, photo, matrix in zip(masks, photos, matrices, strict=True):
+            if photo.ignore is not None:
+                mask[:] = warp_mask(photo.ignore, compose_affine(to_cells, matrix), *mask.shape)
+
         labelled = np.array([photo.labelled for photo in photos], np.float32)
-        labelled = np.where(mirrored[:, None], labelled[:, permutation], labelled)
-        loaded = (images, padded, masks, labelled)
-        return (*loaded, np.stack(taught)) if taught else loaded
+        return keypoints, masks, np.where(mirrored[:, None], labelled[:, permutation], labelled)
 
 
 def make_loader(
@@ -229,13 +236,13 @@ def read_warped(
     to_photo = resize_affine(*_decoded_scale(photo, image.shape[1], image.shape[0], factor))
     if factor * shrink < _SMOOTH_BELOW:
         image = cv2.GaussianBlur(image, (3, 3), _SMOOTH_SIGMA)
-    # OpenCV warps four channels in half of the time that three take.
-    rgba = _scratch.array("rgba", *image.shape[:2], 4)
-    cv2.cvtColor(image, cv2.COLOR_BGR2RGBA, rgba)
-    warped = _scratch.array("warped", height, width, 4)
-    warp_image(rgba, compose_affine(matrix, to_photo), height, width, out=warped)
-    out = np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, out), np.uint8)
-    return out if colour is None else np.asarray(cv2.transform(out, colour, out), np.uint8)
+    # OpenCV warps four channels in two thirds of the time that three take.
+    rgba = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGBA), np.uint8)
+    warped = warp_image(rgba, compose_affine(matrix, to_photo), height, width)
+    if colour is None:
+        return np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, out), np.uint8)
+    plain = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+    return np.asarray(cv2.transform(plain, colour, out), np.uint8)
 
 
 def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[float, float]:
@@ -259,8 +266,8 @@ def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(count)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _epoch_numbers(seed: int, epoch: int, count: int) -> NDArray[np.float64]:
-    """Random numbers in [0, 1) for each sample's augmentation: a generator for each would cost more than all else."""
+    """A row of random numbers in [0, 1) for each sample; a generator of its own would take longer than their use."""
     shape = (count, GEOMETRY_NUMBERS + COLOUR_NUMBERS)
     return np.random.default_rng([_SAMPLE_STREAM, seed, epoch]).random(shape)
