@@ -34,5 +34,6 @@ class BatchMemory:
         # Views of this array refer to it, but views of `memory` would not: numpy skips to the array that owns the data,
         # except behind a buffer. So its end is that of all of them.
         lent = np.frombuffer(memory.data[start : start + size], np.uint8)
-        weakref.finalize(lent, self._unused.append, memory)
+        # At exit it may still be in use, and need not come back.
+        weakref.finalize(lent, self._unused.append, memory).atexit = False
         return lent.reshape(shape)
