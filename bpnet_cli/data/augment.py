@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.samples import Sample
-from bpnet_cli.pose.geometry import apply_affine, compose_affine, resize_affine
 
-# Colours as RGB vectors: the part along the grey axis, all of them, and a quarter turn around that axis.
-_GREY, _IDENTITY = np.full((3, 3), 1 / 3), np.eye(3)
-_ACROSS = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / np.sqrt(3)
+# How many random numbers a sample's geometry and its colours take.
+GEOMETRY_NUMBERS, COLOUR_NUMBERS = 7, 4
 
 
 @dataclass(frozen=True)
@@ -39,59 +38,77 @@ class Augmentation:
 
 
 def draw_geometry(
-    rng: np.random.Generator, augmentation: Augmentation, sample: Sample, height: int, width: int
+    numbers: Sequence[float], augmentation: Augmentation, sample: Sample, height: int, width: int
 ) -> tuple[NDArray[np.float64], bool]:
     """The 2 x 3 map from photo pixels to pixels of a height x width input, and whether it mirrors.
+
+    numbers: GEOMETRY_NUMBERS random ones, uniform in [0, 1).
 
     With every range at zero a photo lands exactly where `letterbox` puts it at inference, and a person in the middle.
     A random crop scales the letterboxed photo and lies anywhere on it, within it along a side that is longer.
     """
-    scale = rng.uniform(*augmentation.scale)
-    angle = math.radians(rng.uniform(-augmentation.rotation_deg, augmentation.rotation_deg))
-    shift = rng.uniform(-augmentation.translation_px, augmentation.translation_px, size=2)
-    mirrored = bool(rng.random() < augmentation.flip_probability)
-    if sample.person is None:
-        base, pivot = _place_photo(sample, height, width)
-    else:
-        base, pivot = _place_person(sample, augmentation.person_height, height, width)
-    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    size, turn, right, down, flip, across, along = numbers
+    scale = augmentation.scale[0] + size * (augmentation.scale[1] - augmentation.scale[0])
+    angle = math.radians(augmentation.rotation_deg * (2 * turn - 1))
+    shift_x, shift_y = augmentation.translation_px * (2 * right - 1), augmentation.translation_px * (2 * down - 1)
+    mirrored = flip < augmentation.flip_probability
+    place = _place_photo if sample.person is None else _place_person
+    (zoom_x, zoom_y), (left, top), (x, y) = place(sample, augmentation, height, width)
     if augmentation.crop == "random":
         # Where the photo's centre may lie for its edges to stay outside of the crop, or within it if they are nearer.
-        middle = np.array([(width - 1) / 2, (height - 1) / 2])
-        shift = shift + middle - pivot + rng.uniform(-1, 1, size=2) * (middle - scale * pivot)
-    sign = -1.0 if mirrored else 1.0
-    jitter = np.array([[sign * cos, -sign * sin, 0.0], [sin, cos, 0.0]])
-    jitter[:, 2] = pivot + shift - jitter[:, :2] @ pivot
-    return compose_affine(jitter, base), mirrored
+        middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+        shift_x += middle_x - x + (2 * across - 1) * (middle_x - scale * x)
+        shift_y += middle_y - y + (2 * along - 1) * (middle_y - scale * y)
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    a, b = (-cos, sin) if mirrored else (cos, -sin)
+    # Scaled and moved to the pivot, turned around it, shifted.
+    left, top = left - x, top - y
+    matrix = [
+        [a * zoom_x, b * zoom_y, a * left + b * top + x + shift_x],
+        [sin * zoom_x, cos * zoom_y, sin * left + cos * top + y + shift_y],
+    ]
+    return np.array(matrix), mirrored
 
 
-def draw_colour(rng: np.random.Generator, augmentation: Augmentation) -> NDArray[np.float32] | None:
+def draw_colour(numbers: Sequence[float], augmentation: Augmentation) -> NDArray[np.float32] | None:
     """A 3 x 4 map of RGB (0..255) to RGB for brightness, contrast, saturation and hue; None when all ranges are zero.
+
+    numbers: COLOUR_NUMBERS random ones, uniform in [0, 1).
 
     Hue turns colours around the grey axis, which keeps the map linear, so that all four cost one pass over the pixels.
     """
-    brightness = rng.uniform(-augmentation.brightness, augmentation.brightness)
-    contrast = 1 + rng.uniform(-augmentation.contrast, augmentation.contrast)
-    saturation = 1 + rng.uniform(-augmentation.saturation, augmentation.saturation)
-    hue = math.radians(rng.uniform(-augmentation.hue_deg, augmentation.hue_deg))
     if not (augmentation.brightness or augmentation.contrast or augmentation.saturation or augmentation.hue_deg):
         return None
-    # grey + saturation * turn, where turn = cos(hue) * (1 - grey) + sin(hue) * across
-    along, across = saturation * math.cos(hue), saturation * math.sin(hue)
-    colour = np.empty((3, 4), np.float32)
-    colour[:, :3] = contrast * ((1 - along) * _GREY + along * _IDENTITY + across * _ACROSS)
-    colour[:, 3] = 127.5 * (1 - contrast) + 255 * brightness
-    return colour
+    brightness, contrast, saturation, hue = (2 * number - 1 for number in numbers)
+    contrast = 1 + augmentation.contrast * contrast
+    saturation = contrast * (1 + augmentation.saturation * saturation)
+    hue = math.radians(augmentation.hue_deg * hue)
+    # grey + saturation * turn, where turn = cos(hue) * (1 - grey) + sin(hue) * across: a matrix whose rows are the same
+    # three numbers, moved on by one channel each.
+    along, across = saturation * math.cos(hue), saturation * math.sin(hue) / math.sqrt(3)
+    others = (contrast - along) / 3
+    same, next_, last = others + along, others - across, others + across
+    shift = 127.5 * (1 - contrast) + 255 * augmentation.brightness * brightness
+    return np.array([[same, next_, last, shift], [last, same, next_, shift], [next_, last, same, shift]], np.float32)
 
 
 def move_keypoints(
-    keypoints: NDArray[np.float32], matrix: NDArray[np.float64], mirrored: bool, flip_permutation: NDArray[np.intp]
+    keypoints: NDArray[np.float32],
+    matrix: NDArray[np.float64],
+    mirrored: NDArray[np.bool_] | bool,
+    flip_permutation: NDArray[np.intp],
 ) -> NDArray[np.float32]:
-    """Map (P, K, 3) keypoints; a mirrored person's left becomes its right. Visibility stays, unlabelled rows are 0."""
+    """Map (P, K, 3) keypoints; a mirrored person's left becomes its right. Visibility stays, unlabelled rows are 0.
+
+    matrix: (2, 3), or (P, 2, 3) for one per person; mirrored likewise.
+    """
+    x, y = keypoints[..., 0].astype(np.float64), keypoints[..., 1].astype(np.float64)
+    a, b, c, d, e, f = (matrix[..., i, j, None] for i in (0, 1) for j in (0, 1, 2))
     moved = keypoints.copy()
-    moved[..., :2] = apply_affine(matrix, keypoints[..., :2].astype(np.float64))
+    moved[..., 0] = a * x + b * y + c
+    moved[..., 1] = d * x + e * y + f
     moved[moved[..., 2] <= 0] = 0
-    return moved[:, flip_permutation] if mirrored else moved
+    return np.where(np.asarray(mirrored)[..., None, None], moved[:, flip_permutation], moved)
 
 
 def warp_image(
@@ -102,24 +119,26 @@ def warp_image(
     return np.asarray(warped, np.uint8)
 
 
-def _place_photo(sample: Sample, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+# Where a crop lies before anything is drawn: scales along x and y and shift of the map from photo to input, its middle.
+_Place = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+def _place_photo(sample: Sample, augmentation: Augmentation, height: int, width: int) -> _Place:
     """Letterbox of the whole photo, and where its centre lands."""
     photo = sample.photo
     scale = min(height / photo.height, width / photo.width)
     new_height, new_width = max(1, round(photo.height * scale)), max(1, round(photo.width * scale))
-    base = resize_affine(new_width / photo.width, new_height / photo.height)
-    return base, np.array([(new_width - 1) / 2, (new_height - 1) / 2])
+    zoom_x, zoom_y = new_width / photo.width, new_height / photo.height
+    return (zoom_x, zoom_y), ((zoom_x - 1) / 2, (zoom_y - 1) / 2), ((new_width - 1) / 2, (new_height - 1) / 2)
 
 
-def _place_person(
-    sample: Sample, person_height: float, height: int, width: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _place_person(sample: Sample, augmentation: Augmentation, height: int, width: int) -> _Place:
     """The person's box centre in the middle of the input, its box height `person_height` of the input's height."""
     x, y, box_width, box_height = sample.photo.boxes[sample.person].tolist()
     # A lying person's box is low: sizing by height alone would blow it up far beyond the crop.
     extent = max(box_height, box_width / 2, 1.0)
-    scale = person_height * height / extent
+    scale = augmentation.person_height * height / extent
     middle = ((width - 1) / 2, (height - 1) / 2)
     left = middle[0] - scale * (x + box_width / 2 - 0.5)
     top = middle[1] - scale * (y + box_height / 2 - 0.5)
-    return np.array([[scale, 0.0, left], [0.0, scale, top]]), np.array(middle)
+    return (scale, scale), (left, top), middle

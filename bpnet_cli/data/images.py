@@ -53,7 +53,7 @@ def read_image(path: str | Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
 def read_bytes(path: str | Path) -> bytes:
     """A file's bytes. Raises DataError."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             return file.read()
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from None

@@ -48,8 +48,9 @@ def warp_mask(ignore: Encoded | None, matrix: NDArray[np.float64], rows: int, co
     """
     if ignore is None:
         return np.ones((rows, columns), np.float32)
-    region = np.asarray(coco_mask.decode(ignore), np.float32)
-    warped = cv2.warpAffine(region, matrix, (columns, rows), flags=cv2.INTER_LINEAR, borderValue=(0.0,))
+    # pycocotools' pixels lie column after column, which is an image's order with x and y exchanged.
+    region = np.asarray(coco_mask.decode(ignore).T, np.float32)
+    warped = cv2.warpAffine(region, matrix[:, [1, 0, 2]], (columns, rows), flags=cv2.INTER_LINEAR, borderValue=(0.0,))
     return 1 - np.asarray(warped, np.float32)
 
 

@@ -8,7 +8,7 @@ of parallel workers changes nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
@@ -17,9 +17,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
+from bpnet_cli.data.augment import (
+    COLOUR_NUMBERS,
+    GEOMETRY_NUMBERS,
+    Augmentation,
+    draw_colour,
+    draw_geometry,
+    move_keypoints,
+    warp_image,
+)
 from bpnet_cli.data.coco import Photo
 from bpnet_cli.data.masks import warp_mask
+from bpnet_cli.data.memory import BatchMemory
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.pose.geometry import compose_affine, resize_affine
@@ -50,6 +59,7 @@ class SampleLoader:
     max_people: people per sample after padding; the stream never drops one, so it is the most in any photo.
     teacher: makes maps to learn from, of every image as it is augmented; None where labels are all.
     failures: errors met by workers, kept here because tf.data turns exceptions into text.
+    memory: where batches of images are written.
     """
 
     samples: Sequence[Sample]
@@ -62,28 +72,15 @@ class SampleLoader:
     max_people: int
     teacher: Teacher | None = None
     failures: list[BpnetError] = field(default_factory=list)
+    memory: BatchMemory = field(default_factory=BatchMemory)
 
     def load(self, position: int) -> tuple[NDArray[Any], ...]:
         """Image (height, width, 3) uint8 RGB; keypoints (max_people, K, 3); mask (rows, columns); labelled (K,).
 
         With a teacher, also its maps (rows, columns, K + 1 + 2L), heatmaps first. All but the image float32.
         """
-        epoch, index = self.locate(position)
-        rng = np.random.default_rng([_SAMPLE_STREAM, self.seed, epoch, index])
-        sample = self.samples[index]
-        matrix, mirrored = draw_geometry(rng, self.augmentation, sample, self.height, self.width)
-        image = read_warped(sample.photo, matrix, self.height, self.width)
-        colour = draw_colour(rng, self.augmentation)
-        if colour is not None:
-            image = np.asarray(cv2.transform(image, colour), np.uint8)
-        keypoints = move_keypoints(sample.photo.keypoints, matrix, mirrored, self.skeleton.flip_permutation)
-        people = np.zeros((self.max_people, *keypoints.shape[1:]), np.float32)
-        people[: len(keypoints)] = keypoints
-        labelled = sample.photo.labelled[self.skeleton.flip_permutation] if mirrored else sample.photo.labelled
-        to_cells = compose_affine(resize_affine(1 / self.stride, 1 / self.stride), matrix)
-        mask = warp_mask(sample.photo.ignore, to_cells, self.height // self.stride, self.width // self.stride)
-        loaded = (image, people, mask, labelled.astype(np.float32))
-        return (*loaded, self.teacher(image)) if self.teacher else loaded
+        images = np.empty((1, self.height, self.width, 3), np.uint8)
+        return tuple(array[0] for array in self._load([position], images))
 
     def locate(self, position: int) -> tuple[int, int]:
         """Epoch and index of the sample at a position of the stream."""
@@ -91,26 +88,63 @@ class SampleLoader:
         return epoch, int(_epoch_order(self.seed, epoch, len(self.samples))[offset])
 
     def load_batch(self, batch_size: int, start: int) -> tuple[NDArray[Any], ...]:
-        """The arrays of `load` for positions start .. start + batch_size - 1, stacked along a first axis."""
-        images = np.empty((batch_size, self.height, self.width, 3), np.uint8)
-        rest = []
-        for i in range(batch_size):
-            images[i], *labels = self.load_or_record(int(start) + i)
-            rest.append(labels)
-        return images, *(np.stack(arrays) for arrays in zip(*rest, strict=True))
+        """The arrays of `load` for positions start .. start + batch_size - 1, stacked along a first axis.
 
-    def load_or_record(self, position: int) -> tuple[NDArray[Any], ...]:
-        """`load`, keeping a user-facing error in `failures` on its way out; after one, every call fails at once.
-
-        So the workers are idle when the process ends: one that outlives the interpreter would abort it.
+        Keeps a user-facing error in `failures` on its way out; after one, every call fails at once. So the workers are
+        idle when the process ends: one that outlives the interpreter would abort it.
         """
-        if self.failures:
-            raise self.failures[0]
+        images = self.memory.lend((batch_size, self.height, self.width, 3))
         try:
-            return self.load(position)
+            return self._load(self._unless_failed(range(start, start + batch_size)), images)
         except BpnetError as error:
-            self.failures.append(error)
+            if error not in self.failures:
+                self.failures.append(error)
             raise
+
+    def _unless_failed(self, positions: Iterable[int]) -> Iterator[int]:
+        for position in positions:
+            if self.failures:
+                raise self.failures[0]
+            yield position
+
+    def _load(self, positions: Iterable[int], images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+        """Load as many positions as `images` (B, height, width, 3) has room for, into it."""
+        photos, matrices, mirrored, taught = [], [], [], []
+        for image, position in zip(images, positions, strict=True):
+            epoch, index = self.locate(position)
+            sample = self.samples[index]
+            numbers = _epoch_numbers(self.seed, epoch, len(self.samples))[index].tolist()
+            geometry, colours = numbers[:GEOMETRY_NUMBERS], numbers[GEOMETRY_NUMBERS:]
+            matrix, flip = draw_geometry(geometry, self.augmentation, sample, self.height, self.width)
+            colour = draw_colour(colours, self.augmentation)
+            read_warped(sample.photo, matrix, self.height, self.width, colour, image)
+            if self.teacher:
+                taught.append(self.teacher(image))
+            photos.append(sample.photo)
+            matrices.append(matrix)
+            mirrored.append(flip)
+        labels = self._labels(photos, np.stack(matrices), np.array(mirrored))
+        return (images, *labels, np.stack(taught)) if self.teacher else (images, *labels)
+
+    def _labels(
+        self, photos: Sequence[Photo], matrices: NDArray[np.float64], mirrored: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Keypoints, masks and labelled of a batch: numpy's calls cost the same for one sample as for all."""
+        permutation = self.skeleton.flip_permutation
+        counts = np.array([len(photo.keypoints) for photo in photos])
+        people = np.concatenate([photo.keypoints for photo in photos])
+        people = move_keypoints(people, matrices.repeat(counts, axis=0), mirrored.repeat(counts), permutation)
+        keypoints = np.zeros((len(photos), self.max_people, *people.shape[1:]), np.float32)
+        keypoints[np.arange(self.max_people) < counts[:, None]] = people
+
+        to_cells = resize_affine(1 / self.stride, 1 / self.stride)
+        masks = np.ones((len(photos), self.height // self.stride, self.width // self.stride), np.float32)
+        for mask, photo, matrix in zip(masks, photos, matrices, strict=True):
+            if photo.ignore is not None:
+                mask[:] = warp_mask(photo.ignore, compose_affine(to_cells, matrix), *mask.shape)
+
+        labelled = np.array([photo.labelled for photo in photos], np.float32)
+        return keypoints, masks, np.where(mirrored[:, None], labelled[:, permutation], labelled)
 
 
 def make_loader(
@@ -180,8 +214,17 @@ def map_batches(
     return positions.map(call, num_parallel_calls=calls, deterministic=True).prefetch(2)
 
 
-def read_warped(photo: Photo, matrix: NDArray[np.float64], height: int, width: int) -> NDArray[np.uint8]:
+def read_warped(
+    photo: Photo,
+    matrix: NDArray[np.float64],
+    height: int,
+    width: int,
+    colour: NDArray[np.float32] | None = None,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
     """Read a photo and warp it; decodes at a reduced size where the warp shrinks anyway. Raises DataError.
+
+    colour: 3 x 4 map of RGB to RGB, applied last. out: (height, width, 3) to write into.
 
     A little blur before the warp, where it shrinks much, gives crops the sharpness that `letterbox`'s shrinking by area
     has at inference. Shrinking by area and then warping would blur twice, and take longer.
@@ -196,7 +239,10 @@ def read_warped(photo: Photo, matrix: NDArray[np.float64], height: int, width: i
     # OpenCV warps four channels in two thirds of the time that three take.
     rgba = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGBA), np.uint8)
     warped = warp_image(rgba, compose_affine(matrix, to_photo), height, width)
-    return np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), np.uint8)
+    if colour is None:
+        return np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, out), np.uint8)
+    plain = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+    return np.asarray(cv2.transform(plain, colour, out), np.uint8)
 
 
 def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[float, float]:
@@ -205,11 +251,10 @@ def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[
     JPEGs shrink by exactly the factor, their last row and column being partly padding; for other formats OpenCV resizes
     the whole photo to the size rounded down.
     """
-    full = (photo.width, photo.height)
-    if (width, height) == tuple(-(-side // factor) for side in full):
+    if (width, height) == (-(-photo.width // factor), -(-photo.height // factor)):
         return float(factor), float(factor)
-    if (width, height) == tuple(side // factor for side in full):
-        return full[0] / width, full[1] / height
+    if (width, height) == (photo.width // factor, photo.height // factor):
+        return photo.width / width, photo.height / height
     raise DataError(
         f"{photo.image.name}: decodes to {width} x {height} at 1/{factor}, but the labels are for"
         f" {photo.width} x {photo.height} (is it rotated by its EXIF entry?)"
@@ -219,3 +264,10 @@ def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[
 @lru_cache(maxsize=4)
 def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(count)
+
+
+@lru_cache(maxsize=2)
+def _epoch_numbers(seed: int, epoch: int, count: int) -> NDArray[np.float64]:
+    """A row of random numbers in [0, 1) for each sample; a generator of its own would take longer than their use."""
+    shape = (count, GEOMETRY_NUMBERS + COLOUR_NUMBERS)
+    return np.random.default_rng([_SAMPLE_STREAM, seed, epoch]).random(shape)

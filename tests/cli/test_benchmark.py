@@ -109,13 +109,13 @@ def test_train_compares_itself_with_the_bare_step(
     tmp_path: Path, drawn: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With photos that take their time, the input is found to be the bottleneck, in the run as much as alone."""
-    load = SampleLoader.load
+    load = SampleLoader.load_batch
 
-    def slowly(loader: SampleLoader, position: int) -> tuple[np.ndarray, ...]:
-        time.sleep(0.05)
-        return load(loader, position)
+    def slowly(loader: SampleLoader, batch_size: int, start: int) -> tuple[np.ndarray, ...]:
+        time.sleep(0.05 * batch_size)
+        return load(loader, batch_size, start)
 
-    monkeypatch.setattr(SampleLoader, "load", slowly)
+    monkeypatch.setattr(SampleLoader, "load_batch", slowly)
     before = set(Path(tempfile.gettempdir()).iterdir())
     spec = write_spec(tmp_path, drawn, "{batch_size: 4, workers: 1}")
     result = bpnet("benchmark", "train", "-e", spec, "--steps", 1, "--json")

@@ -51,6 +51,23 @@ def test_the_stream_depends_on_seed_and_position_alone(loader: SampleLoader) -> 
     assert not same(reference, batches(other, 6))
 
 
+def test_a_batch_is_its_samples_loaded_one_by_one(loader: SampleLoader) -> None:
+    batch = loader.load_batch(30, 5)
+    for i in range(30):
+        for array, alone in zip(batch, loader.load(5 + i), strict=True):
+            np.testing.assert_array_equal(array[i], alone)
+
+
+def test_batches_that_are_kept_keep_their_pixels(loader: SampleLoader) -> None:
+    """Memory is written again only when nobody looks at it; batches that were let go leave plenty of it."""
+    alone = [loader.load(position)[0] for position in range(40)]
+    kept = [images[1] for images, _ in make_pipeline(loader, 4, workers=4).take(10).as_numpy_iterator()]
+    for images, _ in make_pipeline(loader, 4, workers=4).take(20).as_numpy_iterator():
+        assert images.shape == (4, 64, 96, 3)
+    for i, image in enumerate(kept):
+        np.testing.assert_array_equal(image, alone[4 * i + 1])
+
+
 def test_every_epoch_visits_every_sample_once_in_another_order(
     loader: SampleLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +136,7 @@ def test_a_damaged_photo_is_named(tmp_path: Path, keras_loaded: None) -> None:
     samples = list_samples(photos, crop="photo", min_keypoints=1, min_area_px=0, min_distance_ratio=0)
     loader = make_loader(samples, BODY_18, Augmentation(crop="photo"), height=64, width=64, stride=8, seed=0)
     with pytest.raises(DataError, match=r"1.png: can't be decoded"):
-        loader.load_or_record(0)
+        loader.load_batch(1, 0)
     assert "1.png" in str(loader.failures[0])
     (tmp_path / "images" / "1.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"1.png: can't be decoded"):
