@@ -142,7 +142,7 @@ def test_models_take_turns_and_times_are_what_the_clock_says(exported: Path, mon
     backend = load_backend(exported)
     # The runs before the first turn build and warm: they must not be counted.
     times = {"quick": [9.0, 9.0, 9.0, 0.004], "slow": [9.0, 9.0, 9.0, 0.012]}
-    monkeypatch.setattr(LOAD, lambda path, _: Slow(backend, path, times[path], world))
+    monkeypatch.setattr(LOAD, lambda path, *_: Slow(backend, path, times[path], world))
     monkeypatch.setattr(
         "bpnet_cli.benchmark.infer.time", SimpleNamespace(perf_counter=lambda: world.now, sleep=lambda _: None)
     )
@@ -199,7 +199,7 @@ def test_names_are_short_and_told_apart() -> None:
 
 def test_threads_reach_every_runtime(exported: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
-    monkeypatch.setattr(LOAD, lambda path, threads: given.append(threads) or load_backend(path, threads))
+    monkeypatch.setattr(LOAD, lambda path, threads, engine: given.append((threads, engine)) or load_backend(path, threads))
     figures = benchmark_infer([str(exported)], [(64, 64)], [1], 1, 1, None)
     assert (given, cv2.getNumThreads(), figures["threads"]) == ([1], 1, 1)
     code = """if True:
