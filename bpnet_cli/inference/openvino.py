@@ -39,6 +39,7 @@ class OpenVinoNetwork:
         for result in self._model.get_results():
             if result.output(0).any_name not in self._names:
                 self._model.remove_result(result)
+        self._fixed = not self._model.is_dynamic()  # takes milliseconds to ask
         self._any_shape = self._core.compile_model(self._model, "CPU")
         self._one_shape = lru_cache(maxsize=16)(self._compile)
         self._lock, self._row = Lock(), 0
@@ -51,7 +52,7 @@ class OpenVinoNetwork:
         return heatmaps, pafs
 
     def _network(self, shape: tuple[int, ...]) -> Any:
-        if not self._model.is_dynamic():
+        if self._fixed:
             return self._any_shape
         with self._lock:
             self._row = self._row + 1 if shape == self._last else 1
