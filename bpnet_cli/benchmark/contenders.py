@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.backends import OnnxBackend, load_backend
@@ -17,32 +18,34 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A model file at work. fixed: the only (height, width) that it takes, or None."""
+    """A model file at work. engine: what computes it.
+
+    fixed: the only (height, width) that it takes, or None. batch: of a file that takes one batch only, else 1.
+    """
 
     path: str
+    engine: str
     predictor: Predictor
-    fixed: Size | None
+    fixed: Size | None = None
+    batch: int = 1
 
     def at(self, size: Size) -> Predictor:
         """Its predictor for inputs of exactly (height, width), photos padded to it."""
         return replace(self.predictor, size=InputSize(*size))
 
 
-def load_contenders(paths: Sequence[str], threads: int | None) -> list[Contender]:
+def load_contenders(paths: Sequence[str], threads: int | None, engines: Sequence[str]) -> list[Contender]:
     """Models from what `infer -m` takes, one run of the network per photo whatever averaging their specs ask for.
 
-    Raises BpnetError for a file that is missing or no model.
+    engines: an `.onnx` model is there once for each. Raises BpnetError for a file that is missing or no model.
     """
     contenders = []
     for path in paths:
-        backend = load_backend(path, threads)
-        predictor = make_predictor(backend, spec_of(backend.metadata, path))
-        fixed = None
-        if isinstance(backend, OnnxBackend):
-            fixed = backend.fixed_size
-            if (batch := backend.layout.batch or 1) > 1:
-                say(f"{path}: takes batches of {batch}; others are cut or filled up, and counted as asked for")
-        contenders.append(Contender(path, replace(predictor, scales=(1.0,), flip=False), fixed))
+        for engine in dict.fromkeys(engines) if Path(path).suffix == ".onnx" else ("onnxruntime",):
+            contenders.append(_load(path, threads, engine))
+        if contenders[-1].batch > 1:
+            batch = contenders[-1].batch
+            say(f"{path}: takes batches of {batch}; others are cut or filled up, and counted as asked for")
     return contenders
 
 
@@ -69,12 +72,20 @@ def takers_of(
             takers.setdefault(size, []).append(contender)
         if others := ", ".join(text(size) for size in sizes if size not in own):
             skipped.append(f"{contender.path}: takes {text(own[0])} only, {others} skipped")
-    return takers, skipped
+    return takers, list(dict.fromkeys(skipped))
 
 
 def text(size: Size) -> str:
     """As `--size` takes it."""
     return f"{size[0]}x{size[1]}"
+
+
+def _load(path: str, threads: int | None, engine: str) -> Contender:
+    backend = load_backend(path, threads, engine)
+    predictor = replace(make_predictor(backend, spec_of(backend.metadata, path)), scales=(1.0,), flip=False)
+    if isinstance(backend, OnnxBackend):
+        return Contender(path, engine, predictor, backend.fixed_size, backend.layout.batch or 1)
+    return Contender(path, "openvino" if Path(path).suffix == ".xml" else "keras", predictor)
 
 
 def _check(contender: Contender, size: Size) -> None:

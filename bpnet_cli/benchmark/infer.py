@@ -61,11 +61,13 @@ def benchmark_infer(
     repeats: int,
     threads: int | None,
     images: str | None,
+    engines: Sequence[str] = ("onnxruntime",),
 ) -> dict[str, Any]:
     """Times of every model in every size and batch, over at least `repeats` runs of each.
 
     sizes: (height, width) of the network's input; by default the one that the first model infers with. threads: see
     `set_threads`. images: folder of photos to go all the way with, from file to people; without it networks run alone.
+    engines: each `.onnx` model is measured in each of them.
     Returns rows under `network` and `end_to_end` (see `summarise`), with `ratio`, the median time over that of the
     first model in the same size and batch, None where that was not measured. `skipped`: lines on what was left out.
     Raises BpnetError for models, sizes and photos that can't be used.
@@ -74,7 +76,7 @@ def benchmark_infer(
     if not images:
         say("networks alone: end to end, from photo file to people, needs --images DIR")
     set_threads(threads, models)
-    contenders = load_contenders(models, threads)
+    contenders = load_contenders(models, threads, engines)
     takers, skipped = takers_of(contenders, list(dict.fromkeys(sizes)) or [default_size(contenders[0])])
     for line in skipped:
         say(line)
@@ -140,9 +142,11 @@ def _rows(jobs: Sequence[_Job], first: Contender) -> list[dict[str, Any]]:
     rows = []
     for job in jobs:
         height, width = job.size
-        what = {"model": job.contender.path, "height": height, "width": width, "batch": job.batch}
+        what = {"model": job.contender.path, "engine": job.contender.engine, "height": height, "width": width}
         ratio = None if reference is None else round(float(np.median(job.seconds) / reference), 3)
-        rows.append({**what, "runs": len(job.seconds), **summarise(job.seconds, job.batch), "ratio": ratio})
+        rows.append(
+            {**what, "batch": job.batch, "runs": len(job.seconds), **summarise(job.seconds, job.batch), "ratio": ratio}
+        )
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 _SIZE = (560, 320)
 # Characters of a model's name in a table, so that its lines stay within 100.
-_NAME = 28
+_NAME = 20
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -55,6 +55,7 @@ def _inference_table(what: str, rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         {
             "model": names[row["model"]],
+            "engine": row["engine"],
             "size": f"{row['height']}x{row['width']}",
             "batch": row["batch"],
             **{key.removesuffix("_ms"): f"{row[key]:.4g}" for key in row if key.endswith("_ms")},

@@ -8,7 +8,7 @@ import re
 
 import click
 
-from bpnet_cli.cli.options import set_option, spec_option
+from bpnet_cli.cli.options import engine_option, model_or_box, set_option, spec_option
 
 
 @click.group()
@@ -128,9 +128,10 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
     "models",
     metavar="MODEL",
     multiple=True,
-    required=True,
-    help="A .keras or .onnx file, or OpenVINO's .xml; may be given several times. Ratios are to the first.",
+    help="A .keras or .onnx file, or OpenVINO's .xml; may be given several times. Ratios are to the first.  [the model"
+    " in the box]",
 )
+@engine_option(several=True)
 @click.option("--images", metavar="DIR", help="Photos to go from file to people with; without them, networks alone.")
 @click.option(
     "--size",
@@ -162,6 +163,7 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def infer(
     models: tuple[str, ...],
+    engines: tuple[str, ...],
     images: str | None,
     sizes: list[tuple[int, int]],
     batches: tuple[int, ...],
@@ -176,9 +178,11 @@ def infer(
     \b
     Example: bpnet benchmark infer -m lite.keras -m lite.onnx -m lite_int8.onnx --images photos \\
                --size 256x256 --size 368x368 --batch 1 --batch 8
+             bpnet benchmark infer --engine onnxruntime --engine openvino
     """
     from bpnet_cli.benchmark.infer import benchmark_infer
     from bpnet_cli.benchmark.report import describe_inference
 
-    figures = benchmark_infer(models, sizes, batches, repeats, threads, images)
+    models = models or (model_or_box(None),)
+    figures = benchmark_infer(models, sizes, batches, repeats, threads, images, engines)
     click.echo(json.dumps(figures, indent=2) if as_json else describe_inference(figures))

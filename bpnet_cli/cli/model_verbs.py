@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from bpnet_cli.cli.options import Function, model_option, model_or_box, results_option, set_option, spec_option
+from bpnet_cli.cli.options import (
+    Function,
+    engine_option,
+    model_option,
+    model_or_box,
+    results_option,
+    set_option,
+    spec_option,
+)
 
 EXIT_PARTIAL = 3
 
@@ -41,6 +49,7 @@ def train(spec_path: str, results_dir: str, overrides: tuple[str, ...], resume: 
 @click.option("--images", metavar="DIR", help="Folder of photos, instead of the spec's dataset.validation.")
 @click.option("--annotations", metavar="FILE", help="COCO keypoint JSON that goes with --images.")
 @results_option()
+@engine_option()
 @set_option
 def evaluate(
     spec_path: str | None,
@@ -48,6 +57,7 @@ def evaluate(
     images: str | None,
     annotations: str | None,
     results_dir: str,
+    engine: str,
     overrides: tuple[str, ...],
 ) -> None:
     """Measure COCO keypoint AP and AR of a model on labelled photos.
@@ -63,13 +73,15 @@ def evaluate(
     spec = load_spec(spec_path, overrides) if spec_path else None
     from bpnet_cli.evaluation.workflow import evaluate_model
 
-    click.echo(evaluate_model(model_or_box(model_path), spec, overrides, images, annotations, Path(results_dir)))
+    model, results = model_or_box(model_path), Path(results_dir)
+    click.echo(evaluate_model(model, spec, overrides, images, annotations, results, engine))
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, metavar="INPUT...", required=True)
 @model_option(box=True)
 @results_option(default="results")
+@engine_option()
 @set_option
 @click.option("--annotate/--no-annotate", default=True, show_default=True, help="Draw people on copies of the photos.")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop each video or camera after N frames.")
@@ -77,6 +89,7 @@ def infer(
     inputs: tuple[str, ...],
     model_path: str | None,
     results_dir: str,
+    engine: str,
     overrides: tuple[str, ...],
     annotate: bool,
     max_frames: int | None,
@@ -89,7 +102,8 @@ def infer(
     """
     from bpnet_cli.inference.workflow import infer_inputs
 
-    summary = infer_inputs(inputs, model_or_box(model_path), Path(results_dir), overrides, annotate, max_frames)
+    model, results = model_or_box(model_path), Path(results_dir)
+    summary = infer_inputs(inputs, model, results, overrides, annotate, max_frames, engine)
     click.echo(summary.text)
     if summary.failed:
         raise click.exceptions.Exit(EXIT_PARTIAL)

@@ -56,6 +56,16 @@ def model_or_box(path: str | None, *, keras: bool = False) -> str:
     return found
 
 
+def engine_option(several: bool = False) -> Callable[[Function], Function]:
+    """`--engine ENGINE`, as a tuple where it may be given several times."""
+    engines = click.Choice(["onnxruntime", "openvino"])
+    if several:
+        text = "What computes .onnx models; may be given several times, each is measured in each.  [onnxruntime]"
+        return click.option("--engine", "engines", type=engines, multiple=True, default=("onnxruntime",), help=text)
+    text = "What computes an .onnx model."
+    return click.option("--engine", type=engines, default="onnxruntime", show_default=True, help=text)
+
+
 def results_option(default: str | None = None) -> Callable[[Function], Function]:
     """`-r DIR`; without a default it must be given."""
     # click takes a default of None for a value, and no longer asks for one.

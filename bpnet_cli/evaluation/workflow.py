@@ -26,15 +26,16 @@ def evaluate_model(
     images: str | None,
     annotations: str | None,
     results_dir: Path,
+    engine: str,
 ) -> str:
     """Evaluate a model file, write its results to a folder and return a summary.
 
     Photos are those of `images` and `annotations`, else of the spec's dataset.validation, else of the validation set
     that the model was trained with. overrides: to the spec inside the model file, where `spec` is None (else it holds
-    them already). Raises BpnetError.
+    them already). engine: see `load_predictor`. Raises BpnetError.
     """
     check_folder(results_dir)
-    predictor = load_predictor(model_path, () if spec else overrides, spec)
+    predictor = load_predictor(model_path, () if spec else overrides, spec, engine)
     if images and annotations:
         sources: Sequence[Source] = [DataSource(images=images, annotations=annotations)]
         hint = "--images and --annotations"

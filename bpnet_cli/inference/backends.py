@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.engine import load_keras
-from bpnet_cli.errors import ModelFileError
-from bpnet_cli.inference.onnx_layout import read_layout
+from bpnet_cli.errors import BpnetError, ModelFileError
+from bpnet_cli.inference.onnx_layout import OnnxLayout
+from bpnet_cli.inference.onnxruntime import OnnxRuntimeNetwork
+from bpnet_cli.inference.openvino import OpenVinoBackend, OpenVinoNetwork
 from bpnet_cli.models.metadata import ModelMetadata
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -41,26 +43,34 @@ class KerasBackend:
         return np.asarray(outputs["heatmaps"], np.float32), np.asarray(outputs["pafs"], np.float32)
 
 
-class OnnxBackend:
-    """An exported network, or NVIDIA's BodyPoseNet, in ONNX Runtime; never imports Keras or TensorFlow.
+class OnnxNetwork(Protocol):
+    """An ONNX file, loaded by an engine."""
 
-    fixed_size: the only (height, width) that the file takes, or None.
+    layout: OnnxLayout
+    metadata: ModelMetadata
+
+    def run(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Heatmaps and PAFs, in the layout of the file, of what `layout.feed` gives; from any thread."""
+
+
+_ENGINES: dict[str, Callable[[str | Path, int | None], OnnxNetwork]] = {
+    "onnxruntime": OnnxRuntimeNetwork,
+    "openvino": OpenVinoNetwork,
+}
+
+
+class OnnxBackend:
+    """An exported network, or NVIDIA's BodyPoseNet; never imports Keras or TensorFlow.
+
+    engine: what computes, `onnxruntime` or `openvino`. fixed_size: the only (height, width) that the file takes, or
+    None. Raises ModelFileError for other files, BpnetError for an engine that is unknown or not installed.
     """
 
-    def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        if threads:
-            options.intra_op_num_threads = threads
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=_providers(ort))
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's error types share no base but Exception
-            raise ModelFileError(
-                f"{path}: ONNX Runtime can't load it; is the file complete? ({str(error).splitlines()[0]})"
-            ) from None
-        self.layout, self.metadata = read_layout(self._session, path)
+    def __init__(self, path: str | Path, threads: int | None = None, engine: str = "onnxruntime") -> None:
+        if engine not in _ENGINES:
+            raise BpnetError(f"engine: must be {' or '.join(_ENGINES)} (got {engine!r})")
+        self._network = _ENGINES[engine](path, threads)
+        self.layout, self.metadata = self._network.layout, self._network.metadata
         self.fixed_size = self.layout.size
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
@@ -73,28 +83,28 @@ class OnnxBackend:
         return heatmaps, pafs
 
     def _maps(self, values: NDArray[Any]) -> Maps:
-        names = [self.layout.heatmaps.name, self.layout.pafs.name]
-        return self.layout.read(*self._session.run(names, {self.layout.input: values}))
+        return self.layout.read(*self._network.run(values))
 
 
-def load_backend(path: str | Path, threads: int | None = None) -> Backend:
-    """A backend by the file's ending: `.keras`, `.onnx`, or `.xml` for OpenVINO. Raises ModelFileError.
+def load_backend(path: str | Path, threads: int | None = None, engine: str = "onnxruntime") -> Backend:
+    """A backend by the file's ending: `.keras`, `.onnx`, or `.xml` for OpenVINO. Raises BpnetError.
 
-    threads: that one call of an `.onnx` or `.xml` network may use; by default as many as there are cores.
+    threads: that one call of an `.onnx` or `.xml` network may use; by default as many as there are cores. engine: what
+    computes an `.onnx` network, `onnxruntime` or `openvino`; an `.xml` is always OpenVINO's.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
     if path.suffix == ".onnx":
-        return OnnxBackend(path, threads)
+        return OnnxBackend(path, threads, engine)
     if path.suffix == ".keras":
+        if engine != "onnxruntime":
+            raise BpnetError(f"{path}: engine {engine} takes .onnx files; bpnet export -m {path} -o OUT.onnx makes one")
         load_keras()
         from bpnet_cli.models.model_file import load_network
 
         return KerasBackend(*load_network(path))
     if path.suffix == ".xml":
-        from bpnet_cli.inference.openvino import OpenVinoBackend
-
         return OpenVinoBackend(path, threads)
     raise ModelFileError(f"{path}: must be a .keras or an .onnx file (or OpenVINO's .xml)")
 
@@ -115,10 +125,3 @@ def _compiled(network: Any) -> Any:
 
     signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
     return tf.function(lambda images: network(images, training=False), input_signature=signature)
-
-
-def _providers(ort: Any) -> list[str]:
-    available: list[str] = ort.get_available_providers()
-    # TensorRT builds an engine per input size, minutes each; it is for those who ask for it.
-    wanted = os.environ.get("BPNET_ONNX_PROVIDERS", "").split(",") if os.environ.get("BPNET_ONNX_PROVIDERS") else []
-    return wanted or [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]

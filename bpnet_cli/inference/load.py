@@ -18,15 +18,19 @@ from bpnet_cli.spec.loader import apply_overrides
 
 
 def load_predictor(
-    path: str | Path | None = None, overrides: Sequence[str] = (), spec: ExperimentSpec | None = None
+    path: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    spec: ExperimentSpec | None = None,
+    engine: str = "onnxruntime",
 ) -> Predictor:
     """A predictor from a `.keras` or `.onnx` file; without a path, of the model in the box.
 
     overrides: `key=value` changes to the spec in the file, as `--set` takes them. spec: used instead of that one.
-    Raises BpnetError when there is no such file or it is not a bpnet model.
+    engine: what computes an `.onnx` network, `onnxruntime` or `openvino`. Raises BpnetError when there is no such file,
+    it is not a bpnet model, or the engine can't run it or is not installed.
     """
     path = path or box_onnx()
-    backend = load_backend(path)
+    backend = load_backend(path, engine=engine)
     return make_predictor(backend, spec or spec_of(backend.metadata, path, overrides))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,14 @@ _STRIDE = 8
 TAO_SCALE, TAO_OFFSET = 1 / 256, -0.5
 # An output beside the maps, see `bpnet_cli.export.peaks`.
 PEAKS = "peaks"
-_UINT8, _FLOAT = "tensor(uint8)", "tensor(float)"
+
+
+class Value(NamedTuple):
+    """An input or output of a file, as an engine tells it. type: numpy's name; shape: an axis is an int where fixed."""
+
+    name: str
+    type: str
+    shape: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -74,28 +82,32 @@ class OnnxLayout:
         return heat, np.ascontiguousarray(paf[:, ::repeats, ::repeats])
 
 
-def read_layout(session: Any, path: str | Path) -> tuple[OnnxLayout, ModelMetadata]:
-    """The layout of a loaded ONNX file and what it says about itself.
+def read_layout(
+    inputs: Sequence[Value], outputs: Sequence[Value], entries: Mapping[str, str], path: str | Path
+) -> tuple[OnnxLayout, ModelMetadata]:
+    """The layout of an ONNX file, from what an engine tells of it, and what it says about itself (entries).
 
     A file without bpnet's metadata is taken for NVIDIA's BodyPoseNet: float input, body_18's channels, stride 8.
     Raises ModelFileError for a file that is neither.
     """
-    entries = session.get_modelmeta().custom_metadata_map
     metadata = ModelMetadata.from_json(entries[ONNX_KEY], path) if ONNX_KEY in entries else None
-    layout = _layout(session, metadata.skeleton if metadata else BODY_18, path, ours=metadata is not None)
+    skeleton = metadata.skeleton if metadata else BODY_18
+    layout = _layout(inputs, outputs, skeleton, path, ours=metadata is not None)
     return layout, metadata or _nvidias(layout, path)
 
 
-def _layout(session: Any, skeleton: Skeleton, path: str | Path, ours: bool) -> OnnxLayout:
-    outputs = session.get_outputs()
+def _layout(
+    inputs: Sequence[Value], outputs: Sequence[Value], skeleton: Skeleton, path: str | Path, ours: bool
+) -> OnnxLayout:
     if ours:
         # By name: a skeleton may have as many heatmaps as PAFs.
         heatmaps, pafs = (_named(outputs, is_heatmap) for is_heatmap in (True, False))
     else:
         heatmaps = _with_channels(outputs, skeleton.heatmap_channels)
         pafs = _with_channels(outputs, skeleton.paf_channels)
-    (image, *others) = session.get_inputs()
-    fits = image.type in ((_UINT8, _FLOAT) if ours else (_FLOAT,)) and len(image.shape) == 4 and 3 in image.shape[1::2]
+    (image, *others) = inputs
+    types = ("uint8", "float32") if ours else ("float32",)
+    fits = image.type in types and len(image.shape) == 4 and 3 in image.shape[1::2]
     if others or not fits or heatmaps is None or pafs is None:
         found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in (image, *others, *outputs))
         raise ModelFileError(
@@ -107,17 +119,17 @@ def _layout(session: Any, skeleton: Skeleton, path: str | Path, ours: bool) -> O
     batch, height, width = (_fixed(image.shape[axis]) for axis in ((0, 2, 3) if first else (0, 1, 2)))
     size = (height, width) if height and width else None
     peaks = next((output.shape[2] for output in outputs if ours and output.name == PEAKS), 0)
-    return OnnxLayout(image.name, image.type == _FLOAT, first, batch, size, heatmaps, pafs, peaks)
+    return OnnxLayout(image.name, image.type == "float32", first, batch, size, heatmaps, pafs, peaks)
 
 
-def _named(outputs: Any, is_heatmap: bool) -> MapOutput | None:
+def _named(outputs: Sequence[Value], is_heatmap: bool) -> MapOutput | None:
     """The output with heatmaps, or the other one, of a file that bpnet exported, in either of its layouts."""
     maps = [output.name for output in outputs if output.name != PEAKS]
     names = [name for name in maps if ("heatmap" in name) == is_heatmap]
     return MapOutput(names[0], channels_first=False) if len(names) == 1 else None
 
 
-def _with_channels(outputs: Any, channels: int) -> MapOutput | None:
+def _with_channels(outputs: Sequence[Value], channels: int) -> MapOutput | None:
     """The output with so many channels, last or after the batch."""
     for axis in (3, 1):
         for output in outputs:

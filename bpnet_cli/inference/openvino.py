@@ -1,9 +1,10 @@
-"""Networks in OpenVINO's format, as the Open Model Zoo has them: to decode, to compare with, to learn from."""
+"""OpenVINO: ONNX files, and networks in its own format as the Open Model Zoo has them: to compare, to learn from."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,57 @@ from numpy.typing import NDArray
 
 from bpnet_cli import __version__
 from bpnet_cli.errors import BpnetError, ModelFileError
-from bpnet_cli.models.metadata import ModelMetadata
+from bpnet_cli.inference.onnx_layout import Value, read_layout
+from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 from bpnet_cli.pose.skeleton import BODY_18
 from bpnet_cli.spec.experiment import ExperimentSpec
 
 _STRIDE = 8
+_TYPES = {"u8": "uint8", "f32": "float32"}
+# Runs of one shape in a row from which on it has a network of its own: that is faster, but making it takes as long as
+# hundreds of runs gain. Videos and inputs of fixed size have long rows, photos of many sizes short ones.
+_ROW = 3
+
+
+class OpenVinoNetwork:
+    """An ONNX file; see `backends.OnnxNetwork`. Raises ModelFileError, BpnetError without OpenVINO."""
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        self._core = _core(threads)
+        self._model = _read(self._core, path)
+        # The reader keeps the file's metadata_props there.
+        place = ["framework", ONNX_KEY]
+        entries = {ONNX_KEY: str(self._model.get_rt_info(place).value)} if self._model.has_rt_info(place) else {}
+        inputs, outputs = ([_value(port) for port in ports] for ports in (self._model.inputs, self._model.outputs))
+        self.layout, self.metadata = read_layout(inputs, outputs, entries, path)
+        self._names = (self.layout.heatmaps.name, self.layout.pafs.name)
+        for result in self._model.get_results():
+            if result.output(0).any_name not in self._names:
+                self._model.remove_result(result)
+        self._fixed = not self._model.is_dynamic()  # takes milliseconds to ask
+        self._any_shape = self._core.compile_model(self._model, "CPU")
+        self._one_shape = lru_cache(maxsize=16)(self._compile)
+        self._lock, self._row = Lock(), 0
+        self._last: tuple[int, ...] = ()
+
+    def run(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See `backends.OnnxNetwork`."""
+        outputs = self._network(values.shape).create_infer_request().infer([values])
+        heatmaps, pafs = (outputs[name] for name in self._names)
+        return heatmaps, pafs
+
+    def _network(self, shape: tuple[int, ...]) -> Any:
+        if self._fixed:
+            return self._any_shape
+        with self._lock:
+            self._row = self._row + 1 if shape == self._last else 1
+            self._last = shape
+            return self._one_shape(shape) if self._row >= _ROW else self._any_shape
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        model = self._model.clone()
+        model.reshape(list(shape))
+        return self._core.compile_model(model, "CPU")
 
 
 class OpenVinoBackend:
@@ -27,18 +74,11 @@ class OpenVinoBackend:
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        self._core = _openvino().Core()
-        # The file's own precision, whatever the processor prefers: the same maps everywhere.
-        self._core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        if threads:
-            self._core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads})
+        self._core = _core(threads)
         self._path = Path(path)
         if not self._path.with_suffix(".bin").is_file():
             raise ModelFileError(f"{path}: its weights are missing: {self._path.with_suffix('.bin')}")
-        try:
-            model = self._core.read_model(self._path)
-        except RuntimeError as error:
-            raise ModelFileError(f"{path}: OpenVINO can't read it ({str(error).splitlines()[0]})") from None
+        model = _read(self._core, path)
         self._heatmaps = self._output(model, BODY_18.heatmap_channels)
         self._pafs = self._output(model, BODY_18.paf_channels)
         self._compiled = lru_cache(maxsize=16)(self._compile)
@@ -67,11 +107,35 @@ class OpenVinoBackend:
         )
 
 
+def _core(threads: int | None) -> Any:
+    core = _openvino().Core()
+    # The file's own precision, whatever the processor prefers: the same maps everywhere.
+    core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    if threads:
+        core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads})
+    return core
+
+
+def _read(core: Any, path: str | Path) -> Any:
+    try:
+        return core.read_model(path)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ModelFileError(f"{path}: OpenVINO can't read it; is the file complete? ({reason})") from None
+
+
+def _value(port: Any) -> Value:
+    axes = port.partial_shape if port.partial_shape.rank.is_static else []
+    shape = [axis.get_length() if axis.is_static else None for axis in axes]
+    kind = port.element_type.get_type_name()
+    return Value(port.any_name, _TYPES.get(kind, kind), shape)
+
+
 def _openvino() -> Any:
     try:
         import openvino
     except ModuleNotFoundError:
-        raise BpnetError("an .xml model needs OpenVINO, which is not installed: pip install openvino") from None
+        raise BpnetError("this needs OpenVINO, which is not installed: pip install 'bpnet-cli[openvino]'") from None
     # OpenVINO binds numpy when an array is first asked for; two threads that do so at the same time wait for each other
     # for ever, one for the interpreter's lock, the other for the binding.
     openvino.Tensor(np.zeros(1, np.float32)).data  # noqa: B018

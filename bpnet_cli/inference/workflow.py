@@ -62,14 +62,15 @@ def infer_inputs(
     overrides: Sequence[str],
     annotate: bool,
     max_frames: int | None,
+    engine: str,
 ) -> Summary:
     """Run a model on everything that `words` name and write the result files; one bad photo doesn't stop the rest.
 
-    Raises BpnetError when an input doesn't exist or nothing could be read.
+    overrides, engine: see `load_predictor`. Raises BpnetError when an input doesn't exist or nothing could be read.
     """
     check_folder(results_dir)
     inputs = find_inputs(words, results_dir)
-    predictor = load_predictor(model_path, overrides)
+    predictor = load_predictor(model_path, overrides, engine=engine)
     summary = Summary(failed=list(inputs.problems))
     drawn = results_dir / "annotated" if annotate else None
     if inputs.photos or not inputs.videos:

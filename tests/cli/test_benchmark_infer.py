@@ -81,8 +81,13 @@ def test_networks_alone_without_photos(exported: Path, bpnet: Run) -> None:
     assert "networks alone: end to end, from photo file to people, needs --images DIR" in result.stderr
     title, _, head, _, row = result.stdout.splitlines()
     assert title == "network alone: ms per photo (percentiles of 2 runs)"
-    assert head.split()[1::2] == ["model", "size", "batch", "p50", "p90", "p99", "images/s", "ratio"]
-    assert row.split()[1:6:2] == ["model.onnx", "64x64", "1"]  # the size that the spec in the file infers with
+    assert head.split()[1::2] == ["model", "engine", "size", "batch", "p50", "p90", "p99", "images/s", "ratio"]
+    assert row.split()[1:8:2] == [
+        "model.onnx",
+        "onnxruntime",
+        "64x64",
+        "1",
+    ]  # the size that the spec in the file infers with
 
 
 def test_a_fixed_size_is_measured_alone_and_the_others_told(exported: Path, fixed: Path, bpnet: Run) -> None:
@@ -118,6 +123,33 @@ def test_openvino(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> No
     assert cases(figures["network"]) == cases(figures["end_to_end"]) == rows
 
 
+def test_onnx_models_in_each_engine(exported: Path, trained: Path, fixed: Path, tmp_path: Path, bpnet: Run) -> None:
+    pytest.importorskip("openvino")
+    from tests.unit.test_openvino import write_network
+
+    path, *_ = write_network(tmp_path / "network.xml")
+    words = ("-m", exported, "-m", trained / "run" / "model.keras", "-m", path, "-m", fixed, "--repeats", 1)
+    words += ("--engine", "openvino", "--engine", "onnxruntime", "--engine", "openvino", "--size", "64x64", "--json")
+    result = bpnet("benchmark", "infer", *words)
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    rows = [(Path(row["model"]).name, row["engine"]) for row in figures["network"]]
+    both = ("openvino", "onnxruntime")
+    ours, others = [("model.onnx", name) for name in both], [("model.keras", "keras"), ("network.xml", "openvino")]
+    assert rows == [*ours, *others, *(("fixed.onnx", name) for name in both)]
+    assert len(figures["skipped"]) == 1
+    assert result.stderr.count("takes batches of 2") == 1
+    lines = describe_inference(figures).splitlines()
+    assert [tuple(line.split()[1:4:2]) for line in lines[4:]] == rows
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_model_in_the_box(bpnet: Run) -> None:
+    result = bpnet("benchmark", "infer", "--size", "64x64", "--repeats", 1, "--json")
+    assert result.exit_code == 0, result.output
+    assert cases(json.loads(result.stdout)["network"]) == [("box.onnx", 64, 64, 1)]
+
+
 @dataclass
 class Slow:
     """A backend whose runs take a set time by the clock of the test."""
@@ -142,7 +174,7 @@ def test_models_take_turns_and_times_are_what_the_clock_says(exported: Path, mon
     backend = load_backend(exported)
     # The runs before the first turn build and warm: they must not be counted.
     times = {"quick": [9.0, 9.0, 9.0, 0.004], "slow": [9.0, 9.0, 9.0, 0.012]}
-    monkeypatch.setattr(LOAD, lambda path, _: Slow(backend, path, times[path], world))
+    monkeypatch.setattr(LOAD, lambda path, *_: Slow(backend, path, times[path], world))
     monkeypatch.setattr(
         "bpnet_cli.benchmark.infer.time", SimpleNamespace(perf_counter=lambda: world.now, sleep=lambda _: None)
     )
@@ -190,18 +222,20 @@ def test_a_batch_of_photos_gives_the_people_that_infer_finds(exported: Path, tmp
 def test_names_are_short_and_told_apart() -> None:
     long = "runs/a_name_that_goes_on_for_much_too_long.onnx"
     names = model_names(["a/model.keras", "b/model.keras", "m.onnx", long])
-    assert list(names.values()) == ["1 model.keras", "2 model.keras", "m.onnx", ".._on_for_much_too_long.onnx"]
+    assert list(names.values()) == ["1 model.keras", "2 model.keras", "m.onnx", "..much_too_long.onnx"]
     assert list(model_names([f"a_{long[5:]}", long]).values()) == [
-        "1 on_for_much_too_long.onnx",
-        "2 on_for_much_too_long.onnx",
+        "1 uch_too_long.onnx",
+        "2 uch_too_long.onnx",
     ]
 
 
 def test_threads_reach_every_runtime(exported: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
-    monkeypatch.setattr(LOAD, lambda path, threads: given.append(threads) or load_backend(path, threads))
+    monkeypatch.setattr(
+        LOAD, lambda path, threads, engine: given.append((threads, engine)) or load_backend(path, threads)
+    )
     figures = benchmark_infer([str(exported)], [(64, 64)], [1], 1, 1, None)
-    assert (given, cv2.getNumThreads(), figures["threads"]) == ([1], 1, 1)
+    assert (given, cv2.getNumThreads(), figures["threads"]) == ([(1, "onnxruntime")], 1, 1)
     code = """if True:
         import sys, cv2
         from bpnet_cli.benchmark.infer import benchmark_infer
@@ -250,7 +284,7 @@ def test_what_can_not_be_measured(exported: Path, tmp_path: Path, bpnet: Run) ->
 
 
 def test_wrong_usage(exported: Path, bpnet: Run) -> None:
-    assert bpnet("benchmark", "infer").exit_code == 2
+    assert bpnet("benchmark", "infer", "--engine", "nothing").exit_code == 2
     for size in ("256", "0x64", "64x", "64,64", "-8x8"):
         result = bpnet("benchmark", "infer", "-m", exported, "--size", size)
         assert result.exit_code == 2

@@ -23,10 +23,15 @@ SIZES = ((96, 160), (64, 64))
     scope="module", params=["tiny", "vgg19_strided", "efficientnet_lite0", "mobilenet_v3_large", "resnet50"]
 )
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, keras_loaded: None) -> Path:
+    return export_network(tmp_path_factory.mktemp("runtimes") / "m.onnx", request.param)
+
+
+def export_network(path: Path, backbone: str) -> Path:
+    """A small network, not trained, whose maps reach 1."""
     from bpnet_cli.export.onnx import to_onnx
 
     stage = {"kernel_sizes": [3], "channels": 8, "head_channels": 8}
-    model = {"backbone": request.param, "stages": 2, "feature_channels": 8, "convolution": "separable"}
+    model = {"backbone": backbone, "stages": 2, "feature_channels": 8, "convolution": "separable"}
     model |= {"initial_stage": stage, "refinement_stage": stage}
     spec = ExperimentSpec.model_validate_json(json.dumps({"model": model}))
     network, metadata = network_of(spec, BODY_18), metadata_of(spec, BODY_18)
@@ -36,7 +41,6 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     ):
         kernel = network.get_layer(name).kernel
         kernel.assign(kernel / np.abs(maps).max())
-    path = tmp_path_factory.mktemp("runtimes") / "m.onnx"
     path.write_bytes(to_onnx(network, metadata, 17).SerializeToString())
     return path
 
