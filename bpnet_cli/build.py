@@ -127,6 +127,8 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
 
     Raises SpecError where the spec names no data or an input size that doesn't fit, DataError for unusable data.
     """
+    import numpy as np
+
     from bpnet_cli.data.augment import Augmentation
     from bpnet_cli.data.pipeline import make_loader
     from bpnet_cli.data.samples import list_samples
@@ -142,6 +144,12 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
             min_keypoints=spec.dataset.min_keypoints,
             min_area_px=spec.dataset.min_area_px,
             min_distance_ratio=spec.dataset.min_distance_ratio,
+        )
+    learnt = np.any([sample.photo.labelled for sample in samples], axis=0)
+    if missing := [name for name, is_learnt in zip(skeleton.keypoints, learnt, strict=True) if not is_learnt]:
+        say(
+            f"labelled nowhere in dataset.train: {', '.join(missing)}; the network won't learn them (files must have"
+            f" the keypoints of skeleton {skeleton.name} under the same names)"
         )
     return make_loader(
         samples,

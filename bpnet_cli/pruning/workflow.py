@@ -61,7 +61,8 @@ def prune_model(
     lines.append(f"threshold   {threshold:.4f}")
     lines.append(f"parameters  {network.count_params():,} -> {result.count_params():,}")
     lines.append(f"MACs        {before:,} -> {after:,} ({after / before:.1%}) at {height} x {width}")
-    lines.append(f"{target}: {target.stat().st_size / 1e6:.2f} MB; train it again with model.pretrained={target}")
+    again = f"train it again with model.pretrained={target} and no frozen layers"
+    lines.append(f"{target}: {target.stat().st_size / 1e6:.2f} MB; {again}")
     return "\n".join(lines)
 
 

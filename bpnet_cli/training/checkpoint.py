@@ -25,12 +25,13 @@ _NAME = re.compile(r"epoch-(\d{5})(?:-step-(\d{7}))?\.npz")
 class Progress:
     """Where a run stands. epoch: finished ones. step: finished ones of the epoch after these.
 
-    best_ap: of `model.keras`, None before any validation.
+    best_ap, best_epoch: of `model.keras`; None before any validation, 0 for the weights that training began with.
     """
 
     epoch: int = 0
     best_ap: float | None = None
     step: int = 0
+    best_epoch: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

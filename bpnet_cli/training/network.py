@@ -61,6 +61,8 @@ def make_start(spec: ExperimentSpec, skeleton: Skeleton, distribution: Distribut
     say(f"network: {network.count_params():,} parameters{', pruned' if pruned else ''}")
     if fixed:
         say(f"frozen: {fixed} layers keep their weights")
+    if fixed and pruned:
+        say("those of them that were pruned can't recover; --set training.frozen_layers=[] lets all layers learn")
     if filled:
         say(f"pretrained: {len(filled)} layers from {model.pretrained}; not filled: {_listed(fresh)}")
     saved = network

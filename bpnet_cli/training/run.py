@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -83,6 +84,8 @@ class Run:
         if epoch or step:
             say(f"going on after epoch {epoch}{f', step {step}' if step else ''}")
         self.distribution.check_agreed(epoch * self.steps + step, "finished steps")
+        if not (epoch or step):
+            self._measure_start()
         board = TensorBoardLog(self.folder.root / "tensorboard") if self.distribution.leads else None
         try:
             with self.stop.listening():
@@ -102,6 +105,22 @@ class Run:
         finally:
             if board:
                 board.close()
+
+    def _measure_start(self) -> None:
+        """AP before the first step, where all weights come from a file; until an epoch beats it they are the best."""
+        start = self.start
+        if self.labelled is None or not start.filled or start.fresh:
+            return
+        if start.saved is not start.network:
+            start.saved.set_weights(start.network.get_weights())
+        ap = _ap_of(self._predictor(), self.labelled)()
+        save_network(start.saved, start.metadata, self.folder.best)
+        self.progress = Progress(best_ap=ap, best_epoch=0)
+        self.status.add("RUNNING", "before training", epoch=0, kpi={"AP": ap})
+        say(f"before training: AP {ap:.3f}")
+
+    def _predictor(self) -> Predictor:
+        return predictor_of_network(self.start.saved, self.start.metadata, self.spec)
 
     def _fit_epochs(self, first: int, last: int, step: int, listed: list[Any]) -> None:
         """Train epochs first .. last - 1, the first one from `step` on, with the metrics as they are."""
@@ -139,7 +158,7 @@ class Run:
     def _callbacks(self, board: TensorBoardLog) -> list[Any]:
         training = self.spec.training
         history = History(self.folder.root / "history.csv", self.progress.epoch)
-        predictor = predictor_of_network(self.start.saved, self.start.metadata, self.spec)
+        predictor = self._predictor()
         listed: list[Any] = [
             callbacks.StopOnNaN(),
             callbacks.Pace(training.batch_size, self.steps, training.epochs, self.schedule),
@@ -172,20 +191,26 @@ class Run:
         if not self.distribution.leads:
             self.progress = Progress(epoch, None, step)
         elif np.isfinite(self.model.metrics[0].result()):
-            self.progress = Progress(epoch, self.progress.best_ap, step)
+            self.progress = replace(self.progress, epoch=epoch, step=step)
             self._save_checkpoint()
 
     def _save(self, epoch: int, ap: float | None) -> None:
         if not self.distribution.leads:
             self.progress = Progress(epoch)
             return
-        best = self.progress.best_ap
-        better = self.labelled is None or (ap is not None and (best is None or ap > best))
+        better = self.labelled is None or (ap is not None and self._beats_best(ap))
         if better or not self.folder.best.exists():
             save_network(self.start.saved, self.start.metadata, self.folder.best)
         save_network(self.start.saved, self.start.metadata, self.folder.last)
-        self.progress = Progress(epoch, ap if better and ap is not None else best)
+        self.progress = replace(self.progress, epoch=epoch, step=0)
+        if better and ap is not None:
+            self.progress = replace(self.progress, best_ap=ap, best_epoch=epoch)
         self._save_checkpoint()
+
+    def _beats_best(self, ap: float) -> bool:
+        best = self.progress.best_ap
+        # Trained weights that are as good as the first ones are preferred: they have seen these photos.
+        return best is None or ap > best or (ap == best and self.progress.best_epoch == 0)
 
     def _save_checkpoint(self) -> None:
         keep = self.spec.training.keep_checkpoints

@@ -105,7 +105,12 @@ def _fit_and_tell(run: Run, watchers: Sequence[keras.callbacks.Callback]) -> Non
         raise
     finally:
         keras.config.set_dtype_policy("float32")
-    run.status.add("SUCCESS", "training finished", epoch=run.progress.epoch, kpi={"AP": run.progress.best_ap})
+    done = run.progress
+    run.status.add("SUCCESS", "training finished", epoch=done.epoch, kpi={"AP": done.best_ap})
+    if done.best_epoch:
+        say(f"best: AP {done.best_ap:.3f} after epoch {done.best_epoch}")
+    elif done.best_epoch == 0:
+        say(f"best: AP {done.best_ap:.3f} before training, which no epoch reached; {run.folder.best} has those weights")
 
 
 def _set_up_keras(spec: ExperimentSpec) -> None:

@@ -1,0 +1,89 @@
+"""Training on from a model: what the start was worth is measured, and it is kept where nothing beats it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Run, write_spec
+
+
+@pytest.mark.parametrize(
+    ("measured", "told", "from_start"),
+    [
+        ([0.5, 0.3, 0.4], "best: AP 0.500 before training, which no epoch reached", True),
+        ([0.5, 0.3, 0.5], "best: AP 0.500 after epoch 2", False),
+        ([0.5, 0.6, 0.4], "best: AP 0.600 after epoch 1", False),
+    ],
+)
+@pytest.mark.parametrize("ema_momentum", ["null", "0.9"])
+def test_the_start_is_kept_until_an_epoch_reaches_it(
+    measured: list[float],
+    told: str,
+    from_start: bool,
+    ema_momentum: str,
+    tmp_path: Path,
+    trained: Path,
+    drawn: Path,
+    bpnet: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: Iterator[float] = iter(measured)
+    monkeypatch.setattr("bpnet_cli.training.run._ap_of", lambda *_: lambda: next(answers))
+    source, run = trained / "run" / "model.keras", tmp_path / "run"
+    training = f"epochs: 2, steps_per_epoch: 1, batch_size: 2, validate_every_epochs: 1, ema_momentum: {ema_momentum}"
+    spec = write_spec(tmp_path, drawn, f"{{{training}}}")
+    result = bpnet("train", "-e", spec, "-r", run, "--set", f"model.pretrained={source}")
+    assert result.exit_code == 0, result.output
+    assert "before training: AP 0.500" in result.output
+    assert told in result.output
+    assert same_weights(run / "model.keras", source) == from_start
+    assert not same_weights(run / "last.keras", source)
+    status = [json.loads(line) for line in (run / "status.jsonl").read_text().splitlines()]
+    assert [entry["kpi"]["AP"] for entry in status if entry.get("message") == "before training"] == [0.5]
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    from bpnet_cli.models.model_file import load_network
+
+    pairs = zip(*(load_network(path)[0].get_weights() for path in (a, b)), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def test_the_start_counts_after_a_stop_too(
+    tmp_path: Path, trained: Path, drawn: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([0.5, 0.3, 0.4])
+    monkeypatch.setattr("bpnet_cli.training.run._ap_of", lambda *_: lambda: next(answers))
+    training = "steps_per_epoch: 1, batch_size: 2, validate_every_epochs: 1"
+    words = ("train", "-r", tmp_path / "run", "--set", f"model.pretrained={trained / 'run' / 'model.keras'}", "-e")
+    assert bpnet(*words, write_spec(tmp_path, drawn, f"{{epochs: 1, {training}}}")).exit_code == 0
+    again = bpnet(*words, write_spec(tmp_path, drawn, f"{{epochs: 2, {training}}}"))
+    assert again.exit_code == 0, again.output
+    assert "before training" not in again.output.partition("going on after epoch 1")[2].partition("best:")[0]
+    assert "best: AP 0.500 before training" in again.output
+
+
+def test_a_network_with_new_layers_is_not_measured_before(trained: Path) -> None:
+    """`trained` began with random weights."""
+    assert "before training" not in (trained / "run" / "status.jsonl").read_text()
+
+
+def test_keypoints_that_nobody_labels_are_named(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    """A misspelt name is a keypoint that no file has."""
+    (tmp_path / "arm.yaml").write_text(
+        "name: arm\nkeypoints: [left_sholder, left_elbow, left_wrist]\n"
+        "limbs: [[left_sholder, left_elbow], [left_elbow, left_wrist]]\n"
+    )
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}")
+    words = ("-e", spec, "--set", f"skeleton={tmp_path / 'arm.yaml'}")
+    for result in (
+        bpnet("dataset", "show", *words, "-o", tmp_path / "sheet.png"),
+        bpnet("train", *words, "-r", tmp_path / "run"),
+    ):
+        assert result.exit_code == 0, result.output
+        assert "labelled nowhere in dataset.train: left_sholder; the network won't learn" in result.output
