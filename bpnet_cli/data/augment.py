@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,9 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.samples import Sample
-
-# How many random numbers a sample's geometry and its colours take.
-GEOMETRY_NUMBERS, COLOUR_NUMBERS = 7, 4
 
 
 @dataclass(frozen=True)
@@ -38,16 +34,14 @@ class Augmentation:
 
 
 def draw_geometry(
-    numbers: Sequence[float], augmentation: Augmentation, sample: Sample, height: int, width: int
+    rng: np.random.Generator, augmentation: Augmentation, sample: Sample, height: int, width: int
 ) -> tuple[NDArray[np.float64], bool]:
     """The 2 x 3 map from photo pixels to pixels of a height x width input, and whether it mirrors.
-
-    numbers: GEOMETRY_NUMBERS random ones, uniform in [0, 1).
 
     With every range at zero a photo lands exactly where `letterbox` puts it at inference, and a person in the middle.
     A random crop scales the letterboxed photo and lies anywhere on it, within it along a side that is longer.
     """
-    size, turn, right, down, flip, across, along = numbers
+    size, turn, right, down, flip = rng.random(5).tolist()
     scale = augmentation.scale[0] + size * (augmentation.scale[1] - augmentation.scale[0])
     angle = math.radians(augmentation.rotation_deg * (2 * turn - 1))
     shift_x, shift_y = augmentation.translation_px * (2 * right - 1), augmentation.translation_px * (2 * down - 1)
@@ -57,6 +51,7 @@ def draw_geometry(
     if augmentation.crop == "random":
         # Where the photo's centre may lie for its edges to stay outside of the crop, or within it if they are nearer.
         middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+        across, along = rng.random(2).tolist()
         shift_x += middle_x - x + (2 * across - 1) * (middle_x - scale * x)
         shift_y += middle_y - y + (2 * along - 1) * (middle_y - scale * y)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
@@ -70,16 +65,14 @@ def draw_geometry(
     return np.array(matrix), mirrored
 
 
-def draw_colour(numbers: Sequence[float], augmentation: Augmentation) -> NDArray[np.float32] | None:
+def draw_colour(rng: np.random.Generator, augmentation: Augmentation) -> NDArray[np.float32] | None:
     """A 3 x 4 map of RGB (0..255) to RGB for brightness, contrast, saturation and hue; None when all ranges are zero.
-
-    numbers: COLOUR_NUMBERS random ones, uniform in [0, 1).
 
     Hue turns colours around the grey axis, which keeps the map linear, so that all four cost one pass over the pixels.
     """
     if not (augmentation.brightness or augmentation.contrast or augmentation.saturation or augmentation.hue_deg):
         return None
-    brightness, contrast, saturation, hue = (2 * number - 1 for number in numbers)
+    brightness, contrast, saturation, hue = (2 * number - 1 for number in rng.random(4).tolist())
     contrast = 1 + augmentation.contrast * contrast
     saturation = contrast * (1 + augmentation.saturation * saturation)
     hue = math.radians(augmentation.hue_deg * hue)

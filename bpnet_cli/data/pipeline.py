@@ -17,15 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.augment import (
-    COLOUR_NUMBERS,
-    GEOMETRY_NUMBERS,
-    Augmentation,
-    draw_colour,
-    draw_geometry,
-    move_keypoints,
-    warp_image,
-)
+from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
 from bpnet_cli.data.coco import Photo
 from bpnet_cli.data.masks import warp_mask
 from bpnet_cli.data.memory import BatchMemory
@@ -59,7 +51,7 @@ class SampleLoader:
     max_people: people per sample after padding; the stream never drops one, so it is the most in any photo.
     teacher: makes maps to learn from, of every image as it is augmented; None where labels are all.
     failures: errors met by workers, kept here because tf.data turns exceptions into text.
-    memory: where batches of images are written.
+    memory: where batches of images are written. seed: below 2 ** 32.
     """
 
     samples: Sequence[Sample]
@@ -113,10 +105,10 @@ class SampleLoader:
         for image, position in zip(images, positions, strict=True):
             epoch, index = self.locate(position)
             sample = self.samples[index]
-            numbers = _epoch_numbers(self.seed, epoch, len(self.samples))[index].tolist()
-            geometry, colours = numbers[:GEOMETRY_NUMBERS], numbers[GEOMETRY_NUMBERS:]
-            matrix, flip = draw_geometry(geometry, self.augmentation, sample, self.height, self.width)
-            colour = draw_colour(colours, self.augmentation)
+            # The same numbers as from a list, which takes twice as long.
+            rng = np.random.default_rng(np.array([_SAMPLE_STREAM, self.seed, epoch, index], np.uint32))
+            matrix, flip = draw_geometry(rng, self.augmentation, sample, self.height, self.width)
+            colour = draw_colour(rng, self.augmentation)
             read_warped(sample.photo, matrix, self.height, self.width, colour, image)
             if self.teacher:
                 taught.append(self.teacher(image))
@@ -264,10 +256,3 @@ def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[
 @lru_cache(maxsize=4)
 def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(count)
-
-
-@lru_cache(maxsize=2)
-def _epoch_numbers(seed: int, epoch: int, count: int) -> NDArray[np.float64]:
-    """A row of random numbers in [0, 1) for each sample; a generator of its own would take longer than their use."""
-    shape = (count, GEOMETRY_NUMBERS + COLOUR_NUMBERS)
-    return np.random.default_rng([_SAMPLE_STREAM, seed, epoch]).random(shape)

@@ -2,15 +2,7 @@ import numpy as np
 import pytest
 
 from bpnet_cli import BODY_18
-from bpnet_cli.data.augment import (
-    COLOUR_NUMBERS,
-    GEOMETRY_NUMBERS,
-    Augmentation,
-    draw_colour,
-    draw_geometry,
-    move_keypoints,
-    warp_image,
-)
+from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
 from bpnet_cli.data.coco import Photo
 from bpnet_cli.data.images import image_file
 from bpnet_cli.data.samples import Sample
@@ -40,8 +32,7 @@ def make_sample(height: int = 200, width: int = 300, box: tuple = (100, 40, 60, 
 
 
 def geometry(sample: Sample, seed: int = 0, **changes: object) -> tuple[np.ndarray, bool]:
-    numbers = np.random.default_rng(seed).random(GEOMETRY_NUMBERS).tolist()
-    return draw_geometry(numbers, Augmentation(**(STILL | changes)), sample, 256, 320)
+    return draw_geometry(np.random.default_rng(seed), Augmentation(**(STILL | changes)), sample, 256, 320)
 
 
 def test_a_still_photo_lands_where_letterbox_puts_it() -> None:
@@ -125,18 +116,18 @@ def test_a_lying_person_is_not_blown_up() -> None:
 
 
 def test_colour_maps() -> None:
-    numbers = np.random.default_rng(0).random(COLOUR_NUMBERS).tolist()
-    assert draw_colour(numbers, Augmentation(**COLOURLESS)) is None
+    rng = np.random.default_rng(0)
+    assert draw_colour(rng, Augmentation(**COLOURLESS)) is None
     grey = np.array([100.0, 100.0, 100.0, 1.0])
-    hue = draw_colour(numbers, Augmentation(**(COLOURLESS | {"hue_deg": 90.0})))
+    hue = draw_colour(rng, Augmentation(**(COLOURLESS | {"hue_deg": 90.0})))
     np.testing.assert_allclose(hue @ grey, grey[:3], atol=1e-3)
-    saturation = draw_colour(numbers, Augmentation(**(COLOURLESS | {"saturation": 0.5})))
+    saturation = draw_colour(rng, Augmentation(**(COLOURLESS | {"saturation": 0.5})))
     np.testing.assert_allclose(saturation @ grey, grey[:3], atol=1e-3)
     assert not np.allclose(saturation @ np.array([200.0, 50.0, 50.0, 1.0]), [200, 50, 50], atol=1)
-    brightness = draw_colour(numbers, Augmentation(**(COLOURLESS | {"brightness": 0.5})))
+    brightness = draw_colour(rng, Augmentation(**(COLOURLESS | {"brightness": 0.5})))
     np.testing.assert_allclose(brightness[:, :3], np.eye(3), atol=1e-6)
     assert 0 < abs(brightness[0, 3]) <= 127.5
-    contrast = draw_colour(numbers, Augmentation(**(COLOURLESS | {"contrast": 0.5})))
+    contrast = draw_colour(rng, Augmentation(**(COLOURLESS | {"contrast": 0.5})))
     np.testing.assert_allclose(contrast @ np.array([127.5, 127.5, 127.5, 1]), 127.5, atol=1e-3)
     assert contrast[0, 0] != 1
 
