@@ -108,7 +108,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 
 def test_the_scale_of_the_loss_in_float16_goes_on(whole: Path, tmp_path: Path, bpnet: Run) -> None:
     def run(name: str, *more: str) -> dict[str, np.ndarray]:
-        half = ("--set", "training.precision=mixed_float16", *more)
+        # Measured after every epoch, or the shorter run would measure at another time.
+        half = ("--set", "training.precision=mixed_float16", "--set", "training.validate_every_epochs=1", *more)
         result = bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / name, *half)
         assert result.exit_code == 0, result.output
         return checkpoint(tmp_path / name) if not more else {}
