@@ -30,8 +30,8 @@ _LEGEND = (
     " of area, l: larger ones."
 )
 _WORST = (
-    "Labels left, detections right: a person's left in blue, its right in orange, the middle in green. First comes"
-    " where people found badly (low OKS) take up most of the photo."
+    "Labels left, detections right: a person's left in blue, its right in orange, the middle in green and yellow. First"
+    " comes where people found badly (low OKS) take up most of the photo."
 )
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:72em;margin:2em auto;padding:0 1em;color:#1c2733}"
