@@ -277,6 +277,15 @@ def test_evaluate_writes_the_documented_files(trained: Path, tmp_path: Path, bpn
     assert "have no area" not in report + result.output
 
 
+def test_evaluate_where_the_models_own_photos_are_not(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    """As for a model that was trained elsewhere: what to do comes first."""
+    words = ("--set", "dataset.validation={images: gone, annotations: gone.json}")
+    result = bpnet("evaluate", "-m", exported, "-r", tmp_path / "results", *words)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: give --images and --annotations; those that the model file names can't be ")
+    assert "gone.json: no such annotation file (dataset.validation of the spec inside the model file" in result.output
+
+
 def test_evaluate_says_where_areas_are_missing(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
     raw = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
     for entry in raw["annotations"]:
