@@ -45,7 +45,8 @@ def evaluate_model(
         if not own.dataset.validation_sources:
             raise BpnetError("no labelled photos: give --images and --annotations, or dataset.validation in the spec")
         sources = own.dataset.validation_sources
-        hint = f"dataset.validation of the spec{'' if spec else ' inside the model file'}, from the working directory"
+        origin = "the spec" if spec else "the spec inside the model file"
+        hint = f"dataset.validation of {origin}; paths are relative to the working directory"
         first = "" if spec else "give --images and --annotations; those that the model file names can't be used: "
     with hinting(hint, first):
         labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
