@@ -23,9 +23,9 @@ class ModelFileError(BpnetError):
 
 
 @contextmanager
-def hinting(hint: str) -> Iterator[None]:
-    """Add a hint to errors about files in a block: where the path came from, what else to do."""
+def hinting(hint: str, first: str = "") -> Iterator[None]:
+    """Add a hint to errors about files in a block: where the path came from. first: what to do, before the error."""
     try:
         yield
     except (DataError, ModelFileError) as error:
-        raise type(error)(f"{error} ({hint})") from None
+        raise type(error)(f"{first}{error} ({hint})") from None

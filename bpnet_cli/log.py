@@ -29,19 +29,28 @@ def silenced() -> Iterator[None]:
 
 
 def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
-    """Pass items through: a progress bar on a terminal, a line every few seconds elsewhere."""
+    """Pass items through: a progress bar on a terminal, a line every few seconds elsewhere.
+
+    Whoever has seen a line is told the end as well; short work stays silent.
+    """
     if sys.stderr.isatty():
         from tqdm import tqdm
 
         yield from tqdm(items, total=total, desc=what, unit="", leave=False)
         return
     start = last = time.monotonic()
+    done = told = 0
+
+    def tell() -> None:
+        say(f"{what}: {done}{f'/{total}' if total else ''} ({done / (time.monotonic() - start):.1f}/s)")
+
     for done, item in enumerate(items, start=1):
         yield item
-        now = time.monotonic()
-        if now - last >= _LINE_INTERVAL:
-            say(f"{what}: {done}{f'/{total}' if total else ''} ({done / (now - start):.1f}/s)")
-            last = now
+        if time.monotonic() - last >= _LINE_INTERVAL:
+            tell()
+            last, told = time.monotonic(), done
+    if told and told < done:
+        tell()
 
 
 class Rate:

@@ -12,13 +12,19 @@ import cv2
 import numpy as np
 import onnxruntime
 
+if len(sys.argv) != 4:
+    sys.exit("usage: python examples/onnx_client.py MODEL.onnx PHOTO.jpg OUT.jpg")
 model, source, target = sys.argv[1:]
 session = onnxruntime.InferenceSession(model)
+if session.get_inputs()[0].name != "image":
+    sys.exit(f"{model}: needs a file of bpnet export without --tao-layout: one whose input is image")
 about = json.loads(session.get_modelmeta().custom_metadata_map["bpnet"])
 stride, multiple, skeleton = about["stride"], about["input_multiple"], about["skeleton"]
 size, names = about["spec"]["inference"], skeleton["keypoints"]
 
 photo = cv2.imread(source)
+if photo is None:
+    sys.exit(f"{source}: can't be read as a photo")
 height, width = size["input_height"], size["input_width"]
 scale = height / photo.shape[0] if width is None else min(height / photo.shape[0], width / photo.shape[1])
 resized = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -38,6 +38,10 @@ def main() -> None:
     """Train, evaluate, export and run bottom-up multi-person pose networks.
 
     \b
+    The model in the box on a photo, at once:
+      bpnet infer photo.jpg
+
+    \b
     A first round on drawn people (minutes, no downloads):
       bpnet dataset synthetic -o demo/train --images 1500
       bpnet dataset synthetic -o demo/validation --images 80 --seed 1

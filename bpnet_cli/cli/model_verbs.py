@@ -17,6 +17,7 @@ from bpnet_cli.cli.options import (
     set_option,
     spec_option,
 )
+from bpnet_cli.errors import SpecError
 
 EXIT_PARTIAL = 3
 
@@ -115,13 +116,14 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 
     def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
         if value not in (None, False):
-            context.ensure_object(dict)[f"export.{key}"] = "true" if value is True else value
+            typed = names[-1] if value is True else f"{names[-1]} {value}"
+            context.ensure_object(dict)[f"export.{key}={'true' if value is True else value}"] = typed
 
     return click.option(*names, expose_value=False, callback=keep, **settings)
 
 
 @click.command()
-@model_option(box=True)
+@model_option(box=True, keras=True)
 @click.option("-o", "--output", "output", "--output_file", metavar="OUT.onnx", help="File to write.")
 @click.option("--triton", metavar="DIR", help="Triton model repository to write to, as well or instead.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
@@ -169,15 +171,21 @@ def export(
         raise click.UsageError("--images and --annotations go together")
     from bpnet_cli.export.workflow import ExportRequest, export_model
 
-    flags = tuple(f"{key}={value}" for key, value in context.ensure_object(dict).items())
+    flags = context.ensure_object(dict)
     changes = (*overrides, *flags)
     model = model_or_box(model_path, keras=True)
     request = ExportRequest(model, output, triton, overwrite, changes, calibration, images, annotations, max_ap_drop)
-    click.echo(export_model(request))
+    try:
+        click.echo(export_model(request))
+    except SpecError as error:
+        text = str(error)
+        for change, typed in flags.items():
+            text = text.replace(f"--set {change}:", f"{typed}:")
+        raise SpecError(text) from None
 
 
 @click.command()
-@model_option()
+@model_option(keras=True)
 @click.option("-o", "--output", "output", "--output_file", metavar="OUT.keras", required=True, help="File to write.")
 @click.option(
     "--threshold",

@@ -32,8 +32,8 @@ set_option = click.option(
 )
 
 
-def model_option(required: bool = True, box: bool = False) -> Callable[[Function], Function]:
-    """`-m MODEL`. box: without it, the model in the box is meant."""
+def model_option(required: bool = True, box: bool = False, keras: bool = False) -> Callable[[Function], Function]:
+    """`-m MODEL`. box: without it, the model in the box is meant. keras: no .onnx file will do."""
     return click.option(
         "-m",
         "--model",
@@ -41,7 +41,7 @@ def model_option(required: bool = True, box: bool = False) -> Callable[[Function
         "model_path",
         metavar="MODEL",
         required=required and not box,
-        help="A .keras or .onnx file." + ("  [the model in the box]" if box else ""),
+        help=f"A {'.keras' if keras else '.keras or .onnx'} file." + ("  [the model in the box]" if box else ""),
     )
 
 

@@ -19,6 +19,9 @@ from bpnet_cli.data.masks import encode_ignore_region
 from bpnet_cli.errors import DataError
 from bpnet_cli.pose.skeleton import Skeleton
 
+# The median ratio of a person's area to its box in COCO.
+AREA_OF_BOX = 0.53
+
 
 @dataclass(frozen=True, eq=False)
 class Photo:
@@ -217,8 +220,8 @@ def _make_photo(source: LabelSource, image_id: int, skeleton: Skeleton) -> Photo
 
 
 def area_of(annotation: Mapping[str, Any]) -> float:
-    """A person's area in square pixels; where the file gives none, that of the box."""
-    return float(annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3]))
+    """A person's area in square pixels; where the file gives none, or 0, `AREA_OF_BOX` of the box."""
+    return float(annotation.get("area") or AREA_OF_BOX * annotation["bbox"][2] * annotation["bbox"][3])
 
 
 def _ignore_region(coco: CocoFile, image_id: int) -> Mapping[str, Any] | None:

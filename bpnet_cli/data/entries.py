@@ -39,8 +39,10 @@ def refuse_repeated(path: Path, kind: str, entries: list[dict[str, Any]]) -> Non
 def checked_image(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
     """The entry of an image. Raises DataError for what is missing or of another type."""
     for key, kind in (("id", int), ("file_name", str), ("width", int), ("height", int)):
-        if not isinstance(entry.get(key), kind):
-            label = entry.get("file_name", entry.get("id", "?"))
+        label = entry.get("file_name", entry.get("id", "?"))
+        if key not in entry:
+            raise DataError(f"{path}: image {label}: {key} is missing")
+        if not isinstance(entry[key], kind):
             raise DataError(f"{path}: image {label}: {key} must be {kind.__name__} (got {entry.get(key)!r})")
     return entry
 
@@ -53,11 +55,13 @@ def checked_annotation(path: Path, entry: dict[str, Any], count: int, images: Ma
     where = f"{path}: annotation {entry.get('id', '?')}"
     if not isinstance(entry.get("image_id"), int) or entry["image_id"] not in images:
         raise DataError(f"{where}: image_id {entry.get('image_id')!r} is not among the images")
-    box = entry.get("bbox", ())
+    if "bbox" not in entry:
+        raise DataError(f"{where}: bbox is missing; it must be 4 numbers x, y, width, height")
+    box, area = entry["bbox"], entry.get("area") or 0
     if not _are_numbers(box) or len(box) != 4:
         raise DataError(f"{where}: bbox must be 4 finite numbers x, y, width, height (got {box!r})")
-    if min(box[2:]) < 0 or not _are_numbers([entry.get("area", 0)]) or entry.get("area", 0) < 0:
-        raise DataError(f"{where}: bbox sizes and area must not be negative (got {box}, area {entry.get('area')!r})")
+    if min(box[2:]) < 0 or not _are_numbers([area]) or area < 0:
+        raise DataError(f"{where}: bbox sizes and area must not be negative (got {box}, area {area!r})")
     labelled = entry.get("num_keypoints", 0)
     if not isinstance(labelled, int) or labelled < 0:
         raise DataError(f"{where}: num_keypoints must be a whole number (got {labelled!r})")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bpnet_cli.data.checks import Problem
-from bpnet_cli.data.coco import CocoFile, LabelSource, area_of
+from bpnet_cli.data.coco import CocoFile, LabelSource
 from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import DataError
@@ -62,7 +62,8 @@ def label_features(source: LabelSource, number: int, image_id: int) -> dict[str,
     """A photo's labels as TFRecord features, its people and crowds in the file's order.
 
     number: of the source among those converted. `person/keypoints`: x, y of each of the data set's keypoints, in its
-    order; `person/visibilities`: 0, 1, 2. `ignore/counts`: compressed run lengths as in COCO, of the photo's size.
+    order; `person/visibilities`: 0, 1, 2. `person/areas`: 0 where the file gives none. `ignore/counts`: compressed run
+    lengths as in COCO, of the photo's size.
     """
     entry, people = source.coco.images[image_id], source.coco.annotations[image_id]
     ignore = source.ignore(image_id)
@@ -78,7 +79,7 @@ def label_features(source: LabelSource, number: int, image_id: int) -> dict[str,
         "person/keypoints": [float(v) for a in people for i, v in enumerate(a["keypoints"]) if i % 3 < 2],
         "person/visibilities": [int(v) for a in people for v in a["keypoints"][2::3]],
         "person/boxes": [float(v) for a in people for v in a["bbox"]],
-        "person/areas": [area_of(a) for a in people],
+        "person/areas": [float(a.get("area") or 0) for a in people],
         "person/crowds": [int(bool(a.get("iscrowd"))) for a in people],
         "person/num_keypoints": [int(a.get("num_keypoints", sum(v > 0 for v in a["keypoints"][2::3]))) for a in people],
         "ignore/counts": [ignore["counts"]] if ignore else [],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from bpnet_cli.data.coco import CocoFile
+from bpnet_cli.data.coco import AREA_OF_BOX, CocoFile, area_of, is_labelled
 from bpnet_cli.errors import DataError
 from bpnet_cli.evaluation.resample import Matches
 from bpnet_cli.log import silenced
@@ -27,13 +27,14 @@ class Scores:
 
     precision: (10, 101) precision by OKS threshold .50:.05:.95 and by recall 0:.01:1, NaN where undefined.
     best_oks: by image id, the OKS of each person with labelled keypoints and the detection that fits it best (0 where
-        none does).
+        none does). areas: of the same people, square pixels.
     matches: for AP over other choices of the photos.
     """
 
     metrics: Mapping[str, float]
     precision: NDArray[np.float64]
     best_oks: Mapping[int, NDArray[np.float64]]
+    areas: Mapping[int, NDArray[np.float64]]
     matches: Matches
 
 
@@ -56,14 +57,15 @@ def evaluate_detections(
         evaluation.summarize()
     precision = evaluation.eval["precision"][:, :, 0, 0, 0].astype(float)
     precision[precision < 0] = np.nan
-    best = {}
+    best, areas = {}, {}
     for image_id in evaluation.params.imgIds:
         matrix = np.asarray(evaluation.ious[image_id, truth.category_id])
         people = evaluation._gts[image_id, truth.category_id]
         oks = matrix.max(axis=0) if matrix.size else np.zeros(len(people))
-        best[image_id] = oks[[not person["ignore"] for person in people]]
+        counted = [not person["ignore"] for person in people]
+        best[image_id], areas[image_id] = oks[counted], np.array([person["area"] for person in people])[counted]
     matches = Matches(evaluation, {image_id: len(oks) for image_id, oks in best.items()})
-    return Scores(dict(zip(METRICS, map(float, evaluation.stats), strict=True)), precision, best, matches)
+    return Scores(dict(zip(METRICS, map(float, evaluation.stats), strict=True)), precision, best, areas, matches)
 
 
 def merge(files: Sequence[CocoFile]) -> tuple[CocoFile, list[dict[int, int]]]:
@@ -107,6 +109,18 @@ def restrict(truth: CocoFile, skeleton: Skeleton) -> CocoFile:
     return replace(truth, keypoint_names=names, annotations=annotations)
 
 
+def without_area(truth: CocoFile) -> str:
+    """A line that says how many people have no area, on which OKS depends; empty where all have one."""
+    people = [entry for group in truth.annotations.values() for entry in group if is_labelled(entry)]
+    absent = sum(not entry.get("area") for entry in people)
+    if not absent:
+        return ""
+    return (
+        f"{absent} of {len(people)} annotations have no area: {AREA_OF_BOX} x their box, the median ratio in COCO, is"
+        " used; AP is not comparable with COCO's"
+    )
+
+
 def _restricted(annotation: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
     keypoints = [value for i in kept for value in annotation["keypoints"][3 * i : 3 * i + 3]]
     return {**annotation, "keypoints": keypoints, "num_keypoints": sum(v > 0 for v in keypoints[2::3])}
@@ -127,9 +141,8 @@ def _as_coco(truth: CocoFile, annotations: Sequence[dict[str, Any]]) -> COCO:
 
 def _complete(annotation: Mapping[str, Any]) -> dict[str, Any]:
     """An annotation with the keys that COCOeval takes for granted."""
-    box = annotation["bbox"]
     labelled = sum(v > 0 for v in annotation["keypoints"][2::3])
-    return {"iscrowd": 0, "num_keypoints": labelled, "area": box[2] * box[3], **annotation}
+    return {"iscrowd": 0, "num_keypoints": labelled, **annotation, "area": area_of(annotation)}
 
 
 def _with_box(detection: Mapping[str, Any]) -> dict[str, Any]:

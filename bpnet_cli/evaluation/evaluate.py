@@ -10,7 +10,7 @@ from typing import Any
 from bpnet_cli.build import open_sources
 from bpnet_cli.data.coco import CocoFile
 from bpnet_cli.data.images import EncodedImage
-from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict
+from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict, without_area
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries
 from bpnet_cli.inference.sources import read_ahead
@@ -42,7 +42,7 @@ class Evaluation:
 def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
     """Read and check the annotation files and the photos they name. Raises DataError.
 
-    Only the keypoints of the skeleton are kept; when that drops some, a line says so.
+    Only the keypoints of the skeleton are kept; when that drops some, a line says so, and one where areas are missing.
     """
     opened = open_sources(sources)
     pooled, renumbered = merge([source.coco for source in opened])
@@ -50,6 +50,8 @@ def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
     if truth is not pooled:
         known, all_names = len(truth.keypoint_names), len(pooled.keypoint_names)
         say(f"{pooled.path}: AP is over the {known} of its {all_names} keypoints that skeleton {skeleton.name} has")
+    if note := without_area(truth):
+        say(f"{truth.path}: {note}")
     files = {new: source.files[old] for source, ids in zip(opened, renumbered, strict=True) for old, new in ids.items()}
     return LabelledSet(truth, files)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.coco import people_of
-from bpnet_cli.evaluation.coco import METRICS
+from bpnet_cli.evaluation.coco import METRICS, Scores, without_area
 from bpnet_cli.evaluation.evaluate import Evaluation
 from bpnet_cli.evaluation.resample import ap_by_people
 from bpnet_cli.inference.draw import draw_persons
@@ -21,6 +23,16 @@ from bpnet_cli.pose.skeleton import Skeleton
 _WORST_PHOTOS = 12
 _THUMBNAIL_PX = 420
 _PLOT = (460, 300)
+_LEGEND = (
+    "OKS, 0 to 1, says how near a person's keypoints are to the labels, as a share of the person's size. AP is the mean"
+    " precision over all shares of people found, averaged over the OKS from which on a person counts as found (.50 to"
+    " .95; AP50 and AP75: only that one), AR the largest share of people found. m: people of 32 x 32 to 96 x 96 pixels"
+    " of area, l: larger ones."
+)
+_WORST = (
+    "Labels left, detections right: a person's left in blue, its right in orange, the middle in green and yellow. First"
+    " comes where people found badly (low OKS) take up most of the photo."
+)
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:72em;margin:2em auto;padding:0 1em;color:#1c2733}"
     "table{border-collapse:collapse}td,th{padding:.25em .9em;border-bottom:1px solid #dde3e8;text-align:right}"
@@ -49,12 +61,13 @@ def render_report(result: Evaluation, interval: tuple[float, float], metadata: M
             f"<p>{html.escape(model_path)}, bpnet {html.escape(metadata.version)}, skeleton"
             f" {html.escape(metadata.skeleton.name)}; {len(result.labelled.files)} photos of"
             f" {html.escape(str(result.labelled.truth.path))}</p>",
-            f"<table><tr>{names}</tr><tr>{cells}</tr></table><p>{bounds} {found}</p>",
+            f"<table><tr>{names}</tr><tr>{cells}</tr></table><p>{bounds} {found}</p><p>{_LEGEND}</p>",
+            f"<p>{html.escape(without_area(result.labelled.truth))}</p>",
             "<h2>AP by number of people</h2>",
             _people_table(result),
             "<h2>Precision by recall</h2>",
             _precision_plot(result.scores.precision),
-            "<h2>Photos to look at first</h2><p>Labels left, detections right; lowest mean OKS first.</p>",
+            f"<h2>Photos to look at first</h2><p>{_WORST}</p>",
             *_worst_photos(result, metadata.skeleton),
         ]
     )
@@ -73,7 +86,7 @@ def _number(value: float) -> str:
 def _precision_plot(precision: NDArray[np.float64]) -> str:
     """Curves for OKS .50, .75 and .90 as an SVG."""
     width, height = _PLOT
-    parts = [f"<svg viewBox='-40 -10 {width + 60} {height + 50}' width='{width + 60}'>"]
+    parts = [f"<svg viewBox='-60 -10 {width + 80} {height + 50}' width='{width + 80}'>"]
     parts.append(f"<rect width='{width}' height='{height}' fill='none' stroke='#c8d0d8'/>")
     for tick in (0, 0.25, 0.5, 0.75, 1):
         parts.append(f"<text x='{tick * width - 8}' y='{height + 18}'>{tick:g}</text>")
@@ -83,20 +96,33 @@ def _precision_plot(precision: NDArray[np.float64]) -> str:
         points = " ".join(f"{i / 100 * width:.1f},{height * (1 - v):.1f}" for i, v in enumerate(values))
         parts.append(f"<polyline points='{points}' fill='none' stroke='{colour}' stroke-width='2'/>")
         parts.append(f"<text x='{width - 70}' y='{20 + 16 * (row // 4)}' style='fill:{colour}'>{label}</text>")
-    parts.append(f"<text x='{width / 2 - 20}' y='{height + 36}'>recall</text></svg>")
+    parts.append(f"<text x='{width / 2 - 20}' y='{height + 36}'>recall</text>")
+    parts.append(f"<text transform='translate(-44 {height / 2 + 28}) rotate(-90)'>precision</text></svg>")
     return "".join(parts)
 
 
+def worst_photos(scores: Scores, images: Mapping[int, Mapping[str, Any]]) -> list[int]:
+    """Ids of photos of labelled people, those first whose area is to the largest share of people found badly.
+
+    A person counts with its area times 1 - OKS: otherwise people who are hardly to be seen come first. images: COCO's
+    entries by id.
+    """
+    lost = {
+        i: float(((1 - oks) * scores.areas[i]).sum() / (images[i]["width"] * images[i]["height"]))
+        for i, oks in scores.best_oks.items()
+        if len(oks)
+    }
+    return sorted(lost, key=lambda i: (-lost[i], i))
+
+
 def _worst_photos(result: Evaluation, skeleton: Skeleton) -> list[str]:
-    scored = {i: float(oks.mean()) for i, oks in result.scores.best_oks.items() if len(oks)}
-    worst = sorted(scored, key=lambda i: (scored[i], i))[:_WORST_PHOTOS]
     figures = []
-    for image_id in worst:
+    for image_id in worst_photos(result.scores, result.labelled.truth.images)[:_WORST_PHOTOS]:
         photo = result.labelled.files[image_id].rgb()
         labels = draw_persons(photo, labelled_persons(people_of(result.labelled.truth, image_id, skeleton)), skeleton)
         found = draw_persons(photo, result.persons[image_id], skeleton)
         name = result.labelled.truth.images[image_id]["file_name"]
-        caption = f"{name}: mean OKS {scored[image_id]:.2f}"
+        caption = f"{name}: mean OKS {result.scores.best_oks[image_id].mean():.2f}"
         figures.append(
             f"<figure>{_picture(np.hstack([labels, found]))}<figcaption>{html.escape(caption)}</figcaption></figure>"
         )

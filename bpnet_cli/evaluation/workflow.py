@@ -36,6 +36,7 @@ def evaluate_model(
     """
     check_folder(results_dir)
     predictor = load_predictor(model_path, () if spec else overrides, spec, engine)
+    first = ""
     if images and annotations:
         sources: Sequence[Source] = [DataSource(images=images, annotations=annotations)]
         hint = "--images and --annotations"
@@ -44,9 +45,10 @@ def evaluate_model(
         if not own.dataset.validation_sources:
             raise BpnetError("no labelled photos: give --images and --annotations, or dataset.validation in the spec")
         sources = own.dataset.validation_sources
-        origin = "the spec" if spec else "the spec inside the model file; give --images and --annotations for others"
+        origin = "the spec" if spec else "the spec inside the model file"
         hint = f"dataset.validation of {origin}; paths are relative to the working directory"
-    with hinting(hint):
+        first = "" if spec else "give --images and --annotations; those that the model file names can't be used: "
+    with hinting(hint, first):
         labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
     result = evaluate(predictor, labelled)
     low, high = bootstrap_interval(result.scores.matches)

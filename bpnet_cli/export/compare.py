@@ -19,12 +19,13 @@ PAUSE = 0.1  # seconds
 
 @dataclass(frozen=True)
 class Comparison:
-    """A network against its float32 original. error: largest difference of any map value.
+    """A network against its float32 original. error: largest difference of any map value; mean_error: of all values.
 
     seconds, reference_seconds: median time of one run on the first photo; latency: median ratio of turns.
     """
 
     error: float
+    mean_error: float
     seconds: float
     reference_seconds: float
     latency: float
@@ -32,17 +33,24 @@ class Comparison:
 
 def compare(reference: OnnxBackend, other: OnnxBackend, inputs: Sequence[NDArray[np.uint8]]) -> Comparison:
     """Run both on (B, H, W, 3) uint8 inputs. They are timed in turns, so that other load falls on both alike."""
-    error = float(np.max([map_difference(reference, other, images) for images in inputs]))
+    largest, mean = np.array([map_errors(reference, other, images) for images in inputs]).T
     turns = np.array([(_turn(reference, inputs[0]), _turn(other, inputs[0])) for _ in range(_TURNS)])
     seconds = np.median(turns, axis=(0, 2))
     ratios = turns[:, 1].sum(axis=1) / turns[:, 0].sum(axis=1)
-    return Comparison(error, float(seconds[1]), float(seconds[0]), float(np.median(ratios)))
+    errors = float(largest.max()), float(mean.mean())
+    return Comparison(*errors, float(seconds[1]), float(seconds[0]), float(np.median(ratios)))
 
 
 def map_difference(reference: Backend, other: Backend, images: NDArray[np.uint8]) -> float:
     """Largest absolute difference of any map value on (B, H, W, 3) uint8 RGB inputs; NaN where there is one."""
+    return map_errors(reference, other, images)[0]
+
+
+def map_errors(reference: Backend, other: Backend, images: NDArray[np.uint8]) -> tuple[float, float]:
+    """Largest and mean absolute difference over all values of both maps; see `map_difference`."""
     pairs = zip(reference.maps(images), other.maps(images), strict=True)
-    return float(np.max([np.max(np.abs(expected - got)) for expected, got in pairs]))
+    errors = np.concatenate([np.abs(expected - got).ravel() for expected, got in pairs])
+    return float(errors.max()), float(errors.mean())
 
 
 def _turn(backend: OnnxBackend, images: NDArray[np.uint8]) -> list[float]:

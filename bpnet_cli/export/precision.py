@@ -59,7 +59,7 @@ def lower_precision(
         f"  size     {target.stat().st_size / exact.stat().st_size:.2f} x",
         f"  latency  {result.latency:.2f} x ({1e3 * result.seconds:.1f} and {1e3 * result.reference_seconds:.1f} ms,"
         f" {height} x {width}, ONNX Runtime here)",
-        f"  maps     differ by {result.error:.2g} at most, on {on}",
+        f"  maps     differ by {result.error:.2g} at most, {result.mean_error:.1g} on average, on {on}",
     ]
     return lines + (_accuracy(reference, other, spec, labelled, max_ap_drop) if labelled else [])
 

@@ -92,6 +92,8 @@ def _prepare(request: ExportRequest) -> _Work:
         raise BpnetError("int8 needs --calibration-images: a folder of photos like those that the network will see")
     if precision == "fp32" and (request.calibration or request.max_ap_drop is not None):
         raise BpnetError("--calibration-images and --max-ap-drop need --precision int8 or fp16; fp32 is exact")
+    if spec.export.quantize_heads and precision != "int8":
+        raise BpnetError(f"--quantize-heads needs --precision int8 (export.precision is {precision})")
     labelled = None
     if request.images or request.max_ap_drop is not None:
         labelled = load_labelled(_labelled_sources(request, spec), metadata.skeleton)

@@ -148,7 +148,7 @@ class PruningSpec(Model):
 class ExportSpec(Model):
     """The ONNX file."""
 
-    opset: int = Field(default=17, ge=13, description="ONNX operator set, 13 or later")
+    opset: int = Field(default=17, ge=13, le=18, description="ONNX operator set, 13 to 18 (tf2onnx's newest)")
     precision: Literal["fp32", "fp16", "int8"] = Field(
         default="fp32", description="numbers the network computes with: fp32, fp16 or int8 (needs calibration photos)"
     )

@@ -80,7 +80,9 @@ def test_a_lower_precision_says_what_it_costs_and_just_works(
         r"AP       \d\.\d{3}, was \d\.\d{3}, on 12 photos",
     ):
         assert re.search(pattern, result.output)
-    said = float(re.search(r"maps     differ by (\S+) at most, on 32 photos", result.output)[1])
+    maps = re.search(r"maps     differ by (\S+) at most, (\S+) on average, on 32 photos", result.output)
+    said, mean = (float(number) for number in maps.groups())
+    assert 0 < mean < said
     exact, lower = OnnxBackend(exported), OnnxBackend(out)
     assert lower.metadata.spec["export"]["precision"] == precision
     assert json.loads(bpnet("info", "-m", out, "--json").output)["precision"] == precision
@@ -193,7 +195,10 @@ def test_photos_that_will_not_do(
         (("--max-ap-drop", 0.1), "need --precision int8 or fp16"),
         (("--height", 64), "export: height and width go together"),
         (("--height", 64, "--width", 68), "export.width: must be a multiple of 8 for this model (got 68)"),
-        (("--opset", 12), "export.opset"),
+        (("--opset", 12), "--opset 12: export.opset: must be at least 13 (got 12)"),
+        (("--opset", 19), "--opset 19: export.opset: must be at most 18 (got 19)"),
+        (("--quantize-heads",), "--quantize-heads needs --precision int8 (export.precision is fp32)"),
+        (("--quantize-heads", "--precision", "fp16"), "--quantize-heads needs --precision int8"),
         (("--with-peaks", "--tao-layout"), "export: with_peaks and tao_layout exclude each other"),
         (("--precision", "fp16", "--max-ap-drop", 0, "--set", "dataset.validation=null"), "needs labelled photos"),
         (("--precision", "fp16", "--images", "none", "--annotations", "none.json"), "none.json"),
@@ -204,6 +209,16 @@ def test_what_can_not_be_exported(model: Path, tmp_path: Path, bpnet: Run, words
     assert result.exit_code == 1
     assert message in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_highest_operator_set_is_tf2onnxs(model: Path, tmp_path: Path, bpnet: Run, keras_loaded: None) -> None:
+    from tf2onnx.constants import OPSET_TO_IR_VERSION
+
+    newest = max(OPSET_TO_IR_VERSION)
+    result = bpnet("export", "-m", model, "-o", tmp_path / "m.onnx", "--opset", newest)
+    assert result.exit_code == 0, result.output
+    assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == newest
+    assert bpnet("export", "-m", model, "-o", tmp_path / "n.onnx", "--opset", newest + 1).exit_code == 1
 
 
 def test_a_model_that_lost_too_much_is_not_written(

@@ -272,6 +272,33 @@ def test_evaluate_writes_the_documented_files(trained: Path, tmp_path: Path, bpn
     assert "<svg" in report
     assert "data:image/jpeg;base64," in report
     assert "http" not in report.replace("http-equiv", "")
+    assert "OKS, 0 to 1, says how near" in report
+    assert ">precision</text>" in report
+    assert "have no area" not in report + result.output
+
+
+def test_evaluate_where_the_models_own_photos_are_not(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    """As for a model that was trained elsewhere: what to do comes first."""
+    words = ("--set", "dataset.validation={images: gone, annotations: gone.json}")
+    result = bpnet("evaluate", "-m", exported, "-r", tmp_path / "results", *words)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: give --images and --annotations; those that the model file names can't be ")
+    assert "gone.json: no such annotation file (dataset.validation of the spec inside the model file" in result.output
+
+
+def test_evaluate_says_where_areas_are_missing(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    raw = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
+    for entry in raw["annotations"]:
+        del entry["area"]
+    (tmp_path / "labels.json").write_text(json.dumps(raw))
+    words = ("--images", drawn / "images", "--annotations", tmp_path / "labels.json", "-r", tmp_path / "results")
+    result = bpnet("evaluate", "-m", exported, *words)
+    count = len(raw["annotations"])
+    line = (
+        f"{count} of {count} annotations have no area: 0.53 x their box, the median ratio in COCO, is used; AP is not"
+    )
+    assert line in result.output
+    assert line in (tmp_path / "results" / "report.html").read_text()
 
 
 def test_keras_and_onnx_agree(trained: Path, exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:

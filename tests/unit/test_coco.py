@@ -107,6 +107,7 @@ BAD_ANNOTATIONS = [
     ({"keypoints": [1, 2, 2] * 16}, r"annotation 1: keypoints must hold 3 x 17 = 51 numbers \(got 48\)"),
     ({"keypoints": [float("nan"), 2, 2] + [1, 2, 2] * 16}, "annotation 1: keypoints must be finite numbers"),
     ({"keypoints": None, "num_keypoints": 3}, r"annotation 1: keypoints must hold .* \(got None\)"),
+    ({"bbox": None}, r"annotation 1: bbox must be 4 finite numbers .* \(got None\)"),
     ({"bbox": [1, 2, 3]}, r"annotation 1: bbox must be 4 finite numbers"),
     ({"bbox": [1, 2, -3, 4]}, "annotation 1: bbox sizes and area must not be negative"),
     ({"area": -5}, r"must not be negative \(got .*, area -5\)"),
@@ -121,6 +122,31 @@ BAD_ANNOTATIONS = [
 def test_bad_annotations_are_named(tmp_path: Path, change: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load(tmp_path, [coco_person(**change)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "message"),
+    [
+        ("annotations", "bbox", "annotation 1: bbox is missing; it must be 4 numbers x, y, width, height"),
+        ("images", "width", "image 1.png: width is missing"),
+        ("images", "height", "image 1.png: height is missing"),
+        ("images", "file_name", "image 1: file_name is missing"),
+    ],
+)
+def test_missing_keys_are_named(tmp_path: Path, kind: str, key: str, message: str) -> None:
+    path = write_coco(tmp_path, [coco_person()])
+    raw = json.loads(path.read_text())
+    del raw[kind][0][key]
+    path.write_text(json.dumps(raw))
+    with pytest.raises(DataError, match=message):
+        read_coco_file(path)
+
+
+def test_without_an_area_a_share_of_the_box_is_taken(tmp_path: Path) -> None:
+    without = coco_person(2)
+    del without["area"]
+    people = [coco_person(), without, coco_person(3, area=0), coco_person(4, area=None)]
+    assert load(tmp_path, people)[0].areas.tolist() == pytest.approx([1800] + [0.53 * 40 * 60] * 3)
 
 
 def test_repeated_ids_are_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bpnet_cli.export.compare import map_difference
+from bpnet_cli.export.compare import map_difference, map_errors
 
 
 class Fixed:
@@ -27,6 +27,11 @@ PHOTO = np.zeros((1, 8, 8, 3), np.uint8)
 def test_the_largest_difference_of_either_map() -> None:
     assert map_difference(Fixed(0.5, 0.0), Fixed(0.25, 0.0), PHOTO) == 0.25
     assert map_difference(Fixed(0.5, -1.0), Fixed(0.25, 1.0), PHOTO) == 2.0
+
+
+def test_the_mean_difference_is_over_all_values_of_both_maps() -> None:
+    assert map_errors(Fixed(0.5, -1.0), Fixed(0.25, 1.0), PHOTO) == (2.0, 2.25 / 4)
+    assert np.isnan(map_errors(Fixed(0.5, 0.0), Fixed(0.5, np.nan), PHOTO)).all()
 
 
 @pytest.mark.parametrize("spoilt", [(np.nan, 0.0), (0.0, np.nan)])

@@ -11,7 +11,8 @@ from pycocotools.cocoeval import COCOeval
 from bpnet_cli import BODY_18, Skeleton
 from bpnet_cli.data.coco import read_coco_file
 from bpnet_cli.errors import DataError
-from bpnet_cli.evaluation.coco import METRICS, evaluate_detections, merge, restrict
+from bpnet_cli.evaluation.coco import METRICS, evaluate_detections, merge, restrict, without_area
+from bpnet_cli.evaluation.report import worst_photos
 from tests.conftest import coco_person, write_coco
 
 
@@ -125,3 +126,36 @@ def test_one_file_keeps_its_ids(tmp_path: Path) -> None:
     path, _ = truth_and_detections(tmp_path)
     file = read_coco_file(path)
     assert merge([file])[0] is file
+
+
+def test_without_areas_a_share_of_the_boxes_counts_and_a_line_says_so(tmp_path: Path) -> None:
+    path, detections = truth_and_detections(tmp_path)
+    raw = json.loads(path.read_text())
+    for entry in raw["annotations"]:
+        entry["area"] = 0.53 * entry["bbox"][2] * entry["bbox"][3]
+    path.write_text(json.dumps(raw))
+    truth = read_coco_file(path)
+    assert without_area(truth) == ""
+    expected = evaluate_detections(truth, detections, BODY_18).metrics
+    for i, entry in enumerate(raw["annotations"][:3]):
+        entry.update(area=0) if i else entry.pop("area")
+    path.write_text(json.dumps(raw))
+    truth = read_coco_file(path)
+    assert evaluate_detections(truth, detections, BODY_18).metrics == pytest.approx(expected)
+    assert without_area(truth).startswith("3 of 6 annotations have no area: 0.53 x their box")
+
+
+def test_missed_large_people_come_first(tmp_path: Path) -> None:
+    """Photo 1: a large person half found; 2: a tiny one missed; 3: found exactly; 4: nobody."""
+    large = coco_person(1, 1, area=5000)
+    people = [large, coco_person(2, 2, area=30), coco_person(3, 3, area=5000)]
+    truth = read_coco_file(write_coco(tmp_path, people, sizes=((100, 120),) * 4))
+    moved = [v + 4 if i % 3 < 2 else v for i, v in enumerate(large["keypoints"])]
+    detections = [
+        {"image_id": image_id, "category_id": 1, "keypoints": points, "score": 1.0}
+        for image_id, points in ((1, moved), (3, large["keypoints"]))
+    ]
+    scores = evaluate_detections(truth, detections, BODY_18)
+    assert 0 < scores.best_oks[1][0] < 1
+    assert [areas.tolist() for areas in scores.areas.values()] == [[5000], [30], [5000], []]
+    assert worst_photos(scores, truth.images) == [1, 2, 3]

@@ -20,15 +20,15 @@ onnx = pytest.importorskip("onnx")
 CLIENT = Path(__file__).parents[2] / "examples" / "onnx_client.py"
 
 
-def write_network(path: Path, heatmaps: np.ndarray, pafs: np.ndarray) -> None:
-    """A network with bpnet's metadata that answers every photo with these maps."""
+def write_network(path: Path, heatmaps: np.ndarray, pafs: np.ndarray, image: str = "image") -> None:
+    """A network with bpnet's metadata that answers every photo with these maps. image: what its input is called."""
     from onnx import TensorProto, helper, numpy_helper
 
     maps = {"heatmaps": heatmaps[None].astype(np.float32), "pafs": pafs[None].astype(np.float32)}
     graph = helper.make_graph(
         [helper.make_node("Identity", [f"{name}_known"], [name]) for name in maps],
         "network",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["b", "h", "w", 3])],
+        [helper.make_tensor_value_info(image, TensorProto.UINT8, ["b", "h", "w", 3])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape) for name, values in maps.items()],
         [numpy_helper.from_array(values, f"{name}_known") for name, values in maps.items()],
     )
@@ -39,13 +39,16 @@ def write_network(path: Path, heatmaps: np.ndarray, pafs: np.ndarray) -> None:
     onnx.save(model, str(path))
 
 
+def run(*words: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, CLIENT, *words], capture_output=True, text=True)
+
+
 def test_it_draws_the_limbs_of_a_person(tmp_path: Path) -> None:
     person = standing_person(128, 10, 236)
     write_network(tmp_path / "m.onnx", *render_targets(person[None], 256, 256))
     photo = np.full((512, 512, 3), 90, np.uint8)  # twice the network's input
     cv2.imwrite(str(tmp_path / "photo.png"), photo)
-    words = [sys.executable, CLIENT, tmp_path / "m.onnx", tmp_path / "photo.png", tmp_path / "out.png"]
-    result = subprocess.run(words, capture_output=True, text=True)
+    result = run(tmp_path / "m.onnx", tmp_path / "photo.png", tmp_path / "out.png")
     assert result.returncode == 0, result.stderr
     lines = re.findall(r"(\w+) - (\w+): \((\d+), (\d+)\) - \((\d+), (\d+)\)", result.stdout)
     assert {("neck", "right_hip"), ("left_hip", "left_knee"), ("right_elbow", "right_wrist")} <= {x[:2] for x in lines}
@@ -55,4 +58,23 @@ def test_it_draws_the_limbs_of_a_person(tmp_path: Path) -> None:
         assert np.abs(np.array(pixels, float).reshape(2, 2) - known).max() <= 9
     drawn = cv2.imread(str(tmp_path / "out.png"))
     assert (drawn != photo).any(axis=2).sum() > 500
-    assert len(CLIENT.read_text().splitlines()) <= 60
+    assert len(CLIENT.read_text().splitlines()) < 70
+
+
+def test_what_it_can_not_use_is_one_line(tmp_path: Path) -> None:
+    maps = np.zeros((32, 32, 19)), np.zeros((32, 32, 38))
+    plain, nvidias, out = tmp_path / "m.onnx", tmp_path / "tao.onnx", tmp_path / "out.png"
+    write_network(plain, *maps)
+    write_network(nvidias, *maps, image="input_1:0")
+    (tmp_path / "photo.jpg").write_bytes(b"no photo")
+    for words, message in (
+        ((), "usage: python examples/onnx_client.py MODEL.onnx PHOTO.jpg OUT.jpg"),
+        ((plain, tmp_path / "photo.jpg", out), "photo.jpg: can't be read as a photo"),
+        ((nvidias, tmp_path / "photo.jpg", out), "tao.onnx: needs a file of bpnet export without --tao-layout"),
+    ):
+        result = run(*words)
+        assert result.returncode == 1
+        lines = [line for line in result.stderr.splitlines() if "imread" not in line]  # OpenCV's own warning
+        assert len(lines) == 1
+        assert message in lines[0]
+    assert not out.exists()

@@ -17,7 +17,7 @@ from bpnet_cli.data.pipeline import make_loader, make_pipeline
 from bpnet_cli.data.records import open_records
 from bpnet_cli.data.samples import list_samples
 from bpnet_cli.errors import BpnetError, DataError
-from bpnet_cli.evaluation.coco import evaluate_detections
+from bpnet_cli.evaluation.coco import evaluate_detections, without_area
 from bpnet_cli.evaluation.evaluate import load_labelled
 from bpnet_cli.spec.dataset import DataSource, RecordSource, Source
 from tests.conftest import coco_person
@@ -125,6 +125,8 @@ def test_evaluation_sees_the_same_photos_and_people(tmp_path: Path, sources: lis
     expected = load_labelled(from_files(sources), BODY_18)
     labelled = load_labelled(from_shards(tmp_path, "validation"), BODY_18)
     assert list(labelled.files) == list(expected.files)
+    assert without_area(labelled.truth) == without_area(expected.truth)
+    assert without_area(expected.truth).startswith("1 of ")
     for image_id, file in expected.files.items():
         np.testing.assert_array_equal(labelled.files[image_id].rgb(), file.rgb())
     rng = np.random.default_rng(0)

@@ -102,6 +102,7 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
         ("training: {gradient_accumulation: 0}", "1: training.gradient_accumulation: must be at least 1 (got 0)"),
         ("training: {steps_per_epoch: 0}", "1: training.steps_per_epoch: must be at least 1 (got 0)"),
         ("export: {opset: 12}", "1: export.opset: must be at least 13 (got 12)"),
+        ("export: {opset: 19}", "1: export.opset: must be at most 18 (got 19)"),
         ("export: {with_peaks: true, tao_layout: true}", "1: export: with_peaks and tao_layout exclude each other: "
                                                          "NVIDIA's form has two outputs; give one of them "
                                                          '(got {"with_peaks": true, "tao_layout": true})'),
