@@ -8,17 +8,22 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
-# Seconds between two progress lines where the output is no terminal.
-_LINE_INTERVAL = 15.0
+# Seconds between two progress lines where the output is no terminal, and before the first one.
+_LINE_INTERVAL, _FIRST_LINE = 15.0, 3.0
 
 
 def say(text: str) -> None:
     """One status line on standard error, so that standard output stays for results."""
     print(text, file=sys.stderr, flush=True)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun; many: the plural where an "s" doesn't make it."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 @contextlib.contextmanager
@@ -34,11 +39,10 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
     Whoever has seen a line is told the end as well; short work stays silent.
     """
     if sys.stderr.isatty():
-        from tqdm import tqdm
-
-        yield from tqdm(items, total=total, desc=what, unit="", leave=False)
+        yield from _bar(items, total=total, desc=what, unit="")
         return
-    start = last = time.monotonic()
+    start = time.monotonic()
+    due = start + _FIRST_LINE
     done = told = 0
 
     def tell() -> None:
@@ -46,11 +50,24 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
 
     for done, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - last >= _LINE_INTERVAL:
+        if time.monotonic() >= due:
             tell()
-            last, told = time.monotonic(), done
+            told, due = done, time.monotonic() + _LINE_INTERVAL
     if told and told < done:
         tell()
+
+
+def _bar(items: Iterable[Any] | None = None, **settings: Any) -> Any:
+    """A progress bar that is gone when it is done."""
+    from tqdm import tqdm
+
+    try:
+        known = 0 not in os.get_terminal_size(sys.stderr.fileno())
+    except OSError:
+        known = True
+    # tqdm draws nothing on a terminal whose size nobody has set: containers, `script`, serial lines.
+    size: dict[str, Any] = {} if known else {"ncols": 80, "nrows": 24}
+    return tqdm(items, leave=False, **settings, **size)
 
 
 class Rate:
@@ -83,9 +100,7 @@ class Meter:
         self.last = time.monotonic()
         self.bar = None
         if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=total, desc=what, unit=" images", leave=False)
+            self.bar = _bar(total=total, desc=what, unit=" images")
 
     def show(self, done: int, note: str) -> None:
         """`done` images of the total are through; `note` goes beside rate and time left."""

@@ -106,6 +106,8 @@ def infer(
     model, results = model_or_box(model_path), Path(results_dir)
     summary = infer_inputs(inputs, model, results, overrides, annotate, max_frames, engine)
     click.echo(summary.text)
+    if summary.stopped:
+        raise click.exceptions.Exit(1)
     if summary.failed:
         raise click.exceptions.Exit(EXIT_PARTIAL)
 

@@ -66,5 +66,5 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
     """
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     if image is None:
-        raise DataError(f"{name}: can't be decoded as an image; is the file damaged?")
+        raise DataError(f"{name}: can't be decoded as an image; is it damaged, or unknown to OpenCV?")
     return image

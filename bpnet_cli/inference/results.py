@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,23 @@ def coco_order(skeleton: Skeleton) -> list[str]:
         return list(COCO_KEYPOINTS)
     derived = {name for name, _, _ in skeleton.midpoints}
     return [name for name in skeleton.keypoints if name not in derived]
+
+
+def image_ids(names: Sequence[str]) -> tuple[list[int], str]:
+    """COCO's ids of photos by their names: the numbers that these are (000000001234.jpg) where all are and no two are
+    alike, else 1, 2, ... in order.
+
+    The second value says why numbers were not kept; empty where they were, or there are none.
+    """
+    stems = [PurePath(name).stem for name in names]
+    numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
+    places = list(range(1, len(names) + 1))
+    if not numbers:
+        return places, ""
+    if len(numbers) < len(names):
+        return places, f"{len(names) - len(numbers)} of {len(names)} names are no numbers"
+    twice = next((number for number, count in Counter(numbers).items() if count > 1), None)
+    return (numbers, "") if twice is None else (places, f"several are named {twice}")
 
 
 def coco_entries(

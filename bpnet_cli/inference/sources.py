@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import glob
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from bpnet_cli.data.images import read_image
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path
+from bpnet_cli.inference.search import Found, search_folder, search_glob
+from bpnet_cli.log import counted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,42 +52,58 @@ class VideoInput:
 Input = TypeVar("Input", PhotoInput, VideoInput)
 
 
+class Failure(NamedTuple):
+    """An input that can't be used. path: as the user gave it or it was found. name: as in the results."""
+
+    path: str
+    reason: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """What the user's words stand for. problems: (input, reason) pairs of what can't be used."""
+    """What the user's words stand for. left_out: a line for each reason why files in folders were passed by."""
 
     photos: tuple[PhotoInput, ...]
     videos: tuple[VideoInput, ...]
-    problems: tuple[tuple[str, str], ...]
+    problems: tuple[Failure, ...]
+    left_out: tuple[str, ...] = ()
 
 
-def find_inputs(words: Sequence[str], results_dir: Path | None = None) -> Inputs:
+def find_inputs(words: Sequence[str]) -> Inputs:
     """Expand files, folders (recursive), globs and cameras; names are unique, a clash gets its folder in front.
 
-    Files below `results_dir` are results of an earlier run and left out. Raises BpnetError for an input that doesn't
-    exist, and when there is nothing to run on.
+    A file that is named is always taken; see `search` for what is left out of folders and globs. Raises BpnetError for
+    an input that doesn't exist, and when there is nothing to run on.
     """
-    results = results_dir.resolve() if results_dir else None
     photos: list[PhotoInput] = []
     videos: list[VideoInput] = []
-    problems: list[tuple[str, str]] = []
+    problems: list[Failure] = []
+    others: set[Path] = set()
+    passed: dict[str, list[str]] = {}
     for word in words:
         if word.startswith(_CAMERA):
             videos.append(_camera(word))
             continue
-        for path, name in _expand(word):
-            if results and results in path.resolve().parents:
-                continue
+        found = _expand(word)
+        for folder, reason in found.left_out:
+            passed.setdefault(reason, []).append(str(folder))
+        for path, name in found.files:
             suffix = path.suffix.lower()
             if suffix in IMAGE_SUFFIXES:
                 photos.append(PhotoInput(path, name))
             elif suffix in VIDEO_SUFFIXES:
                 videos.append(VideoInput(path, name))
-            elif not Path(word).is_dir():
-                problems.append((str(path), f"neither a photo nor a video that is known by its ending ({suffix!r})"))
+            elif Path(word).is_dir():
+                others.add(path)
+            else:
+                reason = f"neither a photo nor a video that is known by its ending ({suffix!r})"
+                problems.append(Failure(str(path), reason, name))
+    left_out = [f"left out: {_some(folders, 3)}, {reason}" for reason, folders in passed.items()] + _other_files(others)
     if not photos and not videos and not problems:
-        raise BpnetError(f"{', '.join(words)}: no photos or videos found (photos end in {_listed(IMAGE_SUFFIXES)})")
-    return Inputs(tuple(_unique(photos)), tuple(_unique(videos)), tuple(problems))
+        text = f"{', '.join(words)}: no photos or videos found (photos end in {_listed(IMAGE_SUFFIXES)})"
+        raise BpnetError("; ".join([text, *left_out]))
+    return Inputs(tuple(_unique(photos)), tuple(_unique(videos)), tuple(problems), tuple(left_out))
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:
@@ -145,29 +163,36 @@ def video_rate(source: str) -> tuple[float, int | None]:
     return (rate if 0 < rate < 1000 else 25.0), (count if count > 0 else None)
 
 
-def _expand(word: str) -> list[tuple[Path, str]]:
-    """(path, name) of every file that a word stands for."""
+def _expand(word: str) -> Found:
+    """The files that a word stands for."""
     path = Path(word)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
-        return [(p, p.relative_to(path).as_posix()) for p in files]
-    if path.is_file():
-        return [(path, path.name)]
-    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True)) if Path(match).is_file()]
-    if not matches:
+        return search_folder(path)
+    found = Found([(path, path.name)], []) if path.is_file() else search_glob(word)
+    if found is None:
         raise BpnetError(f"{word}: no such file, folder or match")
-    base = Path(word.split("*")[0].split("?")[0].split("[")[0])
-    base = base if base.is_dir() else base.parent
-    return [(match, match.relative_to(base).as_posix()) for match in matches]
+    return found
+
+
+def _other_files(paths: set[Path]) -> list[str]:
+    """A line about files in folders that are neither photos nor videos; none without them."""
+    if not paths:
+        return []
+    what = counted(len(paths), "file that is no photo or video", "files that are no photos or videos")
+    return [f"left out: {what} ({_some(sorted({path.suffix.lower() or 'no ending' for path in paths}), 5)})"]
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def _unique(inputs: Sequence[Input]) -> list[Input]:
     """Each input once; those of equal name get as many parent folders in front as tell them apart."""
-    once = list({one.path.resolve(): one for one in inputs}.values())
+    once = list({os.path.realpath(one.path): one for one in inputs}.values())
     taken: set[str] = set()
     result = []
     for one in once:
-        name, parents = one.name, list(one.path.resolve().parents)
+        name, parents = one.name, list(Path(os.path.realpath(one.path)).parents)
         while name in taken and parents:
             name = f"{parents.pop(0).name}/{name}"
         taken.add(name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TextIO
 
 import cv2
 import numpy as np
@@ -18,9 +18,11 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.inference.draw import draw_persons
 from bpnet_cli.inference.load import load_predictor
+from bpnet_cli.inference.outputs import COCO_RESULTS, DETECTIONS, DRAWN, check_overwriting, frames_file
 from bpnet_cli.inference.predictor import Predictor
-from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, model_entry, skeleton_entry
+from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, image_ids, model_entry, skeleton_entry
 from bpnet_cli.inference.sources import (
+    Failure,
     Inputs,
     PhotoInput,
     VideoInput,
@@ -31,28 +33,10 @@ from bpnet_cli.inference.sources import (
     video_rate,
     write_photo,
 )
-from bpnet_cli.log import progress
+from bpnet_cli.inference.summary import Summary
+from bpnet_cli.log import counted, progress, say
 from bpnet_cli.pose.person import Person
-
-
-@dataclass
-class Summary:
-    """What happened. failed: (input, reason) pairs."""
-
-    photos: int = 0
-    frames: int = 0
-    persons: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    written: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """For the terminal."""
-        parts = [f"{self.photos} photos"] if self.photos or not self.frames else []
-        parts += [f"{self.frames} video frames"] if self.frames else []
-        lines = [f"{self.persons} people in {' and '.join(parts)}: {', '.join(self.written)}"]
-        lines += [f"failed: {name}: {reason}" for name, reason in self.failed]
-        return "\n".join(lines)
+from bpnet_cli.pose.skeleton import Skeleton
 
 
 def infer_inputs(
@@ -66,57 +50,98 @@ def infer_inputs(
 ) -> Summary:
     """Run a model on everything that `words` name and write the result files; one bad photo doesn't stop the rest.
 
-    overrides, engine: see `load_predictor`. Raises BpnetError when an input doesn't exist or nothing could be read.
+    Ctrl-C ends the run with the results of what was done. overrides, engine: see `load_predictor`. Raises BpnetError
+    when an input doesn't exist, nothing could be read, or a file would be overwritten that is no earlier run's.
     """
     check_folder(results_dir)
-    inputs = find_inputs(words, results_dir)
+    inputs = find_inputs(words)
+    for line in inputs.left_out:
+        say(line)
+    drawn = results_dir / DRAWN if annotate else None
+    _check_overwriting(inputs, results_dir, drawn)
     predictor = load_predictor(model_path, overrides, engine=engine)
     summary = Summary(failed=list(inputs.problems))
-    drawn = results_dir / "annotated" if annotate else None
-    if inputs.photos or not inputs.videos:
+    if inputs.photos:
         _infer_photos(inputs, predictor, model_path, results_dir, drawn, summary)
     for video in inputs.videos:
-        _infer_video(video, predictor, results_dir, drawn, max_frames, summary)
-    if summary.failed and not summary.photos and not summary.frames:
-        reasons = "\n".join(f"  {name}: {reason}" for name, reason in summary.failed)
+        if not summary.stopped:
+            _infer_video(video, predictor, results_dir, drawn, max_frames, summary)
+    if summary.failed and not summary.photos and not summary.frames and not summary.stopped:
+        reasons = "\n".join(f"  {failure.path}: {failure.reason}" for failure in summary.failed)
         raise BpnetError(f"none of the inputs could be used:\n{reasons}")
+    if hint := summary.of_nobody(predictor):
+        say(hint)
     return summary
+
+
+def _check_overwriting(inputs: Inputs, results_dir: Path, drawn: Path | None) -> None:
+    sources = [photo.path for photo in inputs.photos] + [video.path for video in inputs.videos]
+    evidence = results_dir / DETECTIONS
+    if inputs.photos:
+        copies = [drawn / photo.name for photo in inputs.photos] if drawn else []
+        check_overwriting([evidence, results_dir / COCO_RESULTS, *copies], evidence, sources)
+    for video in inputs.videos:
+        lines = frames_file(results_dir, video.name)
+        check_overwriting([lines, *([drawn / video.name] if drawn else [])], lines, sources)
 
 
 def _infer_photos(
     inputs: Inputs, predictor: Predictor, model_path: str, results_dir: Path, drawn: Path | None, summary: Summary
 ) -> None:
+    ids, why = image_ids([photo.name for photo in inputs.photos])
+    if why:
+        say(f"{COCO_RESULTS}: image_id counts the photos from 1, instead of the numbers in their names: {why}")
     skeleton = predictor.backend.metadata.skeleton
-    entries: list[dict[str, Any]] = []
-    coco: list[dict[str, Any]] = []
     names = coco_order(skeleton)
-    read = read_ahead(inputs.photos, _read_or_reason)
-    numbered = zip(inputs.photos, _image_ids(inputs.photos), read, strict=True)
-    for source, image_id, photo in progress(numbered, len(inputs.photos), "photos"):
-        if isinstance(photo, str):
-            summary.failed.append((str(source.path), photo))
-            continue
-        persons = predictor.predict(photo)
-        height, width = photo.shape[:2]
-        entries.append(image_entry(source.name, width, height, persons))
-        for entry in coco_entries(image_id, persons, skeleton, names):
-            coco.append({"file_name": source.name, **entry})
-        summary.photos += 1
-        summary.persons += len(persons)
-        if drawn is not None:
-            write_photo(drawn / source.name, draw_persons(photo, persons, skeleton))
-    if not entries:
-        return
-    result = {
-        "model": model_entry(predictor.backend.metadata, model_path),
-        "skeleton": skeleton_entry(skeleton),
-        "images": entries,
-        "failed": [{"file": name, "reason": reason} for name, reason in summary.failed],
-    }
-    write_text(results_dir / "detections.json", json.dumps(result))
-    write_text(results_dir / "coco_results.json", json.dumps(coco))
-    summary.written += [str(results_dir / "detections.json"), str(results_dir / "coco_results.json")]
-    summary.written += [str(drawn)] if drawn is not None else []
+    # A photo and its COCO entries in one list, so that Ctrl-C can't come between them.
+    done: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    earlier = len(summary.failed)
+    numbered = zip(inputs.photos, ids, read_ahead(inputs.photos, _read_or_reason), strict=True)
+    try:
+        for source, image_id, photo in progress(numbered, len(inputs.photos), "photos"):
+            if isinstance(photo, str):
+                summary.failed.append(Failure(str(source.path), photo, source.name))
+                continue
+            persons = _people(predictor, photo, summary)
+            height, width = photo.shape[:2]
+            coco = [{"file_name": source.name, **entry} for entry in coco_entries(image_id, persons, skeleton, names)]
+            entries = image_entry(source.name, width, height, persons), coco
+            if drawn is not None:
+                write_photo(drawn / source.name, draw_persons(photo, persons, skeleton))
+            done.append(entries)
+    except KeyboardInterrupt:
+        tried = len(done) + len(summary.failed) - earlier
+        summary.stopped = f"stopped after {tried} of {counted(len(inputs.photos), 'photo')}"
+    finally:
+        # Also where something else stops the run: what is drawn is then known to be ours.
+        if done:
+            _write_photos(done, model_entry(predictor.backend.metadata, model_path), skeleton, results_dir, summary)
+            summary.written += [str(drawn)] if drawn is not None else []
+
+
+def _write_photos(
+    done: Sequence[tuple[dict[str, Any], list[dict[str, Any]]]],
+    model: dict[str, Any],
+    skeleton: Skeleton,
+    results_dir: Path,
+    summary: Summary,
+) -> None:
+    images = [entry for entry, _ in done]
+    failed = [{"file": failure.name, "reason": failure.reason} for failure in summary.failed]
+    result = {"model": model, "skeleton": skeleton_entry(skeleton), "images": images, "failed": failed}
+    for name, content in ((DETECTIONS, result), (COCO_RESULTS, [entry for _, coco in done for entry in coco])):
+        write_text(results_dir / name, json.dumps(content))
+        summary.written.append(str(results_dir / name))
+    summary.photos += len(images)
+    summary.persons += sum(len(entry["persons"]) for entry in images)
+
+
+def _people(predictor: Predictor, photo: NDArray[np.uint8], summary: Summary) -> list[Person]:
+    """The people that count; the weaker ones are counted only."""
+    everyone = replace(predictor, min_person_score=0.0).predict(photo)
+    persons = [person for person in everyone if person.score >= predictor.min_person_score]
+    summary.weaker += len(everyone) - len(persons)
+    return persons
 
 
 def _read_or_reason(source: PhotoInput) -> NDArray[np.uint8] | str:
@@ -124,14 +149,6 @@ def _read_or_reason(source: PhotoInput) -> NDArray[np.uint8] | str:
         return read_photo(source.path)
     except BpnetError as error:
         return str(error).removeprefix(f"{source.path}: ")
-
-
-def _image_ids(photos: Sequence[PhotoInput]) -> list[int]:
-    """COCO wants numbers: the files' own where all names are different ones (000000001234.jpg), else their places."""
-    stems = [photo.path.stem for photo in photos]
-    if all(stem.isascii() and stem.isdigit() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
-        return [int(stem) for stem in stems]
-    return list(range(1, len(photos) + 1))
 
 
 def _infer_video(
@@ -142,32 +159,58 @@ def _infer_video(
     max_frames: int | None,
     summary: Summary,
 ) -> None:
-    """One JSON line per frame, and an annotated copy under the same name; both appear when the last frame is done."""
+    """One JSON line per frame, and an annotated copy under the same name; both appear when the last frame is done, or
+    Ctrl-C ends it."""
     rate, count = video_rate(video.source)
     wanted = min(count or max_frames, max_frames) if max_frames else count
-    lines = results_dir / f"{video.name}.jsonl"
-    frames = 0
+    lines = frames_file(results_dir, video.name)
+    stream = islice(read_frames(video.source), max_frames)
     try:
         with ExitStack() as stack:
             file = stack.enter_context(open(stack.enter_context(atomic_path(lines)), "w", encoding="utf-8"))
             canvas = stack.enter_context(_VideoCopy(drawn / video.name, rate)) if drawn is not None else None
-            stream = islice(read_frames(video.source), max_frames)
-            for frames, frame in enumerate(progress(stream, wanted, video.name), start=1):
-                persons = predictor.predict(frame)
-                file.write(json.dumps(_frame_entry(video, frames - 1, rate, frame, persons)) + "\n")
-                summary.persons += len(persons)
-                if canvas is not None:
-                    canvas.add(draw_persons(frame, persons, predictor.backend.metadata.skeleton))
-            if not frames:
-                raise BpnetError(f"{video.source}: no frame could be read")
+            frames = _infer_frames(video, progress(stream, wanted, video.name), rate, predictor, file, canvas, summary)
+    except KeyboardInterrupt:
+        summary.stopped = f"stopped before the first frame of {video.name} was done"
+        return
     except BpnetError as error:
-        summary.failed.append((video.source, str(error).removeprefix(f"{video.source}: ")))
+        summary.failed.append(Failure(video.source, str(error).removeprefix(f"{video.source}: "), video.name))
         return
     # Containers state their length only roughly.
-    if wanted and frames < 0.95 * wanted - 1:
-        summary.failed.append((video.source, f"only {frames} of {wanted} frames could be read; is the file complete?"))
+    if wanted and frames < 0.95 * wanted - 1 and not summary.stopped:
+        reason = f"only {frames} of {wanted} frames could be read; is the file complete?"
+        summary.failed.append(Failure(video.source, reason, video.name))
     summary.frames += frames
     summary.written += [str(lines), *([str(drawn / video.name)] if drawn is not None else [])]
+
+
+def _infer_frames(
+    video: VideoInput,
+    stream: Iterable[NDArray[np.uint8]],
+    rate: float,
+    predictor: Predictor,
+    file: TextIO,
+    canvas: _VideoCopy | None,
+    summary: Summary,
+) -> int:
+    """Frames done, at least one; Ctrl-C after the first ends the video there. Raises BpnetError."""
+    done = 0
+    try:
+        for frame in stream:
+            persons = _people(predictor, frame, summary)
+            line = json.dumps(_frame_entry(video, done, rate, frame, persons))
+            if canvas is not None:
+                canvas.add(draw_persons(frame, persons, predictor.backend.metadata.skeleton))
+            file.write(line + "\n")
+            summary.persons += len(persons)
+            done += 1
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        summary.stopped = f"stopped after {counted(done, 'frame')} of {video.name}"
+    if not done:
+        raise BpnetError(f"{video.source}: no frame could be read")
+    return done
 
 
 class _VideoCopy:

@@ -170,7 +170,7 @@ REFUSED = [
     (no_folder, "no such folder of calibration photos"),
     (no_photos, "has 0 photos, calibration needs at least 32"),
     (one_too_few, "has 31 photos, calibration needs at least 32"),
-    (corrupt, "broken.jpg: can't be decoded as an image; is the file damaged?; mend it or take it out"),
+    (corrupt, "broken.jpg: can't be decoded as an image; is it damaged, or unknown to OpenCV?; mend it or take it out"),
 ]
 
 

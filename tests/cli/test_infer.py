@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from bpnet_cli import BODY_18
+from bpnet_cli.files import write_text
 from bpnet_cli.inference.sources import video_rate
 from tests.cli.conftest import Run
 
@@ -35,7 +37,9 @@ def test_infer_on_a_folder_keeps_names_and_reports_failures(
     assert found["skeleton"]["keypoints"] == list(BODY_18.keypoints)
     assert [entry["file"] for entry in found["images"]] == ["a.png", "deep/000000000042.jpg"]
     assert (found["images"][0]["width"], found["images"][0]["height"]) == (128, 128)
-    assert found["failed"][0]["file"].endswith("broken.jpg")
+    assert [entry["file"] for entry in found["failed"]] == ["broken.jpg"]
+    assert f"failed: {photos / 'broken.jpg'}: " in result.output
+    assert "names: 2 of 3 names are no numbers" in result.output
     for entry in found["images"]:
         for person in entry["persons"]:
             assert len(person["keypoints"]) == 18
@@ -91,8 +95,53 @@ def test_a_video_that_ends_early_or_is_stopped(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bpnet_cli.inference.workflow._frame_entry", interrupt)
-    assert bpnet("infer", path, "-m", exported, "-r", tmp_path / "cut").exit_code == 1
+    result = bpnet("infer", path, "-m", exported, "-r", tmp_path / "cut")
+    assert result.exit_code == 1
+    assert "stopped before the first frame of v.avi was done" in result.output
     assert [p for p in (tmp_path / "cut").rglob("*") if p.is_file()] == []
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Ctrl-C while the picture of that number is drawn."""
+    calls = iter(range(1, call + 1))
+
+    def draw(photo: np.ndarray, *_: object) -> np.ndarray:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return photo
+
+    monkeypatch.setattr("bpnet_cli.inference.workflow.draw_persons", draw)
+
+
+def test_ctrl_c_keeps_the_photos_that_are_done(
+    exported: Path, drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("infer", drawn / "images", make_video(tmp_path / "v.avi", 2), "-m", exported, "-r", tmp_path / "out")
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 6)
+        result = bpnet(*words)
+    assert result.exit_code == 1
+    assert "in 5 photos: " in result.output
+    assert result.output.endswith("stopped after 5 of 12 photos\n")
+    files = [f"{number:012}.jpg" for number in range(1, 6)]
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [entry["file"] for entry in found["images"]] == files
+    coco = json.loads((tmp_path / "out" / "coco_results.json").read_text())
+    assert len(coco) == sum(len(entry["persons"]) for entry in found["images"])
+    assert sorted(p.name for p in (tmp_path / "out" / "annotated").iterdir()) == files
+    assert not (tmp_path / "out" / "v.avi.jsonl").exists()
+    assert bpnet(*words).exit_code == 0
+
+
+def test_ctrl_c_ends_a_video_where_it_is(
+    exported: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(monkeypatch, 3)
+    result = bpnet("infer", make_video(tmp_path / "v.avi", 5), "-m", exported, "-r", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.output.endswith("stopped after 2 frames of v.avi\n")
+    assert len((tmp_path / "out" / "v.avi.jsonl").read_text().splitlines()) == 2
+    assert video_rate(str(tmp_path / "out" / "annotated" / "v.avi")) == (10.0, 2)
 
 
 def test_results_are_not_taken_for_input(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
@@ -101,6 +150,61 @@ def test_results_are_not_taken_for_input(exported: Path, drawn: Path, tmp_path: 
         assert bpnet("infer", tmp_path, "-m", exported, "-r", tmp_path / "results").exit_code == 0
     entries = json.loads((tmp_path / "results" / "detections.json").read_text())["images"]
     assert [entry["file"] for entry in entries] == ["a.png"]
+
+
+def test_photos_inside_of_the_results_folder(
+    exported: Path, drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    photo = shutil.copy(drawn / "images" / "000000000001.jpg", tmp_path / "photos" / "a.jpg")
+    before = Path(photo).read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ("photos/a.jpg", "-r", "."),
+        ("photos/a.jpg", "-r", "photos"),
+        ("photos", "-r", "."),
+        ("photos", "-r", "photos"),
+        (".", "-r", "out"),
+        (".",),
+    ):
+        result = bpnet("infer", *words, "-m", exported)
+        assert result.exit_code == 0, result.output
+        assert "in 1 photo: " in result.output, words
+    assert "left out: annotated, out/annotated, photos/annotated, drawn by an earlier run" in result.output
+    result = bpnet("infer", "photos/annotated/a.jpg", "-m", exported, "-r", "photos")
+    assert result.exit_code == 1
+    assert "photos/annotated/a.jpg: is an input" in result.output
+    assert Path(photo).read_bytes() == before
+
+
+def test_files_that_no_run_wrote_stay(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    for name in ("annotated/000000000003.jpg", "coco_results.json", "detections.json"):
+        out = tmp_path / name.replace("/", "_")
+        write_text(out / name, "mine")
+        result = bpnet("infer", drawn / "images", "-m", exported, "-r", out)
+        assert result.exit_code == 1
+        assert f"{out / name}: exists already" in result.output
+        assert [p.read_text() for p in out.rglob("*") if p.is_file()] == ["mine"]
+    write_text(tmp_path / "v" / "v.avi.jsonl", "mine")
+    result = bpnet("infer", make_video(tmp_path / "v.avi", 1), "-m", exported, "-r", tmp_path / "v")
+    assert f"{tmp_path / 'v' / 'v.avi.jsonl'}: exists already" in result.output
+
+
+def test_where_nobody_is_found_a_line_helps(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    weak = ("peak_threshold=0", "person_threshold=0", "limb_threshold=0")
+    flags = [word for key in weak for word in ("--set", f"inference.decode.{key}")]
+    words = ("infer", drawn / "images" / "000000000001.jpg", "-m", exported, "-r", tmp_path, *flags, "--set")
+    everyone = bpnet(*words, "inference.min_person_score=0")
+    count = len(json.loads((tmp_path / "detections.json").read_text())["images"][0]["persons"])
+    assert count > 0
+    assert f"{count} {'person' if count == 1 else 'people'} in 1 photo: " in everyone.output
+    weaker = bpnet(*words, "inference.min_person_score=99")
+    assert "0 people in 1 photo: " in weaker.output
+    assert f"{count} weaker pe" in weaker.output
+    assert "below inference.min_person_score (99): --set inference.min_person_score=0 shows all" in weaker.output
+    nobody = bpnet(*words, "inference.decode.person_threshold=999")
+    assert "nobody at any score" in nobody.output
+    assert "--set inference.input_height=128" in nobody.output
 
 
 def test_what_the_file_has_fixed_cannot_be_set(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:

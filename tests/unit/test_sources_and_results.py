@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,8 @@ import pytest
 
 from bpnet_cli import BODY_18, BpnetError, Person, Skeleton
 from bpnet_cli.files import atomic_path, write_text
-from bpnet_cli.inference.results import coco_entries, coco_order, image_entry
+from bpnet_cli.inference.outputs import check_overwriting, drawn_before
+from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, image_ids
 from bpnet_cli.inference.sources import find_inputs, read_ahead, read_frames, read_photo
 from tests.conftest import COCO_NAMES
 
@@ -61,6 +63,82 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
         find_inputs([str(tmp_path / "empty")])
     (tmp_path / "x.txt").write_text("")
     assert "neither a photo nor a video" in find_inputs([str(tmp_path / "x.txt")]).problems[0][1]
+
+
+def results_of_a_run(folder: Path, *names: str) -> Path:
+    """What a run leaves, as far as later ones look at it."""
+    for name in names:
+        photo(folder / "annotated" / name)
+    write_text(folder / "detections.json", json.dumps({"model": {"file": "m.onnx"}, "images": []}))
+    return folder
+
+
+def test_what_an_earlier_run_drew_is_left_out_of_searches(tmp_path: Path) -> None:
+    photo(tmp_path / "a.jpg")
+    photo(tmp_path / "annotated" / "mine.jpg")
+    drawn = results_of_a_run(tmp_path / "out", "a.jpg") / "annotated"
+    for word in (tmp_path, tmp_path / "**" / "*.jpg"):
+        found = find_inputs([str(word)])
+        assert names(found) == ["a.jpg", "annotated/mine.jpg"]
+        assert found.left_out[0] == f"left out: {drawn}, drawn by an earlier run"
+    for word in (drawn, drawn / "a.jpg", drawn / "*.jpg"):
+        assert names(find_inputs([str(word)])) == ["a.jpg"]
+    with pytest.raises(BpnetError, match="no photos or videos found .*; left out: .*annotated, drawn"):
+        find_inputs([str(tmp_path / "out")])
+
+
+def test_drawn_videos_are_known_by_their_frames(tmp_path: Path) -> None:
+    drawn = photo(tmp_path / "annotated" / "deep" / "v.jpg").parents[1]
+    for name, text, known in (("detections.json", "{}", False), ("deep/v.jpg.jsonl", '{"frame": 0, "s": 1}', True)):
+        write_text(tmp_path / name, text)
+        assert drawn_before(drawn) is known
+    assert not drawn_before(drawn / "deep")
+
+
+def test_hidden_and_other_files_are_left_out_of_folders(tmp_path: Path) -> None:
+    photo(tmp_path / "1.jpg")
+    for name in ("._1.jpg", ".trash/2.jpg", "a.gif", "b.AVIF", "c"):
+        write_text(tmp_path / name, "")
+    found = find_inputs([str(tmp_path)])
+    assert names(found) == ["1.jpg"]
+    assert found.left_out == ("left out: 3 files that are no photos or videos (.avif, .gif, no ending)",)
+    assert names(find_inputs([str(tmp_path / "._1.jpg")])) == ["._1.jpg"]
+    (tmp_path / "c").unlink()
+    (tmp_path / "b.AVIF").unlink()
+    assert find_inputs([str(tmp_path)]).left_out == ("left out: 1 file that is no photo or video (.gif)",)
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    photo(tmp_path / "elsewhere" / "1.jpg")
+    inside = photo(tmp_path / "in" / "deep" / "2.jpg").parents[1]
+    os.mkfifo(inside / "pipe.jpg")
+    for name, target in (("a", "../elsewhere"), ("b", "../elsewhere"), ("up", ".."), ("self", "."), ("dead.jpg", "no")):
+        (inside / name).symlink_to(target)
+    found = find_inputs([str(inside)])
+    assert names(found) == ["a/1.jpg", "dead.jpg", "deep/2.jpg"]
+    with pytest.raises(BpnetError, match=r"dead.jpg: can't be read: No such file"):
+        read_photo(found.photos[1].path)
+
+
+def test_a_glob_beside_a_folder_of_its_first_letters(tmp_path: Path) -> None:
+    photo(tmp_path / "x1.jpg")
+    (tmp_path / "x").mkdir()
+    assert names(find_inputs([str(tmp_path / "x*.jpg")])) == ["x1.jpg"]
+
+
+def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
+    taken, free = photo(tmp_path / "annotated" / "a.jpg"), tmp_path / "annotated" / "b.jpg"
+    evidence = tmp_path / "detections.json"
+    check_overwriting([free, evidence], evidence, [taken])
+    with pytest.raises(BpnetError, match=r"a.jpg: exists already, and no earlier run"):
+        check_overwriting([free, taken], evidence, [])
+    write_text(evidence, '{"boxes": []}')
+    with pytest.raises(BpnetError, match=r"detections.json: exists already"):
+        check_overwriting([evidence], evidence, [])
+    results_of_a_run(tmp_path)
+    check_overwriting([taken, evidence], evidence, [])
+    with pytest.raises(BpnetError, match=r"a.jpg: is an input"):
+        check_overwriting([taken], evidence, [tmp_path / "annotated" / ".." / "annotated" / "a.jpg"])
 
 
 def test_photos_are_rgb_and_damage_is_named(tmp_path: Path) -> None:
@@ -133,6 +211,13 @@ def test_coco_results_are_in_cocos_order() -> None:
     assert coco_order(BODY_18) == COCO_NAMES
     own = Skeleton("s", ("a", "m", "b"), (), (), (0.1,) * 3, (("m", "a", "b"),))
     assert coco_order(own) == ["a", "b"]
+
+
+def test_numbers_in_names_are_image_ids_where_all_are_and_differ() -> None:
+    assert image_ids(["a/000000000007.jpg", "3.png"]) == ([7, 3], "")
+    assert image_ids(["a.jpg", "b.jpg"]) == ([1, 2], "")
+    assert image_ids(["a/7.jpg", "b/007.jpg", "8.jpg"]) == ([1, 2, 3], "several are named 7")
+    assert image_ids(["7.jpg", "x.jpg", "²x.jpg"]) == ([1, 2, 3], "2 of 3 names are no numbers")
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Which files a folder or a glob stands for."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpnet_cli.inference.outputs import drawn_before
+
+
+@dataclass(frozen=True)
+class Found:
+    """files: (path, name below the folder or the glob's fixed part). left_out: (folder, why) of those passed by."""
+
+    files: list[tuple[Path, str]]
+    left_out: list[tuple[Path, str]]
+
+
+def search_folder(folder: Path) -> Found:
+    """Files of a folder and those below, in the order of their names.
+
+    Left out: names that begin with a dot, and folders that an earlier run drew. Links are followed, but no folder is
+    entered twice, nor one above this one; a dead link counts as a file, which then can't be read.
+    """
+    files: list[Path] = []
+    left_out: list[tuple[Path, str]] = []
+    top = Path(os.path.realpath(folder))
+    seen = {top, *top.parents}
+
+    def unreadable(error: OSError) -> None:
+        left_out.append((Path(error.filename), f"can't be read: {error.strerror}"))
+
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        files += [path for path in (Path(place, name) for name in names if _shown(name)) if _is_file_or_dead(path)]
+        below = [Path(place, name) for name in folders if _shown(name)]
+        folders.clear()
+        for path in sorted(below, key=lambda path: (path.is_symlink(), path)):
+            real = Path(os.path.realpath(path))
+            if real in seen:
+                continue
+            seen.add(real)
+            if drawn_before(real):
+                left_out.append((path, "drawn by an earlier run"))
+            else:
+                folders.append(path.name)
+    return Found([(path, path.relative_to(folder).as_posix()) for path in sorted(files)], left_out)
+
+
+def search_glob(pattern: str) -> Found | None:
+    """Files that a glob stands for, without those in folders that an earlier run drew; None where nothing matches."""
+    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True)) if Path(match).is_file()]
+    if not matches:
+        return None
+    base = Path(os.path.dirname(re.split(r"[*?[]", pattern, maxsplit=1)[0]))
+    below = {folder for match in matches for folder in match.parents if base in folder.parents}
+    drawn = sorted(folder for folder in below if drawn_before(folder))
+    kept = [match for match in matches if not set(drawn) & set(match.parents)]
+    files = [(match, match.relative_to(base).as_posix()) for match in kept]
+    return Found(files, [(folder, "drawn by an earlier run") for folder in drawn])
+
+
+def _shown(name: str) -> bool:
+    """False for names that file managers hide: settings, previews, what a Mac keeps beside a photo (`._photo.jpg`)."""
+    return not name.startswith(".")
+
+
+def _is_file_or_dead(path: Path) -> bool:
+    """False for pipes and devices, whose reading may never end."""
+    return path.is_file() or not path.exists()
