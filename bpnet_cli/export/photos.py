@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.inference.search import search_folder
 from bpnet_cli.inference.sources import IMAGE_SUFFIXES, read_photo, spread
 
 MIN_PHOTOS = 32
@@ -23,7 +24,7 @@ def calibration_photos(folder: str | Path) -> list[NDArray[np.uint8]]:
     path = Path(folder)
     if not path.is_dir():
         raise BpnetError(f"{folder}: no such folder of calibration photos")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    files = [file for file, _ in search_folder(path).files if file.suffix.lower() in IMAGE_SUFFIXES]
     if len(files) < MIN_PHOTOS:
         raise BpnetError(
             f"{folder}: has {len(files)} photos, calibration needs at least {MIN_PHOTOS}: photos like those that the"

@@ -12,16 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import ModelFileError
+from bpnet_cli.log import say
 from bpnet_cli.models.backbones import BACKBONES
 from bpnet_cli.models.box import box_keras
 from bpnet_cli.models.model_file import load_network
+from bpnet_cli.models.transfer import Transfer, same_maps
+from bpnet_cli.pose.skeleton import Skeleton
 
 
-def load_pretrained(network: Any, backbone: str, source: str) -> list[str]:
-    """Copy pretrained weights into `network` by layer name; returns the names of the layers that were filled.
+def load_pretrained(network: Any, backbone: str, source: str, skeleton: Skeleton) -> list[str]:
+    """Copy pretrained weights into `network` by layer name; returns the names of the layers that were filled whole.
 
     source: "none"; "imagenet" for backbones that keras.applications knows; "box" for the model in the box; or the path
-    of a `.npz` or `.keras` file.
+    of a `.npz` or `.keras` file. skeleton: of the network; from a model of another one its maps' channels are taken by
+    the names of keypoints and limbs.
     Raises ModelFileError when the source is absent or nothing of it fits.
     """
     if source == "none":
@@ -33,7 +37,10 @@ def load_pretrained(network: Any, backbone: str, source: str) -> list[str]:
     if source.endswith(".npz"):
         return load_arrays(network, source)
     if source.endswith(".keras"):
-        return _copy_layers(load_network(source)[0], network, source)
+        model, metadata = load_network(source)
+        if same_maps(metadata.skeleton, skeleton):
+            return _copy_layers(model, network, source)
+        return _transfer_layers(model, metadata.skeleton, network, skeleton, source)
     raise ModelFileError(
         f"model.pretrained: must be none, imagenet, box, or a path ending in .npz or .keras (got {source!r})"
     )
@@ -119,6 +126,27 @@ def _copy_layers(source: Any, network: Any, origin: str) -> list[str]:
         if weights and [w.shape for w in weights] == [tuple(v.shape) for v in layer.weights]:
             layer.set_weights(weights)
             filled.append(layer.name)
+    return _some(filled, origin)
+
+
+def _transfer_layers(source: Any, theirs: Skeleton, network: Any, ours: Skeleton, origin: str) -> list[str]:
+    """Copy layers of a network of another skeleton, see `Transfer`. Raises ModelFileError when there is none."""
+    transfer = Transfer({layer.name: layer.get_weights() for layer in source.layers if layer.weights}, theirs, ours)
+    filled = []
+    for layer in network.layers:
+        found = transfer.weights(layer.name, layer.get_weights()) if layer.weights else None
+        if found:
+            layer.set_weights(found[0])
+            filled += [layer.name] if found[1] else []
+    keypoints, limbs = (int((channels.index >= 0).sum()) for channels in (transfer.heatmaps, transfer.pafs))
+    say(
+        f"{origin} is of skeleton {theirs.name}: has {keypoints - 1} of the {len(ours.keypoints)} keypoints and"
+        f" {limbs // 2} of the {len(ours.limbs)} limbs of {ours.name}, by their names"
+    )
+    return _some(filled, origin)
+
+
+def _some(filled: list[str], origin: str) -> list[str]:
     if not filled:
         raise ModelFileError(f"model.pretrained: {origin}: no layer has the name and shape of one of this network")
     return filled

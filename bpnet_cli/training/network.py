@@ -55,7 +55,7 @@ def make_start(spec: ExperimentSpec, skeleton: Skeleton, distribution: Distribut
         fixed = freeze(network, training.frozen_layers)
         filled = [layer.name for layer in network.layers if layer.weights]
         if not pruned:
-            filled = load_pretrained(network, model.backbone, model.pretrained)
+            filled = load_pretrained(network, model.backbone, model.pretrained, skeleton)
     thawed_later = _layers_to_freeze(spec, filled)
     fresh = layers_left_out(network, filled) if filled else []
     say(f"network: {network.count_params():,} parameters{', pruned' if pruned else ''}")
@@ -64,7 +64,7 @@ def make_start(spec: ExperimentSpec, skeleton: Skeleton, distribution: Distribut
     if fixed and pruned:
         say("those of them that were pruned can't recover; --set training.frozen_layers=[] lets all layers learn")
     if filled:
-        say(f"pretrained: {len(filled)} layers from {model.pretrained}; not filled: {_listed(fresh)}")
+        say(f"pretrained: {len(filled)} layers from {model.pretrained}; not filled whole: {_listed(fresh)}")
     saved = network
     differs = training.precision != "float32" or training.ema_momentum is not None or training.frozen_layers
     if differs or distribution.strategy is not None:

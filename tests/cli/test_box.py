@@ -70,7 +70,7 @@ def test_finetune_starts_from_every_layer_of_it(drawn: Path, tmp_path: Path, bpn
     words += ["--set", "training.batch_size=4", "--set", "model.input_height=64", "--set", "model.input_width=64"]
     result = bpnet("train", "-e", SPECS / "finetune.yaml", "-r", tmp_path / "run", *words)
     assert result.exit_code == 0, result.output
-    assert "not filled: none" in result.output
+    assert "not filled whole: none" in result.output
 
 
 def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bpnet: Run) -> None:

@@ -159,7 +159,9 @@ def no_photos(photos: Path) -> None:
 
 
 def one_too_few(photos: Path) -> None:
-    next(photos.glob("*.jpg")).unlink()
+    """What a Mac keeps beside a photo is none."""
+    one = next(photos.glob("*.jpg"))
+    one.rename(photos / f"._{one.name}")
 
 
 def corrupt(photos: Path) -> None:

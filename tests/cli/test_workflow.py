@@ -165,7 +165,7 @@ def test_a_frozen_backbone_thaws_and_a_rerun_equals_one_long_run(
     words = ("train", "-e", spec, "--set", f"model.pretrained={source}")
     whole = bpnet(*words, "-r", tmp_path / "long")
     assert whole.exit_code == 0, whole.output
-    assert "not filled: none" in whole.output
+    assert "not filled whole: none" in whole.output
     assert "frozen until epoch 1 is over: 12 layers of the backbone" in whole.output
 
     def interrupt(*_: object) -> None:
@@ -205,17 +205,19 @@ def test_fine_tuning_to_another_skeleton_says_what_starts_afresh(
     tmp_path: Path, trained: Path, drawn: Path, bpnet: Run
 ) -> None:
     (tmp_path / "arm.yaml").write_text(
-        "name: arm\nkeypoints: [left_shoulder, left_elbow]\nlimbs: [[left_shoulder, left_elbow]]\n"
+        "name: arm\nkeypoints: [left_shoulder, left_elbow, thumb]\n"
+        "limbs: [[left_elbow, left_shoulder], [left_elbow, thumb]]\n"
     )
     spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}")
     keys = (f"skeleton={tmp_path / 'arm.yaml'}", f"model.pretrained={trained / 'run' / 'model.keras'}")
     words = [word for key in keys for word in ("--set", key)]
     result = bpnet("train", "-e", spec, "-r", tmp_path / "run", *words)
     assert result.exit_code == 0, result.output
+    assert "has 2 of the 3 keypoints and 1 of the 2 limbs of arm, by their names" in result.output
     fresh = ["stage1_heat_out", "stage1_paf_out", "stage2_conv1_depthwise", "stage2_conv1_depthwise_bn"]
     fresh += ["stage2_conv1", "heatmap_out", "paf_out"]
     line = next(line for line in result.output.splitlines() if line.startswith("pretrained: "))
-    assert set(line.partition("not filled: ")[2].split(", ")) == set(fresh)
+    assert set(line.partition("not filled whole: ")[2].split(", ")) == set(fresh)
     started = json.loads((tmp_path / "run" / "status.jsonl").read_text().splitlines()[0])
     assert set(started["layers_not_pretrained"]) == set(fresh)
 

@@ -249,7 +249,7 @@ class TestPretrained:
         network = network_of(make_spec(backbone), BODY_18)
         before = network.get_layer(fresh).get_weights()[0]
         monkeypatch.setattr(keras.applications, application, lambda **_: source)
-        filled = load_pretrained(network, backbone, "imagenet")
+        filled = load_pretrained(network, backbone, "imagenet", BODY_18)
         assert len(filled) == layers
         assert fresh not in filled
         wanted = kernel[:, :, ::-1] if bgr else kernel
@@ -264,7 +264,7 @@ class TestPretrained:
         from bpnet_cli.models.weights import load_pretrained
 
         with pytest.raises(ModelFileError, match="no ImageNet weights for tiny"):
-            load_pretrained(network_of(make_spec(), BODY_18), "tiny", "imagenet")
+            load_pretrained(network_of(make_spec(), BODY_18), "tiny", "imagenet", BODY_18)
 
     def test_a_failed_download_is_one_clear_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import keras
@@ -276,7 +276,7 @@ class TestPretrained:
 
         monkeypatch.setattr(keras.applications, "VGG19", fail)
         with pytest.raises(ModelFileError, match="the download failed .URL fetch failure"):
-            load_pretrained(network_of(make_spec("vgg19"), BODY_18), "vgg19", "imagenet")
+            load_pretrained(network_of(make_spec("vgg19"), BODY_18), "vgg19", "imagenet", BODY_18)
 
     def test_arrays_fill_layers_by_name(self, tmp_path: Path) -> None:
         from bpnet_cli.models.weights import load_pretrained
@@ -286,7 +286,7 @@ class TestPretrained:
         depthwise = np.ones((3, 3, 32, 1), np.float32)
         arrays = {"stem/conv/kernel": kernel, "block_00/depthwise/depthwise_kernel": depthwise, "fc/bias": np.zeros(9)}
         np.savez(tmp_path / "w.npz", **arrays)
-        assert load_pretrained(network, "efficientnet_lite0", str(tmp_path / "w.npz")) == [
+        assert load_pretrained(network, "efficientnet_lite0", str(tmp_path / "w.npz"), BODY_18) == [
             "block_00_depthwise",
             "stem_conv",
         ]
@@ -298,7 +298,7 @@ class TestPretrained:
         np.savez(tmp_path / "w.npz", **{"stem/conv/kernel": np.zeros((3, 3, 3, 16))})
         network = network_of(make_spec("efficientnet_lite0"), BODY_18)
         with pytest.raises(ModelFileError, match=r"stem/conv/kernel: has shape \(3, 3, 3, 16\), the layer needs"):
-            load_pretrained(network, "efficientnet_lite0", str(tmp_path / "w.npz"))
+            load_pretrained(network, "efficientnet_lite0", str(tmp_path / "w.npz"), BODY_18)
 
     def test_a_model_file_is_a_source(self, tmp_path: Path) -> None:
         from bpnet_cli.models.model_file import save_network
@@ -307,7 +307,7 @@ class TestPretrained:
         spec = make_spec()
         source, target = network_of(spec, BODY_18), network_of(make_spec(), BODY_18)
         save_network(source, metadata_of(spec, BODY_18), tmp_path / "m.keras")
-        filled = load_pretrained(target, "tiny", str(tmp_path / "m.keras"))
+        filled = load_pretrained(target, "tiny", str(tmp_path / "m.keras"), BODY_18)
         assert "conv1" in filled
         assert "stage2_conv1" in filled
         np.testing.assert_array_equal(
@@ -319,16 +319,16 @@ class TestPretrained:
 
         network = network_of(make_spec(), BODY_18)
         with pytest.raises(ModelFileError, match="no such file of weights"):
-            load_pretrained(network, "tiny", str(tmp_path / "none.npz"))
+            load_pretrained(network, "tiny", str(tmp_path / "none.npz"), BODY_18)
         (tmp_path / "bad.npz").write_bytes(b"x")
         with pytest.raises(ModelFileError, match="not a .npz"):
-            load_pretrained(network, "tiny", str(tmp_path / "bad.npz"))
+            load_pretrained(network, "tiny", str(tmp_path / "bad.npz"), BODY_18)
 
     def test_the_imagenet_trunk_fills_every_layer(self, shared_data: Path) -> None:
         from bpnet_cli.models.weights import load_pretrained
 
         network = network_of(make_spec("efficientnet_lite0"), BODY_18)
         path = shared_data / "backbones" / "efficientnet_lite0_imagenet.npz"
-        filled = set(load_pretrained(network, "efficientnet_lite0", str(path)))
+        filled = set(load_pretrained(network, "efficientnet_lite0", str(path), BODY_18))
         trunk = {layer.name for layer in network.layers if layer.weights and layer.name.startswith(("stem", "block_"))}
         assert filled == trunk

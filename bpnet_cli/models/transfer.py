@@ -1,0 +1,120 @@
+"""Weights from a network of another skeleton: its maps' channels by the names of keypoints and limbs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.pose.skeleton import Skeleton
+
+_MAKES_MAPS = re.compile(r"(stage\d+_(heat|paf)|heatmap|paf)_out")
+# Layers that read what a refinement stage reads: features, heatmaps and PAFs side by side.
+_FIRST_OF_STAGE = re.compile(r"stage(?!1_)\d+(_heat|_paf)?_conv1(_depthwise|_depthwise_bn)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """Where a network's channels come from.
+
+    index: (C,) channel of the other network, -1 where it has none. sign: (C,) -1 where vectors are turned around.
+    """
+
+    index: NDArray[np.intp]
+    sign: NDArray[np.float32]
+
+    def fill(self, fresh: NDArray[Any], source: NDArray[Any], axis: int, signed: bool) -> NDArray[Any]:
+        """`fresh` with the other network's values in the channels that it has."""
+        result, known = np.moveaxis(fresh.copy(), axis, -1), self.index >= 0
+        values = np.moveaxis(source, axis, -1)[..., self.index[known]]
+        result[..., known] = values * self.sign[known] if signed else values
+        return np.moveaxis(result, -1, axis)
+
+    def behind(self, features: int, others: Channels, width: int) -> Channels:
+        """Features as they are, then these channels, of which the other network has `width`, then the others."""
+        shifted = np.where(others.index < 0, -1, others.index + width)
+        index = np.concatenate([self.index, shifted])
+        index = np.where(index < 0, -1, index + features)
+        sign = np.concatenate([np.ones(features, np.float32), self.sign, others.sign])
+        return Channels(np.concatenate([np.arange(features), index]), sign)
+
+
+def same_maps(theirs: Skeleton, ours: Skeleton) -> bool:
+    """Whether two skeletons have the same maps in the same order."""
+    return theirs.keypoints == ours.keypoints and theirs.limbs == ours.limbs
+
+
+def heatmap_channels(theirs: Skeleton, ours: Skeleton) -> Channels:
+    """One per keypoint, then the background."""
+    index = [theirs.keypoints.index(name) if name in theirs.keypoints else -1 for name in ours.keypoints]
+    return Channels(np.array([*index, len(theirs.keypoints)]), np.ones(len(index) + 1, np.float32))
+
+
+def paf_channels(theirs: Skeleton, ours: Skeleton) -> Channels:
+    """x and y per limb; a limb that the other skeleton has from end to start is turned around."""
+    index, sign = [], []
+    for start, end in ours.limbs:
+        limb, direction = (start, end), 1
+        if limb not in theirs.limbs:
+            limb, direction = (end, start), -1
+        place = theirs.limbs.index(limb) if limb in theirs.limbs else None
+        index += [-1, -1] if place is None else [2 * place, 2 * place + 1]
+        sign += [direction, direction]
+    return Channels(np.array(index, np.intp), np.array(sign, np.float32))
+
+
+class Transfer:
+    """From a network of skeleton `theirs` to one of skeleton `ours`.
+
+    source: weights of each layer of the other network, by its name.
+    """
+
+    def __init__(self, source: Mapping[str, Sequence[NDArray[Any]]], theirs: Skeleton, ours: Skeleton) -> None:
+        self.source, self.theirs = source, theirs
+        self.heatmaps, self.pafs = heatmap_channels(theirs, ours), paf_channels(theirs, ours)
+
+    def weights(self, name: str, fresh: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any]], bool] | None:
+        """A layer's weights, and whether all of them are the other network's; None for a layer that has other shapes.
+
+        fresh: the weights that the layer has, which stay in channels that the other network lacks.
+        """
+        source = self.source.get(name)
+        if source is None or [w.ndim for w in source] != [w.ndim for w in fresh]:
+            return None
+        result, whole = [], True
+        for values, kept, (channels, axis, signed) in zip(source, fresh, self._places(name, source), strict=True):
+            filled = values
+            if channels is not None and kept.shape[axis] == len(channels.index) and _same_but(values, kept, axis):
+                filled = channels.fill(kept, values, axis, signed)
+                whole = whole and bool((channels.index >= 0).all())
+            elif values.shape != kept.shape:
+                return None
+            result.append(filled)
+        return result, whole
+
+    def _places(self, name: str, source: Sequence[NDArray[Any]]) -> Iterator[tuple[Channels | None, int, bool]]:
+        """For each array of a layer: its channels, along which axis they lie, and whether their signs count."""
+        if _MAKES_MAPS.fullmatch(name):
+            channels = self.heatmaps if "heat" in name else self.pafs
+            yield from ((channels, values.ndim - 1, True) for values in source)
+            return
+        match = _FIRST_OF_STAGE.fullmatch(name)
+        for values in source:
+            if match is None or (values.ndim == 1 and match[2] != "_depthwise_bn"):
+                yield None, 0, False
+                continue
+            axis = 0 if values.ndim == 1 else 2
+            width = len(self.theirs.keypoints) + 1
+            features = values.shape[axis] - width - 2 * len(self.theirs.limbs)
+            # Behind a depthwise convolution the sign is mended already.
+            signed = values.ndim == 4 and (match[2] is not None or f"{name}_depthwise" not in self.source)
+            yield self.heatmaps.behind(features, self.pafs, width), axis, signed
+
+
+def _same_but(a: NDArray[Any], b: NDArray[Any], axis: int) -> bool:
+    """Whether two arrays have the same shape but for one axis."""
+    return a.shape[:axis] + a.shape[axis + 1 :] == b.shape[:axis] + b.shape[axis + 1 :]
