@@ -75,6 +75,14 @@ def test_training_goes_on_with_the_smaller_graph(
     assert "going on after epoch 1" in again.output
 
 
+def test_frozen_layers_that_were_pruned_are_warned_of(pruned: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}")
+    more = ("--set", f"model.pretrained={pruned}", "--set", "training.frozen_layers=[conv2*]")
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", *more)
+    assert result.exit_code == 0, result.output
+    assert "were pruned can't recover; --set training.frozen_layers=[] lets all layers learn" in result.output
+
+
 def test_a_spec_of_another_network_is_refused(pruned: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
     spec = write_spec(tmp_path, drawn, "{epochs: 1}")
     words = ("train", "-e", spec, "-r", tmp_path / "run", "--set", f"model.pretrained={pruned}")
