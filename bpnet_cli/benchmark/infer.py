@@ -6,7 +6,6 @@ all alike and their ratios are fair.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +17,14 @@ from numpy.typing import NDArray
 from bpnet_cli.benchmark.contenders import Contender, Size, default_size, load_contenders, takers_of
 from bpnet_cli.benchmark.threads import set_threads
 from bpnet_cli.errors import BpnetError, DataError
-from bpnet_cli.export.compare import PAUSE
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.sources import find_inputs, read_photo, spread
 from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
+from bpnet_cli.timing import timed_turn
 
 # Runs that are counted in a turn, few, so that load that comes and goes falls on all models alike; and those before
-# them that are not: they bring the network back into the caches. The first turn builds and warms as well.
+# them that are not. The first turn builds and warms as well.
 TURN, SKIPPED, WARM_UP = 2, 1, 3
 KINDS = ("network", "end_to_end")
 PERCENTILES = (50, 90, 99)
@@ -44,14 +43,8 @@ class _Job:
     seconds: list[float] = field(default_factory=list)
 
     def turn(self, index: int) -> None:
-        """Some runs, after a pause; before the first ones the warm-up."""
-        time.sleep(PAUSE)
-        for i in range(WARM_UP if index == 0 else SKIPPED):
-            self.run(TURN * index + i)
-        for i in range(TURN):
-            start = time.perf_counter()
-            self.run(TURN * index + i)
-            self.seconds.append(time.perf_counter() - start)
+        """Some runs, before the first ones the warm-up."""
+        self.seconds.extend(timed_turn(self.run, TURN * index, TURN, WARM_UP if index == 0 else SKIPPED))
 
 
 def benchmark_infer(

@@ -17,7 +17,6 @@ from bpnet_cli.cli.options import (
     set_option,
     spec_option,
 )
-from bpnet_cli.errors import SpecError
 
 EXIT_PARTIAL = 3
 
@@ -118,8 +117,11 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 
     def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
         if value not in (None, False):
+            from bpnet_cli.spec.overrides import FlagAssignment
+
             typed = names[-1] if value is True else f"{names[-1]} {value}"
-            context.ensure_object(dict)[f"export.{key}={'true' if value is True else value}"] = typed
+            assignment = FlagAssignment(f"export.{key}={'true' if value is True else value}", typed)
+            context.ensure_object(list).append(assignment)
 
     return click.option(*names, expose_value=False, callback=keep, **settings)
 
@@ -173,17 +175,10 @@ def export(
         raise click.UsageError("--images and --annotations go together")
     from bpnet_cli.export.workflow import ExportRequest, export_model
 
-    flags = context.ensure_object(dict)
-    changes = (*overrides, *flags)
+    changes = (*overrides, *context.ensure_object(list))
     model = model_or_box(model_path, keras=True)
     request = ExportRequest(model, output, triton, overwrite, changes, calibration, images, annotations, max_ap_drop)
-    try:
-        click.echo(export_model(request))
-    except SpecError as error:
-        text = str(error)
-        for change, typed in flags.items():
-            text = text.replace(f"--set {change}:", f"{typed}:")
-        raise SpecError(text) from None
+    click.echo(export_model(request))
 
 
 @click.command()

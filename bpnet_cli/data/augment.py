@@ -56,7 +56,8 @@ def draw_geometry(
         shift_y += middle_y - y + (2 * along - 1) * (middle_y - scale * y)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     a, b = (-cos, sin) if mirrored else (cos, -sin)
-    # Scaled and moved to the pivot, turned around it, shifted.
+    # Scaled and moved to the pivot, turned around it, shifted; in plain numbers, as numpy's calls on arrays this small
+    # cost more than all of it.
     left, top = left - x, top - y
     matrix = [
         [a * zoom_x, b * zoom_y, a * left + b * top + x + shift_x],

@@ -38,12 +38,12 @@ def refuse_repeated(path: Path, kind: str, entries: list[dict[str, Any]]) -> Non
 
 def checked_image(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
     """The entry of an image. Raises DataError for what is missing or of another type."""
+    label = entry.get("file_name", entry.get("id", "?"))
     for key, kind in (("id", int), ("file_name", str), ("width", int), ("height", int)):
-        label = entry.get("file_name", entry.get("id", "?"))
         if key not in entry:
             raise DataError(f"{path}: image {label}: {key} is missing")
         if not isinstance(entry[key], kind):
-            raise DataError(f"{path}: image {label}: {key} must be {kind.__name__} (got {entry.get(key)!r})")
+            raise DataError(f"{path}: image {label}: {key} must be {kind.__name__} (got {entry[key]!r})")
     return entry
 
 

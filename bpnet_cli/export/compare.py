@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.inference.backends import Backend, OnnxBackend
+from bpnet_cli.timing import timed_turn
 
-# Turns of each network, and counted runs in one. A turn waits first, since threads of the other network look out for
-# work for tens of milliseconds, which takes half of the cores; one run uncounted brings it back into the caches.
-_TURNS, _RUNS = 10, 2
-PAUSE = 0.1  # seconds
+# Turns of each network, and in one the runs that are counted and those before them that are not.
+_TURNS, _RUNS, _SKIPPED = 10, 2, 1
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,4 @@ def map_errors(reference: Backend, other: Backend, images: NDArray[np.uint8]) ->
 
 
 def _turn(backend: OnnxBackend, images: NDArray[np.uint8]) -> list[float]:
-    """Seconds of each counted run."""
-    time.sleep(PAUSE)
-    backend.maps(images)
-    return [_seconds(backend, images) for _ in range(_RUNS)]
-
-
-def _seconds(backend: OnnxBackend, images: NDArray[np.uint8]) -> float:
-    start = time.perf_counter()
-    backend.maps(images)
-    return time.perf_counter() - start
+    return timed_turn(lambda _: backend.maps(images), 0, _RUNS, _SKIPPED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -28,20 +29,20 @@ class OpenVinoNetwork:
     """An ONNX file; see `backends.OnnxNetwork`. Raises ModelFileError, BpnetError without OpenVINO."""
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        self._core = _core(threads)
-        self._model = _read(self._core, path)
+        core = _core(threads)
+        model = _read(core, path)
         # The reader keeps the file's metadata_props there.
         place = ["framework", ONNX_KEY]
-        entries = {ONNX_KEY: str(self._model.get_rt_info(place).value)} if self._model.has_rt_info(place) else {}
-        inputs, outputs = ([_value(port) for port in ports] for ports in (self._model.inputs, self._model.outputs))
+        entries = {ONNX_KEY: str(model.get_rt_info(place).value)} if model.has_rt_info(place) else {}
+        inputs, outputs = ([_value(port) for port in ports] for ports in (model.inputs, model.outputs))
         self.layout, self.metadata = read_layout(inputs, outputs, entries, path)
         self._names = (self.layout.heatmaps.name, self.layout.pafs.name)
-        for result in self._model.get_results():
+        for result in model.get_results():
             if result.output(0).any_name not in self._names:
-                self._model.remove_result(result)
-        self._fixed = not self._model.is_dynamic()  # takes milliseconds to ask
-        self._any_shape = self._core.compile_model(self._model, "CPU")
-        self._one_shape = lru_cache(maxsize=16)(self._compile)
+                model.remove_result(result)
+        self._fixed = not model.is_dynamic()  # takes milliseconds to ask
+        self._any_shape = core.compile_model(model, "CPU")
+        self._one_shape = _for_each_shape(core, model)
         self._lock, self._row = Lock(), 0
         self._last: tuple[int, ...] = ()
 
@@ -59,11 +60,6 @@ class OpenVinoNetwork:
             self._last = shape
             return self._one_shape(shape) if self._row >= _ROW else self._any_shape
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
-        model = self._model.clone()
-        model.reshape(list(shape))
-        return self._core.compile_model(model, "CPU")
-
 
 class OpenVinoBackend:
     """A network of OpenPose's 18 keypoints in OpenVINO IR, as Open Model Zoo's human-pose-estimation-0001.
@@ -74,14 +70,14 @@ class OpenVinoBackend:
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        self._core = _core(threads)
         self._path = Path(path)
         if not self._path.with_suffix(".bin").is_file():
             raise ModelFileError(f"{path}: its weights are missing: {self._path.with_suffix('.bin')}")
-        model = _read(self._core, path)
+        core = _core(threads)
+        model = _read(core, path)
         self._heatmaps = self._output(model, BODY_18.heatmap_channels)
         self._pafs = self._output(model, BODY_18.paf_channels)
-        self._compiled = lru_cache(maxsize=16)(self._compile)
+        self._compiled = _for_each_shape(core, model)
         spec = ExperimentSpec(name=self._path.stem).model_dump(mode="json")
         self.metadata = ModelMetadata(spec, BODY_18, _STRIDE, _STRIDE, 1.0, (0.0, 0.0, 0.0), __version__)
 
@@ -91,11 +87,6 @@ class OpenVinoBackend:
         request = self._compiled(planes.shape).create_infer_request()
         outputs = request.infer([planes])
         return _channels_last(outputs[self._heatmaps]), _channels_last(outputs[self._pafs])
-
-    def _compile(self, shape: tuple[int, ...]) -> Any:
-        model = self._core.read_model(self._path)
-        model.reshape(list(shape))
-        return self._core.compile_model(model, "CPU")
 
     def _output(self, model: Any, channels: int) -> int:
         for index, output in enumerate(model.outputs):
@@ -122,6 +113,18 @@ def _read(core: Any, path: str | Path) -> Any:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ModelFileError(f"{path}: OpenVINO can't read it; is the file complete? ({reason})") from None
+
+
+def _for_each_shape(core: Any, model: Any) -> Callable[[tuple[int, ...]], Any]:
+    """The model compiled for inputs of one shape, which are remembered."""
+
+    @lru_cache(maxsize=16)
+    def compiled(shape: tuple[int, ...]) -> Any:
+        fixed = model.clone()
+        fixed.reshape(list(shape))
+        return core.compile_model(fixed, "CPU")
+
+    return compiled
 
 
 def _value(port: Any) -> Value:

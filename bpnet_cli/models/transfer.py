@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from bpnet_cli.pose.skeleton import Skeleton
 
+# Of one layer, in Keras' order.
+Weights = Sequence[NDArray[Any]]
+
 _MAKES_MAPS = re.compile(r"(stage\d+_(heat|paf)|heatmap|paf)_out")
 # Layers that read what a refinement stage reads: features, heatmaps and PAFs side by side.
 _FIRST_OF_STAGE = re.compile(r"stage(?!1_)\d+(_heat|_paf)?_conv1(_depthwise|_depthwise_bn)?")
@@ -73,11 +76,11 @@ class Transfer:
     source: weights of each layer of the other network, by its name.
     """
 
-    def __init__(self, source: Mapping[str, Sequence[NDArray[Any]]], theirs: Skeleton, ours: Skeleton) -> None:
+    def __init__(self, source: Mapping[str, Weights], theirs: Skeleton, ours: Skeleton) -> None:
         self.source, self.theirs = source, theirs
         self.heatmaps, self.pafs = heatmap_channels(theirs, ours), paf_channels(theirs, ours)
 
-    def weights(self, name: str, fresh: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any]], bool] | None:
+    def weights(self, name: str, fresh: Weights) -> tuple[Weights, bool] | None:
         """A layer's weights, and whether all of them are the other network's; None for a layer that has other shapes.
 
         fresh: the weights that the layer has, which stay in channels that the other network lacks.
@@ -96,7 +99,7 @@ class Transfer:
             result.append(filled)
         return result, whole
 
-    def _places(self, name: str, source: Sequence[NDArray[Any]]) -> Iterator[tuple[Channels | None, int, bool]]:
+    def _places(self, name: str, source: Weights) -> Iterator[tuple[Channels | None, int, bool]]:
         """For each array of a layer: its channels, along which axis they lie, and whether their signs count."""
         if _MAKES_MAPS.fullmatch(name):
             channels = self.heatmaps if "heat" in name else self.pafs

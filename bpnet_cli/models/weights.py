@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bpnet_cli.log import say
 from bpnet_cli.models.backbones import BACKBONES
 from bpnet_cli.models.box import box_keras
 from bpnet_cli.models.model_file import load_network
-from bpnet_cli.models.transfer import Transfer, same_maps
+from bpnet_cli.models.transfer import Transfer, Weights, same_maps
 from bpnet_cli.pose.skeleton import Skeleton
 
 
@@ -119,34 +119,40 @@ def _assign(layer: Any, variable_name: str, array: NDArray[Any], where: str) -> 
 
 def _copy_layers(source: Any, network: Any, origin: str) -> list[str]:
     """Copy layers of the same name and shapes. Raises ModelFileError when there is none."""
-    theirs = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
-    filled = []
-    for layer in network.layers:
-        weights = theirs.get(layer.name)
-        if weights and [w.shape for w in weights] == [tuple(v.shape) for v in layer.weights]:
-            layer.set_weights(weights)
-            filled.append(layer.name)
-    return _some(filled, origin)
+    theirs = _weights_of(source)
+
+    def find(name: str, fresh: Weights) -> tuple[Weights, bool] | None:
+        weights = theirs.get(name)
+        return (weights, True) if weights and [w.shape for w in weights] == [w.shape for w in fresh] else None
+
+    return _fill(network, find, origin)
 
 
 def _transfer_layers(source: Any, theirs: Skeleton, network: Any, ours: Skeleton, origin: str) -> list[str]:
     """Copy layers of a network of another skeleton, see `Transfer`. Raises ModelFileError when there is none."""
-    transfer = Transfer({layer.name: layer.get_weights() for layer in source.layers if layer.weights}, theirs, ours)
-    filled = []
-    for layer in network.layers:
-        found = transfer.weights(layer.name, layer.get_weights()) if layer.weights else None
-        if found:
-            layer.set_weights(found[0])
-            filled += [layer.name] if found[1] else []
+    transfer = Transfer(_weights_of(source), theirs, ours)
     keypoints, limbs = (int((channels.index >= 0).sum()) for channels in (transfer.heatmaps, transfer.pafs))
     say(
         f"{origin} is of skeleton {theirs.name}: has {keypoints - 1} of the {len(ours.keypoints)} keypoints and"
         f" {limbs // 2} of the {len(ours.limbs)} limbs of {ours.name}, by their names"
     )
-    return _some(filled, origin)
+    return _fill(network, transfer.weights, origin)
 
 
-def _some(filled: list[str], origin: str) -> list[str]:
+def _weights_of(network: Any) -> dict[str, Weights]:
+    return {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+
+
+def _fill(network: Any, find: Callable[[str, Weights], tuple[Weights, bool] | None], origin: str) -> list[str]:
+    """Names of the layers filled whole. find: the weights for a layer of this name that has these, and whether all of
+    them come from the origin; None to leave it. Raises ModelFileError when no layer was filled whole.
+    """
+    filled = []
+    for layer in network.layers:
+        found = find(layer.name, layer.get_weights()) if layer.weights else None
+        if found:
+            layer.set_weights(found[0])
+            filled += [layer.name] if found[1] else []
     if not filled:
         raise ModelFileError(f"model.pretrained: {origin}: no layer has the name and shape of one of this network")
     return filled

@@ -10,6 +10,18 @@ from bpnet_cli.spec.yaml_text import Document, KeyPath, Place, Problem, dotted, 
 _AFTER_THE_FILE = 10**9
 
 
+class FlagAssignment(str):
+    """An assignment that a flag of its own stands for. typed: the flag as the user wrote it, for messages."""
+
+    typed: str
+
+    def __new__(cls, assignment: str, typed: str) -> FlagAssignment:
+        """assignment: as `--set` takes it."""
+        made = super().__new__(cls, assignment)
+        made.typed = typed
+        return made
+
+
 class _RefusedError(Exception):
     """An override that doesn't fit the document; its text is the message."""
 
@@ -21,7 +33,8 @@ def override(document: Document, assignments: Sequence[str]) -> None:
         index after the last one adds an item.
     """
     for number, assignment in enumerate(assignments):
-        place = Place(_AFTER_THE_FILE + number, f"--set {assignment}")
+        typed = assignment.typed if isinstance(assignment, FlagAssignment) else f"--set {assignment}"
+        place = Place(_AFTER_THE_FILE + number, typed)
         key, equals, text = assignment.partition("=")
         keys = key.strip().split(".")
         if not equals or not all(keys):

@@ -175,9 +175,7 @@ def test_models_take_turns_and_times_are_what_the_clock_says(exported: Path, mon
     # The runs before the first turn build and warm: they must not be counted.
     times = {"quick": [9.0, 9.0, 9.0, 0.004], "slow": [9.0, 9.0, 9.0, 0.012]}
     monkeypatch.setattr(LOAD, lambda path, *_: Slow(backend, path, times[path], world))
-    monkeypatch.setattr(
-        "bpnet_cli.benchmark.infer.time", SimpleNamespace(perf_counter=lambda: world.now, sleep=lambda _: None)
-    )
+    monkeypatch.setattr("bpnet_cli.timing.time", SimpleNamespace(perf_counter=lambda: world.now, sleep=lambda _: None))
     quick, slow = benchmark_infer(["quick", "slow"], [(64, 64)], [2], 4, None, None)["network"]
     assert [(name, len(list(runs))) for name, runs in groupby(world.calls)] == [
         ("quick", 5),

@@ -16,7 +16,7 @@ PACKAGE = Path(bpnet_cli.__file__).parent
 LAYERS = (
     {"__init__"},
     {"errors"},
-    {"log", "files", "engine"},
+    {"log", "files", "engine", "timing"},
     {"pose", "spec"},
     {"data", "models"},
     {"build"},
