@@ -36,8 +36,9 @@ STRIDE = 8
 UPSAMPLING = 8
 CROWDS = (1, 5, 10, 30, 60, 100)
 CROWD_SIZE = (736, 1312)
-_REPEATS = 3
-_CROWD_REPEATS = 15
+_DECODINGS = 15
+_UPSAMPLINGS = 3
+_ROUNDS = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,19 +72,22 @@ def benchmark_stored(
 
 def benchmark_crowds(skeleton: Skeleton, options: DecodeOptions) -> list[dict[str, Any]]:
     """Times for growing numbers of separate people on one large input, and how many are found within a pixel."""
+    crowds = [draw_crowd(count, *CROWD_SIZE, skeleton) for count in CROWDS]
+    maps = [render_targets(keypoints, *CROWD_SIZE, skeleton) for keypoints in crowds]
+    # Crowds take turns, so that a machine that is busy for a while slows all of them alike.
+    rounds = [
+        [_timed(partial(decode, *m, skeleton, STRIDE, options), _DECODINGS) for m in maps] for _ in range(_ROUNDS)
+    ]
     rows = []
-    for count in CROWDS:
-        keypoints = draw_crowd(count, *CROWD_SIZE, skeleton)
-        heatmaps, pafs = render_targets(keypoints, *CROWD_SIZE, skeleton)
-        persons, seconds = _timed(partial(decode, heatmaps, pafs, skeleton, STRIDE, options), _CROWD_REPEATS)
-        _, upsampling = _timed(partial(upsample, heatmaps, pafs), _REPEATS)
-        found = sum(_is_found(person, persons) for person in keypoints)
+    for number, (keypoints, m) in enumerate(zip(crowds, maps, strict=True)):
+        turns = [turn[number] for turn in rounds]
+        found = sum(_is_found(person, turns[0].result) for person in keypoints)
         rows.append(
             {
-                "people": count,
+                "people": len(keypoints),
                 "found": found,
-                "decode_ms": round(1e3 * seconds, 3),
-                "upsample_ms": round(1e3 * upsampling, 3),
+                "decode_ms": round(1e3 * median(turn.seconds for turn in turns), 3),
+                "upsample_ms": round(1e3 * _timed(partial(upsample, *m), _UPSAMPLINGS).seconds, 3),
             }
         )
     return rows
@@ -107,12 +111,11 @@ def _measure(
     decoding, upsampling = [], []
     for photo in progress(maps, len(truth.images), what):
         # Alternating the two on each photo lets a busy machine slow both alike.
-        persons, seconds = _timed(partial(decode, photo.heatmaps, photo.pafs, skeleton, STRIDE, options), _REPEATS)
-        _, reference = _timed(partial(upsample, photo.heatmaps, photo.pafs), _REPEATS)
-        decoding.append(seconds)
-        upsampling.append(reference)
+        decoded = _timed(partial(decode, photo.heatmaps, photo.pafs, skeleton, STRIDE, options), _DECODINGS)
+        decoding.append(decoded)
+        upsampling.append(_timed(partial(upsample, photo.heatmaps, photo.pafs), _UPSAMPLINGS).seconds)
         inverse = invert_affine(photo.matrix)
-        moved = [person.moved(inverse) for person in persons]
+        moved = [person.moved(inverse) for person in decoded.result]
         detections += coco_entries(photo.image_id, moved, skeleton, truth.keypoint_names, truth.category_id)
     metrics = evaluate_detections(truth, detections, skeleton).metrics
     return {
@@ -120,9 +123,10 @@ def _measure(
         "photos": len(decoding),
         "AP": round(metrics["AP"], 4),
         "AR": round(metrics["AR"], 4),
-        "decode_ms": round(1e3 * median(decoding), 3),
+        "decode_ms": round(1e3 * median(turn.seconds for turn in decoding), 3),
+        "first_ms": round(1e3 * median(turn.first for turn in decoding), 3),
         "upsample_ms": round(1e3 * median(upsampling), 3),
-        "ratio": round(median(d / u for d, u in zip(decoding, upsampling, strict=True)), 4),
+        "ratio": round(median(d.seconds / u for d, u in zip(decoding, upsampling, strict=True)), 4),
     }
 
 
@@ -153,14 +157,22 @@ def _load(truth: CocoFile, path: str | Path, skeleton: Skeleton) -> Iterator[Map
             yield MapsOfPhoto(image_id, heatmaps, pafs, resize_affine(*size))
 
 
-def _timed(work: Callable[[], Any], repeats: int) -> tuple[Any, float]:
-    """The result, and the median seconds of this thread."""
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """What some work gives, and its seconds of this thread: the median of some times, and the first one alone."""
+
+    result: Any
+    seconds: float
+    first: float
+
+
+def _timed(work: Callable[[], Any], times: int) -> _Turn:
     seconds = []
-    for _ in range(repeats):
+    for _ in range(times):
         start = time.thread_time()
         result = work()
         seconds.append(time.thread_time() - start)
-    return result, median(seconds)
+    return _Turn(result, median(seconds), seconds[0])
 
 
 def _is_found(keypoints: NDArray[np.float64], persons: Sequence[Person]) -> bool:

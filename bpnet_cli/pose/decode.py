@@ -82,29 +82,30 @@ def _group(
     """What `decode` does once it has peaks."""
     limbs = find_limbs(pafs, peaks, skeleton.limb_indices, options.limb_threshold, options.limb_samples)
     diagonal = math.hypot(*pafs.shape[:2])
-    groups = assemble(peaks, limbs, skeleton.limb_indices, diagonal, options.merge_distance)
+    groups = assemble(peaks, limbs, skeleton.neighbours, diagonal, options.merge_distance)
     found = np.full((3, len(peaks.score) + 1), np.nan, np.float32)
-    found[0, :-1] = cell_to_pixel(peaks.points.real, stride)
-    found[1, :-1] = cell_to_pixel(peaks.points.imag, stride)
+    found[:2, :-1] = cell_to_pixel(peaks.points.view(np.float32).reshape(-1, 2).T, stride)
     found[2, :-1] = peaks.score
-    return _rank(found.take(groups, axis=1), options)
+    return _rank(found.take(groups.T, axis=1), options)
 
 
 def _rank(keypoints: NDArray[np.float32], options: DecodeOptions) -> list[Person]:
-    """People worth keeping, best first; keypoints: (3, P, K) x, y, score, NaN where not found.
+    """People worth keeping, best first; keypoints: (3, K, P) x, y, score, NaN where not found.
 
     The score is the mean keypoint score x count ** 0.25 x log of the size in pixels: many keypoints and a large person
     make a right pose likelier than the height of its peaks tells.
     """
-    absent = np.isnan(keypoints[2])
-    count = keypoints.shape[2] - absent.sum(axis=1)
-    total = np.where(absent, 0, keypoints[2]).sum(axis=1)
-    size = np.fmax.reduce(keypoints[:2], axis=2) - np.fmin.reduce(keypoints[:2], axis=2)
-    scores = total * count**-0.75 * np.log1p(np.hypot(size[0], size[1]))
-    order = np.argsort(-scores, kind="stable")
-    order = order[((total >= options.person_threshold) & (count >= options.min_keypoints))[order]]
-    rows = keypoints.transpose(1, 2, 0)[order]
-    return [Person(row, score) for row, score in zip(rows, scores[order].tolist(), strict=True)]
+    score = keypoints[2]
+    found = score == score  # NaN is not
+    count = np.add.reduce(found)
+    total = np.add.reduce(score, where=found)
+    kept = ((total >= options.person_threshold) & (count >= options.min_keypoints)).nonzero()[0]
+    total, count, keypoints = total[kept], count[kept], keypoints[..., kept]
+    width, height = np.fmax.reduce(keypoints[:2], axis=1) - np.fmin.reduce(keypoints[:2], axis=1)
+    scores = total * count**-0.75 * np.log1p(np.hypot(width, height))
+    order = (-scores).argsort(kind="stable")
+    rows = keypoints.T[order]
+    return list(map(Person, rows, scores[order].tolist()))
 
 
 def _check_maps(

@@ -6,27 +6,51 @@ PAF vectors are complex numbers like points: the dot product of two is the real 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.pose.peaks import Peaks, sane
+from bpnet_cli.pose.peaks import Peaks, highest_first, sane
 
 # Two peaks closer than this many cells leave no mark in the PAF and count as a perfect limb.
 _SHORTEST = np.float32(0.125)
 # The PAFs at a pair's ends may foresee this many cells less than its length.
-_SHORTFALL = np.float32(5)
+_SHORTFALL = np.float32(4)
 # Only so many pairs, those that agree best with the PAFs, are sampled; bounds the time on noisy maps.
 _MOST_PAIRS = 16384
-# Slots without a peak are this far away: starts on one side of the map, ends on the other.
-_FAR = np.array([[-1e6], [1e6]], np.complex64)
+# Where slots without a peak are; nothing compares with it.
+_NOWHERE = np.complex64(complex(np.nan, np.nan))
 # Pairs are compared in blocks of about so many; larger ones leave the processor's cache.
-_BLOCK = 32768
+_BLOCK = 65536
+# From so many peaks of one keypoint on, see `_foreseen`.
+_MANY_PEAKS = 24
+# Farther than this many cells from the origin, squares of single precision can't tell `_SHORTEST` from nothing.
+_FAR = 256
 _HALF = np.float32(0.5)
-# Where along a segment the nearest PAF must point along it at all, or it is no candidate. Halfway between 8 samples:
-# in a row of people, samples a person apart would all hit the same limb of different people.
-_CHECKED = np.array([[2.5 / 7], [4.5 / 7]], np.float32)
+# From so many pairs on, most are sorted out before they are sampled.
+_MANY_PAIRS = 2048
 _CENTRE = np.complex64(0.5 + 0.5j)
+
+
+def _bilinear_forms() -> NDArray[np.float32]:
+    """(2, 1, 8, 8) matrices that take what is known of a start s and an end e to two numbers of `_foreseen_in_crowd`.
+
+    Known are x, y, ux, uy, u . p, p . p, 1 (and another 1); wanted the mean of us and ue . (e - s), and (e - s) .
+    (e - s) less `_SHORTEST` squared.
+    """
+    forms = np.zeros((2, 1, 8, 8), np.float32)
+    foreseen, squared = forms[:, 0]
+    x, y, ux, uy, along, square, one = range(7)
+    foreseen[[ux, uy, one], [x, y, along]] = 0.5
+    foreseen[[x, y, along], [ux, uy, one]] = -0.5
+    squared[[x, y], [x, y]] = -2
+    squared[[square, one], [one, square]] = 1
+    squared[one, one] = -(_SHORTEST**2)
+    return forms
+
+
+_FORMS = _bilinear_forms()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +75,17 @@ def find_limbs(
     """
     vectors = _vectors(pafs)
     inside = _inside(peaks.points, vectors)
+    shares = _shares(samples)
     limb, start, end = _aligned_pairs(vectors, inside, peaks.counts, limb_indices)
-    agrees = _plausible(vectors, limb, inside[start], inside[end])
-    limb, start, end = limb[agrees], start[agrees], end[agrees]
+    if len(limb) > _MANY_PAIRS:
+        for share in shares[[samples // 4, -1 - samples // 4]]:
+            agrees = _agreeing(vectors, limb, inside[start], inside[end], share)
+            limb, start, end = limb[agrees], start[agrees], end[agrees]
     vector = peaks.points[end] - peaks.points[start]
-    score = _limb_scores(vectors, limb, (inside[start], inside[end]), vector, samples)
+    score = _limb_scores(vectors, limb, (inside[start], inside[end]), vector, shares)
     weight = score * np.sqrt(peaks.score[start] * peaks.score[end])
-    order = np.argsort(-weight, kind="stable")[: np.count_nonzero(weight > threshold)]
+    kept = (weight > threshold).nonzero()[0]
+    order = kept[highest_first(weight[kept])]
     return LimbCandidates(start[order], end[order], weight[order])
 
 
@@ -87,83 +115,109 @@ def _aligned_pairs(
     limb_indices: NDArray[np.intp],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """limb, start, end of the pairs of peaks that the PAFs at both ends foresee, see `_foreseen`."""
-    limbs, most = len(limb_indices), int(counts.max())
+    limbs, most, absent = len(limb_indices), max(*counts.tolist(), 1), len(points)
     slots = np.arange(most)
-    first = np.cumsum(counts) - counts
-    peak = (first[:, None] + slots)[limb_indices]
-    absent = (slots >= counts[:, None])[limb_indices]
-    at = points.take(peak, mode="clip")
-    unit = _nearest(vectors, np.arange(limbs)[:, None, None], at)
-    unit *= np.where(absent, 0, 1 / np.maximum(np.abs(unit), _SHORTEST))
-    at = np.where(absent, _FAR, at)
-    terms = np.array([at.real, at.imag, unit.real, unit.imag])
-    size = max(most**2, 1)
-    step = max(_BLOCK // size, 1)
-    work = np.empty((4, min(step, limbs), most, most), np.float32)
-    found = [
-        np.flatnonzero(_foreseen(terms[:, i : i + step], work[:, : limbs - i])) + i * size
-        for i in range(0, limbs, step)
-    ]
-    pair = np.concatenate(found or [slots[:0]])
-    limb, start = pair // size, pair // max(most, 1)
-    end = pair - start * most
-    start -= limb * most
-    return limb, start + first[limb_indices[:, 0]][limb], end + first[limb_indices[:, 1]][limb]
+    first = counts.cumsum() - counts
+    peak = np.where(slots < counts[:, None], first[:, None] + slots, absent)[limb_indices]
+    at = np.full(absent + 1, _NOWHERE)
+    at[:-1] = points
+    cell = np.zeros(absent + 1, np.intp)
+    cell[:-1] = _nearest_cell(points, vectors)
+    unit = vectors.reshape(-1)[cell[peak] + np.arange(limbs)[:, None, None]]
+    unit /= np.maximum(np.abs(unit), _SHORTEST)
+    place = _foreseen(at[peak], unit)
+    start = place // most
+    limb = start // most
+    end = place - (start - limb) * most
+    starts, ends = peak[:, 0].reshape(-1), peak[:, 1].reshape(-1)
+    return limb, starts[start], ends[end]
 
 
-def _foreseen(terms: NDArray[np.float32], work: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(L, n, n) bool: start i and end j may be joined, by the unit vectors of the PAFs at both.
+def _foreseen(points: NDArray[np.complex64], units: NDArray[np.complex64]) -> NDArray[np.intp]:
+    """Flat indices into (L, n, n) of the starts and ends that may be joined, by the PAFs' unit vectors at both.
 
     The unit vectors' mean . (end - start) is the length that the PAFs foresee. It must be more than half of the length
     (they are within 60 degrees of the segment, on the average), and of a long segment more than the length less
-    `_SHORTFALL`. For a hundred people this tests ten thousand pairs per limb, of which few need be sampled.
-    terms: (4, L, 2, n) x, y and the unit vectors' x, y; row 0 of axis 2 the starts. work: (4, L, n, n) to compute in,
-    as new memory costs more time than the sums.
+    `_SHORTFALL`. points, units: (L, 2, n), the starts and the ends.
     """
-    x, y, ux, uy = terms
-    dx, dy, longest, spare = work
-    np.subtract(x[:, 1, None, :], x[:, 0, :, None], out=dx)
-    np.subtract(y[:, 1, None, :], y[:, 0, :, None], out=dy)
-    np.add(ux[:, 1, None, :], ux[:, 0, :, None], out=longest)
-    np.add(uy[:, 1, None, :], uy[:, 0, :, None], out=spare)
-    longest *= dx
-    spare *= dy
-    longest += spare
-    np.multiply(longest, _HALF, out=spare)
-    spare += _SHORTFALL
-    np.minimum(longest, spare, out=longest)
-    dx *= dx
-    dy *= dy
-    dx += dy
-    dx -= _SHORTEST**2
-    longest *= np.abs(longest, out=spare)
-    foreseen: NDArray[np.bool_] = longest > dx
-    return foreseen
+    if points.shape[2] > _MANY_PEAKS:
+        return _foreseen_in_crowd(points, units)
+    vector = points[:, 1, None, :] - points[:, 0, :, None]
+    unit = units[:, 1, None, :] + units[:, 0, :, None]
+    foreseen = _HALF * (unit.conj() * vector).real
+    length = np.abs(vector)
+    joined = (foreseen + np.minimum(foreseen, _SHORTFALL) > length) | (length < _SHORTEST)
+    place: NDArray[np.intp] = joined.reshape(-1).nonzero()[0]
+    return place
 
 
-def _nearest(
-    vectors: NDArray[np.complex64], limb: NDArray[np.intp], points: NDArray[np.complex64]
-) -> NDArray[np.complex64]:
-    """PAF vectors of limbs at the cells nearest to points inside the map."""
+def _foreseen_in_crowd(points: NDArray[np.complex64], units: NDArray[np.complex64]) -> NDArray[np.intp]:
+    """`_foreseen` by products of matrices: for a hundred people, ten thousand pairs per limb in a third of the time."""
+    limbs, _, most = points.shape
+    if np.fmax.reduce(np.abs(points), axis=None) > _FAR:
+        points, units = points.astype(np.complex128), units.astype(np.complex128)
+    terms = np.ones((limbs, 2, most, 8), points.real.dtype)
+    pairs = terms.view(points.dtype)
+    pairs[..., 0], pairs[..., 1] = points, units
+    conjugate = points.conj()
+    terms[..., 4] = (units * conjugate).real
+    terms[..., 5] = (points * conjugate).real
+    starts, ends = terms[:, 0] @ _FORMS, terms[:, 1].transpose(0, 2, 1)
+    step = max(_BLOCK // most**2, 1)
+    found = []
+    for first in range(0, limbs, step):
+        foreseen, squared = starts[:, first : first + step] @ ends[first : first + step]
+        # In place, as new memory costs more time than the sums.
+        longest = np.minimum(foreseen, _SHORTFALL)
+        longest += foreseen
+        longest *= np.abs(longest, out=foreseen)
+        places = _flat_indices(longest > squared)
+        places += first * most**2
+        found.append(places)
+    return np.concatenate(found)
+
+
+def _flat_indices(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """np.flatnonzero of a large mask with few True in less than half of its time: eight places are tested at once."""
+    flat = mask.reshape(-1)
+    words = flat[: flat.size & ~7].view(np.uint64)
+    used = np.flatnonzero(words != 0)
+    place = np.flatnonzero(words[used].view(np.bool_))
+    index = used[place >> 3]
+    index <<= 3
+    place &= 7
+    index += place
+    rest = np.flatnonzero(flat[8 * len(words) :])
+    return np.append(index, rest + 8 * len(words)) if len(rest) else index
+
+
+def _nearest_cell(points: NDArray[np.complex64], vectors: NDArray[np.complex64]) -> NDArray[np.intp]:
+    """Flat index, in the vectors of all limbs, of the first limb in the cells nearest to points inside the map."""
     _, width, limbs = vectors.shape
     corner = points + _CENTRE
-    cell = corner.imag.astype(np.intp) * width + corner.real.astype(np.intp)
-    nearest: NDArray[np.complex64] = vectors.reshape(-1)[cell * limbs + limb]
-    return nearest
+    cell = corner.imag.astype(np.intp)
+    cell *= width
+    cell += corner.real.astype(np.intp)
+    cell *= limbs
+    return cell
 
 
-def _plausible(
+def _agreeing(
     vectors: NDArray[np.complex64],
     limb: NDArray[np.intp],
     start: NDArray[np.complex64],
     end: NDArray[np.complex64],
+    share: NDArray[np.float32],
 ) -> NDArray[np.intp]:
-    """Indices of the segments (M,) that the PAFs in the cells nearest to two of their points agree with.
+    """Indices of the segments (M,) that the PAF in the cell nearest to one of their points agrees with.
 
-    Where start and end are one point there is nothing to ask. At most `_MOST_PAIRS`.
+    A cheap look before sampling, where many pairs would be sampled in vain. Where start and end are one point there is
+    nothing to ask. share: of the way from start to end. At most `_MOST_PAIRS`, those that agree best.
     """
     vector = end - start
-    along = (_nearest(vectors, limb, start + _CHECKED * vector) * vector.conj()).real.min(axis=0)
+    cell = _nearest_cell(start + share * vector, vectors)
+    cell += limb
+    along = (vectors.reshape(-1)[cell] * vector.conj()).real
     length = np.abs(vector)
     agrees = np.flatnonzero((along > 0) | (length < _SHORTEST))
     if len(agrees) > _MOST_PAIRS:
@@ -172,25 +226,35 @@ def _plausible(
     return agrees
 
 
+@lru_cache(maxsize=16)
+def _shares(samples: int) -> NDArray[np.float32]:
+    """(S, 1) where samples lie on the way from start to end, both included; closer together towards the ends.
+
+    In a row of people, even samples a person apart would all hit the same limb of different people.
+    """
+    even = np.arange(samples) / max(samples - 1, 1)
+    return (even / 2 + (1 - np.cos(np.pi * even)) / 4).astype(np.float32)[:, None]
+
+
 def _limb_scores(
     vectors: NDArray[np.complex64],
     limb: NDArray[np.intp],
     ends: tuple[NDArray[np.complex64], NDArray[np.complex64]],
     vector: NDArray[np.complex64],
-    samples: int,
+    shares: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """(M,) mean of PAF . direction at `samples` points of the segments, both ends included.
+    """(M,) mean of PAF . direction at points of the segments.
 
-    0 where one of the points in the middle half disagrees: a limb has no gap.
+    0 where one of them between the ends disagrees: a limb has no gap.
     ends: start and end, (M,) each, inside the map. vector: (M,) end - start before they were moved there.
+    shares: (S, 1) of the way from start to end.
     """
-    t = (np.arange(samples, dtype=np.float32) / np.float32(max(samples - 1, 1)))[:, None]
     length = np.abs(vector)
     direction = vector / np.maximum(length, _SHORTEST)
-    paf = _sample(vectors, limb, ends[0] + t * (ends[1] - ends[0]))
-    along = (paf * direction.conj()).real
-    middle = along[samples // 4 : samples - samples // 4]
-    score: NDArray[np.float32] = np.where(middle.min(axis=0) > 0, along.sum(axis=0) / np.float32(samples), 0)
+    along = (_sample(vectors, limb, ends[0] + shares * (ends[1] - ends[0])) * direction.conj()).real
+    gap = np.minimum.reduce(along[1:-1], initial=1) <= 0
+    score: NDArray[np.float32] = np.add.reduce(along) / np.float32(len(shares))
+    score[gap] = 0
     score[length < _SHORTEST] = 1
     return score
 
@@ -200,15 +264,24 @@ def _sample(
 ) -> NDArray[np.complex64]:
     """Bilinear PAF vectors (S, M) of limbs (M,) at points (S, M) inside the map."""
     _, width, limbs = vectors.shape
-    column, row = points.real.astype(np.intp), points.imag.astype(np.intp)
-    x = np.subtract(points.real, column, dtype=np.float32)
-    y = np.subtract(points.imag, row, dtype=np.float32)
     flat = vectors.reshape(-1)
-    corner = (row * width + column) * limbs + limb
-    left, right = flat[corner], flat[corner + limbs]
-    upper = left + (right - left) * x
-    corner += width * limbs
-    left, right = flat[corner], flat[corner + limbs]
-    lower = left + (right - left) * x
-    result: NDArray[np.complex64] = upper + (lower - upper) * y
-    return result
+    column, cell = points.real.astype(np.intp), points.imag.astype(np.intp)
+    x = np.subtract(points.real, column, dtype=np.float32)
+    y = np.subtract(points.imag, cell, dtype=np.float32)
+    cell *= width
+    cell += column
+    cell *= limbs
+    cell += limb
+    upper = _between(flat[cell], flat[cell + limbs], x)
+    cell += width * limbs
+    return _between(upper, _between(flat[cell], flat[cell + limbs], x), y)
+
+
+def _between(
+    first: NDArray[np.complex64], second: NDArray[np.complex64], share: NDArray[np.float32]
+) -> NDArray[np.complex64]:
+    """first + share * (second - first); second is overwritten, as new memory costs more time than the sums."""
+    second -= first
+    second *= share
+    second += first
+    return second

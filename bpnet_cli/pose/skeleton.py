@@ -47,6 +47,15 @@ class Skeleton:
         return np.array([(index[a], index[b]) for a, b in self.limbs], dtype=np.intp).reshape(-1, 2)
 
     @cached_property
+    def neighbours(self) -> tuple[int, ...]:
+        """K: for each keypoint, those that a limb joins to it, as bits."""
+        bits = [0] * len(self.keypoints)
+        for a, b in self.limb_indices.tolist():
+            bits[a] |= 1 << b
+            bits[b] |= 1 << a
+        return tuple(bits)
+
+    @cached_property
     def flip_permutation(self) -> NDArray[np.intp]:
         """(K,) index of the keypoint that each keypoint becomes in a mirrored image; an involution."""
         index = {name: i for i, name in enumerate(self.keypoints)}

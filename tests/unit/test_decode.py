@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.pose import assemble, limbs
+from bpnet_cli.pose import assemble, limbs, peaks
 from bpnet_cli.pose.decode import DecodeOptions, decode
 from bpnet_cli.pose.limbs import find_limbs
 from bpnet_cli.pose.peaks import find_peaks
@@ -172,8 +172,8 @@ def test_limb_scores_agree_with_a_slow_oracle():
 def slow_limb_score(paf, start, end, samples):
     """Mean of PAF . direction, point by point; paf (h, w, 2), start and end complex.
 
-    1 where both are one point, 0 where a point in the middle half disagrees. The segment is sampled between the places
-    on the map that are nearest to its ends.
+    1 where both are one point, 0 where a point between the ends disagrees. The segment is sampled between the places on
+    the map that are nearest to its ends, closer together towards them.
     """
     if abs(end - start) < 0.125:
         return 1.0
@@ -181,7 +181,8 @@ def slow_limb_score(paf, start, end, samples):
     direction = (end - start) / abs(end - start)
     last = np.array([paf.shape[1], paf.shape[0]]) - 1.001
     first, final = (np.clip([point.real, point.imag], 0, last) for point in (start, end))
-    for t in np.linspace(0, 1, samples):
+    for even in np.linspace(0, 1, samples):
+        t = even / 2 + (1 - np.cos(np.pi * even)) / 4
         x, y = first + t * (final - first)
         value = 0.0
         for row in (int(y), int(y) + 1):
@@ -190,8 +191,7 @@ def slow_limb_score(paf, start, end, samples):
                 if share > 0:
                     value += share * (paf[row, column] @ (direction.real, direction.imag))
         values.append(value)
-    middle = values[samples // 4 : samples - samples // 4]
-    return np.mean(values) if min(middle) > 0 else 0.0
+    return np.mean(values) if min(values[1:-1]) > 0 else 0.0
 
 
 def noisy_maps():
@@ -275,11 +275,11 @@ def one_direction(height, width):
 
 def test_hostile_maps_sample_a_bounded_number_of_pairs(monkeypatch):
     sampled, joined = [], []
-    score, close = limbs._limb_scores, assemble._joinable_pairs
+    score, close = limbs._limb_scores, assemble._close_pairs
     monkeypatch.setattr(
         limbs, "_limb_scores", lambda v, limb, *rest: sampled.append(len(limb)) or score(v, limb, *rest)
     )
-    monkeypatch.setattr(assemble, "_joinable_pairs", lambda f, roots: joined.append(len(roots)) or close(f, roots))
+    monkeypatch.setattr(assemble, "_close_pairs", lambda boxes, *rest: joined.append(len(boxes)) or close(boxes, *rest))
     decode(*one_direction(46, 82))
     assert sampled == [limbs._MOST_PAIRS]
     assert joined == [assemble._MOST_FRAGMENTS]
@@ -293,21 +293,48 @@ def test_a_crowd_is_below_the_bounds(monkeypatch):
     assert same(decode(*maps), expected)
 
 
-def test_undisputed_limbs_are_only_a_shortcut(monkeypatch):
-    rng = np.random.default_rng(2)
-    people = crowd(40) + np.append(rng.normal(0, 12, (40, 18, 2)), np.zeros((40, 18, 1)), axis=2)
+def people_in_a_mess(count):
+    """`count` people on a 736 x 1312 input whose keypoints are where nobody has them."""
+    rng = np.random.default_rng(count)
+    return crowd(count) + np.append(rng.normal(0, 12, (count, 18, 2)), np.zeros((count, 18, 1)), axis=2)
+
+
+@pytest.mark.parametrize("people", [crowd(37), people_in_a_mess(40)], ids=["crowd", "mess"])
+@pytest.mark.parametrize(
+    ("module", "name", "other"),
+    [
+        (assemble, "_MANY_LIMBS", 0),
+        (assemble, "_BITS_OF_A_FLOAT", 0),
+        (limbs, "_MANY_PEAKS", 10**9),
+        (limbs, "_MANY_PEAKS", 0),
+        (limbs, "_MANY_PAIRS", 10**9),
+        (limbs, "_MANY_PAIRS", 0),
+        (limbs, "_BLOCK", 1),
+        (limbs, "_FAR", 0),
+        (peaks, "_MANY", 10**9),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_shortcuts_change_nothing(monkeypatch, people, module, name, other):
     maps = render_targets(people, 736, 1312)
-    monkeypatch.setattr(assemble, "_MANY_LIMBS", 10**9)
-    one_by_one = decode(*maps)
-    monkeypatch.setattr(assemble, "_MANY_LIMBS", 0)
-    assert same(decode(*maps), one_by_one)
-
-
-def test_blocks_of_pairs_change_nothing(monkeypatch):
-    maps = noisy_maps()
     expected = decode(*maps)
-    monkeypatch.setattr(limbs, "_BLOCK", 1)
+    assert getattr(module, name) != other
+    monkeypatch.setattr(module, name, other)
     assert same(decode(*maps), expected)
+
+
+@pytest.mark.parametrize("corner", [0, 4000])
+def test_in_a_crowd_two_peaks_in_one_place_are_a_limb_wherever_they_are(corner):
+    points = np.full((1, 2, 30), corner * (1 + 1j), np.complex64) + np.arange(30, dtype=np.float32)
+    units = np.ones((1, 2, 30), np.complex64) * 1j
+    np.testing.assert_array_equal(limbs._foreseen_in_crowd(points, units), 31 * np.arange(30))
+
+
+def test_indices_in_a_mask_are_those_of_numpy():
+    rng = np.random.default_rng(0)
+    for size in (0, 1, 7, 8, 9, 1001):
+        mask = rng.random(size) < 0.1
+        np.testing.assert_array_equal(limbs._flat_indices(mask), np.flatnonzero(mask))
 
 
 def test_values_that_are_not_finite_count_as_zero():

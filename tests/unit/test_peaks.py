@@ -34,9 +34,10 @@ def slow_peaks(heatmaps, threshold):
     return found
 
 
+@pytest.mark.parametrize("size", [(12, 17), (1, 40), (40, 1), (2, 30), (30, 2)])
 @pytest.mark.parametrize("levels", [4, 256])
-def test_finds_the_same_peaks_as_the_slow_oracle(levels):
-    heatmaps = np.random.default_rng(0).integers(0, levels, (12, 17, 3)).astype(np.float32) / levels
+def test_finds_the_same_peaks_as_the_slow_oracle(levels, size):
+    heatmaps = np.random.default_rng(0).integers(0, levels, (*size, 3)).astype(np.float32) / levels
     peaks = find_peaks(heatmaps, 0.3, 1000)
     found = slow_peaks(heatmaps, 0.3)
     assert len(peaks.score) == len(found)
@@ -59,6 +60,15 @@ def test_peaks_are_grouped_by_keypoint_and_the_highest_come_first():
     np.testing.assert_array_equal(peaks.keypoint, [0, 0, 1])
     np.testing.assert_array_equal(peaks.counts, [2, 1])
     np.testing.assert_allclose(peaks.score, [1, 0.4, 1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("least", [0, -8])
+@pytest.mark.parametrize("count", [0, 1, 100, 1000])
+def test_equal_scores_keep_their_order(count, least):
+    rng = np.random.default_rng(2)
+    score, group = rng.integers(least, 8, count).astype(np.float32), rng.integers(0, 200, count)
+    np.testing.assert_array_equal(module.highest_first(score), np.lexsort((-score,)))
+    np.testing.assert_array_equal(module.highest_first(score, group), np.lexsort((-score, group)))
 
 
 def test_only_the_highest_peaks_are_kept():
