@@ -75,22 +75,22 @@ def benchmark_crowds(skeleton: Skeleton, options: DecodeOptions) -> list[dict[st
     crowds = [draw_crowd(count, *CROWD_SIZE, skeleton) for count in CROWDS]
     maps = [render_targets(keypoints, *CROWD_SIZE, skeleton) for keypoints in crowds]
     # Crowds take turns, so that a machine that is busy for a while slows all of them alike.
-    rounds = [
-        [_timed(partial(decode, *m, skeleton, STRIDE, options), _DECODINGS) for m in maps] for _ in range(_ROUNDS)
+    upsampling: list[list[_Turn]] = [[] for _ in crowds]
+    decoding: list[list[_Turn]] = [[] for _ in crowds]
+    for _ in progress(range(_ROUNDS), _ROUNDS, "crowds"):
+        for number, m in enumerate(maps):
+            upsampling[number].append(_timed(partial(upsample, *m), 1))
+            decoding[number].append(_timed(partial(decode, *m, skeleton, STRIDE, options), _DECODINGS))
+    return [
+        {
+            "people": len(keypoints),
+            "found": sum(_is_found(person, decoded[0].result) for person in keypoints),
+            "decode_ms": round(1e3 * median(turn.seconds for turn in decoded), 3),
+            "first_ms": round(1e3 * median(turn.first for turn in decoded), 3),
+            "upsample_ms": round(1e3 * median(turn.seconds for turn in upsampled), 3),
+        }
+        for keypoints, decoded, upsampled in zip(crowds, decoding, upsampling, strict=True)
     ]
-    rows = []
-    for number, (keypoints, m) in enumerate(zip(crowds, maps, strict=True)):
-        turns = [turn[number] for turn in rounds]
-        found = sum(_is_found(person, turns[0].result) for person in keypoints)
-        rows.append(
-            {
-                "people": len(keypoints),
-                "found": found,
-                "decode_ms": round(1e3 * median(turn.seconds for turn in turns), 3),
-                "upsample_ms": round(1e3 * _timed(partial(upsample, *m), _UPSAMPLINGS).seconds, 3),
-            }
-        )
-    return rows
 
 
 def upsample(heatmaps: NDArray[np.float32], pafs: NDArray[np.float32]) -> None:

@@ -59,12 +59,15 @@ def _undisputed(peaks: Peaks, start: NDArray[np.intp], end: NDArray[np.intp]) ->
     Where no keypoint is held twice, every limb joins its ends, in whatever order. start, end: (M,) peaks of the limbs.
     """
     itself = np.arange(len(peaks.score))
-    root = itself
-    while ((a := root[start]) != (b := root[end])).any():
-        root = root.copy()
+    root, a, b = itself.copy(), start, end
+    while np.count_nonzero(a != b):
         np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
+        # Two steps at a time reach the first peak of most people at once.
         root = root[root]
-    held = np.sort(root * len(peaks.counts) + peaks.keypoint)
+        root = root[root]
+        a, b = root[start], root[end]
+    held = root * len(peaks.counts) + peaks.keypoint
+    held.sort()
     disputed = np.zeros(len(root), np.bool_)
     disputed[held[1:][held[1:] == held[:-1]] // len(peaks.counts)] = True
     return np.where(disputed[root], itself, root)

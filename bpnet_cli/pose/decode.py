@@ -100,7 +100,7 @@ def _rank(keypoints: NDArray[np.float32], options: DecodeOptions) -> list[Person
     count = np.add.reduce(found)
     total = np.add.reduce(score, where=found)
     kept = ((total >= options.person_threshold) & (count >= options.min_keypoints)).nonzero()[0]
-    total, count, keypoints = total[kept], count[kept], keypoints[..., kept]
+    total, count, keypoints = total[kept], count[kept], keypoints.take(kept, axis=2)
     width, height = np.fmax.reduce(keypoints[:2], axis=1) - np.fmin.reduce(keypoints[:2], axis=1)
     scores = total * count**-0.75 * np.log1p(np.hypot(width, height))
     order = (-scores).argsort(kind="stable")

@@ -21,8 +21,8 @@ _SHORTFALL = np.float32(4)
 _MOST_PAIRS = 16384
 # Where slots without a peak are; nothing compares with it.
 _NOWHERE = np.complex64(complex(np.nan, np.nan))
-# Pairs are compared in blocks of about so many; larger ones leave the processor's cache.
-_BLOCK = 65536
+# Pairs are compared in blocks of about so many; larger ones would leave the processor's cache.
+_BLOCK = 131072
 # From so many peaks of one keypoint on, see `_foreseen`.
 _MANY_PEAKS = 24
 # Farther than this many cells from the origin, squares of single precision can't tell `_SHORTEST` from nothing.
@@ -124,7 +124,7 @@ def _aligned_pairs(
     cell = np.zeros(absent + 1, np.intp)
     cell[:-1] = _nearest_cell(points, vectors)
     unit = vectors.reshape(-1)[cell[peak] + np.arange(limbs)[:, None, None]]
-    unit /= np.maximum(np.abs(unit), _SHORTEST)
+    unit *= 1 / np.maximum(np.abs(unit), _SHORTEST)
     place = _foreseen(at[peak], unit)
     start = place // most
     limb = start // most

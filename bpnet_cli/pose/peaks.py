@@ -117,7 +117,8 @@ def _peak_cells(heatmaps: NDArray[np.float32], threshold: float) -> NDArray[np.i
     tied = flat.take(before, mode="clip") == flat[cell]
     if np.count_nonzero(tied):
         column = cell // channels % width + _COLUMNS_BEFORE
-        tied &= (before >= 0) & (column >= 0) & (column < width)
+        # Read as unsigned, negative numbers are large.
+        tied &= (before >= 0) & (column.view(np.uintp) < width)
         cell = cell[~np.logical_or.reduce(tied)]
     return cell
 
@@ -139,8 +140,7 @@ def _refine(heatmaps: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np
     """
     height, width, channels = heatmaps.shape
     steps, last, reach = _grid(height, width, channels)
-    row = cell // (channels * width)
-    position = np.array([cell // channels - row * width, row])
+    position = np.array(np.divmod(cell // channels, width)[::-1])
     inward = np.minimum(np.maximum(position, 1), last) - position
     three = cell + inward * steps[2] + steps
     before, centre, after = np.log(np.maximum(heatmaps.reshape(-1).take(three, mode="clip"), FLOOR))
