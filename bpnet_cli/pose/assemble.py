@@ -20,7 +20,6 @@ _MOST_FRAGMENTS = 256
 _MANY_LIMBS = 300
 # A double holds whole numbers of so many bits exactly.
 _BITS_OF_A_FLOAT = 53
-_SIDES = np.arange(4)
 
 
 def assemble(
@@ -41,12 +40,12 @@ def assemble(
         root = _undisputed(peaks, start, end)
         disputed = np.flatnonzero(root[start] != root[end])
         start, end = start[disputed], end[disputed]
-    fragments = _Fragments(root, peaks.keypoint, len(peaks.counts))
     if len(start):
+        fragments = _Fragments(root, peaks)
         fragments.join(start.tolist(), end.tolist())
         root = fragments.roots()
-    if merge_distance > 0 and _merge(peaks, fragments, root, neighbours, _SIZE_PRIOR * diagonal, merge_distance):
-        root = fragments.roots()
+    if merge_distance > 0:
+        root = _merged(peaks, root, neighbours, _SIZE_PRIOR * diagonal, merge_distance)
     is_root = root == np.arange(len(root))
     people = np.full((np.count_nonzero(is_root), len(peaks.counts)), -1, np.intp)
     people[(is_root.cumsum() - 1)[root], peaks.keypoint] = np.arange(len(root))
@@ -80,10 +79,10 @@ class _Fragments:
     held: the keypoints of the fragment as bits, for roots. barred: those that it must not be joined with.
     """
 
-    def __init__(self, root: NDArray[np.intp], keypoint: NDArray[np.intp], keypoints: int) -> None:
-        """root: (N,) first peak of each peak's fragment, which holds no keypoint twice. keypoint: (N,) of the peaks."""
-        self.parent = root.tolist()
-        self.held = self.barred = _bits_of_fragments(root, keypoint, keypoints)
+    def __init__(self, root: NDArray[np.intp], peaks: Peaks) -> None:
+        """root: (N,) first peak of each peak's fragment, which holds no keypoint twice."""
+        self.parent: list[int] = root.tolist()
+        self.held = self.barred = _bits_of_fragments(root, peaks.keypoint, len(peaks.counts))
 
     def roots(self) -> NDArray[np.intp]:
         """(N,) root of each peak's fragment."""
@@ -125,38 +124,33 @@ def _bits_of_fragments(root: NDArray[np.intp], keypoint: NDArray[np.intp], keypo
     return held
 
 
-def _merge(
-    peaks: Peaks,
-    fragments: _Fragments,
-    root: NDArray[np.intp],
-    neighbours: Sequence[int],
-    size_prior: float,
-    merge_distance: float,
-) -> bool:
-    """Join fragments that lack a keypoint, closest first, if less than `merge_distance` sizes of the larger apart.
+def _merged(
+    peaks: Peaks, root: NDArray[np.intp], neighbours: Sequence[int], size_prior: float, merge_distance: float
+) -> NDArray[np.intp]:
+    """(N,) root of each peak's fragment, once those that lack a keypoint are joined, closest first.
 
-    root: (N,) of each peak's fragment. False where there was nothing to compare.
+    They are joined if less than `merge_distance` sizes of the larger apart. root: (N,) before.
     """
-    candidates = _candidates(peaks, fragments, root)
+    candidates = _lacking(peaks, root)
     if len(candidates) < 2:
-        return False
+        return root
+    fragments = _Fragments(root, peaks)
     sure = (peaks.score > _SURE).nonzero()[0]
     fragments.bar(root[sure].tolist(), peaks.keypoint[sure].tolist(), neighbours)
-    pairs = _close_pairs(_boxes(peaks.points, root)[candidates], size_prior, merge_distance)
-    fragments.join([candidates[a] for a, _ in pairs], [candidates[b] for _, b in pairs])
-    return True
+    first, second = _close_pairs(_boxes(peaks.points, root)[candidates], size_prior, merge_distance)
+    fragments.join(candidates[first].tolist(), candidates[second].tolist())
+    return fragments.roots()
 
 
-def _candidates(peaks: Peaks, fragments: _Fragments, root: NDArray[np.intp]) -> list[int]:
-    """Roots of the fragments that lack a keypoint, at most `_MOST_FRAGMENTS`; root: (N,) of each peak."""
-    complete = (1 << len(peaks.counts)) - 1
-    roots = (root == np.arange(len(root))).nonzero()[0].tolist()
-    roots = [peak for peak in roots if fragments.held[peak] != complete]
+def _lacking(peaks: Peaks, root: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(F,) roots of the fragments that lack a keypoint, at most `_MOST_FRAGMENTS`; root: (N,) of each peak."""
+    size = np.bincount(root)
+    roots = ((size > 0) & (size < len(peaks.counts))).nonzero()[0]
     if len(roots) <= _MOST_FRAGMENTS:
         return roots
     highest = np.zeros_like(peaks.score)
     np.maximum.at(highest, root, peaks.score)
-    return sorted(roots, key=lambda peak: -highest[peak])[:_MOST_FRAGMENTS]
+    return roots[np.argsort(-highest[roots], kind="stable")[:_MOST_FRAGMENTS]]
 
 
 def _boxes(points: NDArray[np.complex64], root: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -164,19 +158,19 @@ def _boxes(points: NDArray[np.complex64], root: NDArray[np.intp]) -> NDArray[np.
 
     points: (N,).
     """
-    boxes = np.full(4 * len(root), np.inf, np.float32)
-    sides = np.empty((len(root), 4), np.float32)
-    sides[:, :2] = points.view(np.float32).reshape(-1, 2)
-    np.negative(sides[:, :2], out=sides[:, 2:])
-    # In one dimension, `at` takes a third of the time.
-    np.minimum.at(boxes, (4 * root[:, None] + _SIDES).reshape(-1), sides.reshape(-1))
-    return boxes.reshape(-1, 4)
+    sides = np.full((4, len(root)), np.inf, np.float32)
+    x, y = points.real, points.imag
+    for side, values in zip(sides, (x, y, -x, -y), strict=True):
+        np.minimum.at(side, root, values)
+    return sides.T
 
 
-def _close_pairs(boxes: NDArray[np.float32], size_prior: float, merge_distance: float) -> list[tuple[int, int]]:
-    """Pairs i < j of boxes that are less than `merge_distance` apart, closest first; boxes: (F, 4), see `_boxes`.
+def _close_pairs(
+    boxes: NDArray[np.float32], size_prior: float, merge_distance: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(M,) i and j, i < j, of pairs of boxes that are less than `merge_distance` apart, closest first.
 
-    The distance is the gap between the boxes, in sizes of the larger one.
+    The distance is the gap between the boxes, in sizes of the larger one. boxes: (F, 4), see `_boxes`.
     """
     number = np.arange(len(boxes))
     overlap = boxes[:, None, :2] + boxes[:, 2:]
@@ -185,5 +179,5 @@ def _close_pairs(boxes: NDArray[np.float32], size_prior: float, merge_distance: 
     distance = np.abs(gap.view(np.complex64)[..., 0])
     distance /= np.maximum(size[:, None], size) + np.float32(size_prior)
     near = ((distance < merge_distance) & (number[:, None] < number)).reshape(-1).nonzero()[0]
-    near = near[distance.reshape(-1)[near].argsort(kind="stable")]
-    return [divmod(pair, len(boxes)) for pair in near.tolist()]
+    first, second = np.divmod(near[distance.reshape(-1)[near].argsort(kind="stable")], len(boxes))
+    return first, second

@@ -143,7 +143,7 @@ def _refine(heatmaps: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np
     position = np.array(np.divmod(cell // channels, width)[::-1])
     inward = np.minimum(np.maximum(position, 1), last) - position
     three = cell + inward * steps[2] + steps
-    before, centre, after = np.log(np.maximum(heatmaps.reshape(-1).take(three, mode="clip"), FLOOR))
+    before, centre, after = np.log(np.maximum(heatmaps.reshape(-1)[three], FLOOR))
     curvature = np.minimum(before - 2 * centre + after, STRAIGHT)
     top = inward + _HALF * (before - after) / curvature
     points = np.empty((len(cell), 2), np.float32)
@@ -156,8 +156,8 @@ def _grid(height: int, width: int, channels: int) -> tuple[NDArray[np.intp], NDA
     """What `_refine` needs to know of maps of a size, for x and y; the same for photo after photo.
 
     (3, 2, 1) steps to the cell before, to none and to the one after; (2, 1) the last position with a cell after it;
-    (2, 1) how far from its cell's centre a top may lie: a map of one or two cells has no inner side.
+    (2, 1) how far from its cell's centre a top may lie. A map of one or two cells has no inner side: no steps, no way.
     """
-    step = np.array([[channels], [channels * width]])
     last = np.array([[max(width - 2, 0)], [max(height - 2, 0)]])
+    step = np.where(last > 0, [[channels], [channels * width]], 0)
     return np.array([-step, 0 * step, step]), last, np.where(last > 0, 0.5, 0)

@@ -43,7 +43,8 @@ def test_decode_measures_rendered_and_stored_maps(drawn: Path, tmp_path: Path, b
     assert rendered["AP"] > 0.9
     assert 0 < stored["AP"] <= rendered["AP"]
     assert [row["found"] for row in figures["crowds"]] == [1, 12]
-    assert all(row["decode_ms"] > 0 and row["upsample_ms"] > 0 for row in figures["crowds"])
+    assert all(row[key] > 0 for row in figures["crowds"] for key in ("decode_ms", "first_ms", "upsample_ms"))
+    assert rendered["ratio"] == pytest.approx(rendered["decode_ms"] / rendered["upsample_ms"], rel=0.5)
     assert (tmp_path / "plot.svg").read_text().startswith("<svg")
 
 
@@ -56,7 +57,7 @@ def test_thresholds_come_from_the_spec(drawn: Path, bpnet: Run) -> None:
 
 def test_the_table_is_markdown(bpnet: Run) -> None:
     lines = bpnet("benchmark", "decode").output.splitlines()
-    assert lines[0].split() == ["|", "people", "|", "found", "|", "decode_ms", "|", "upsample_ms", "|"]
+    assert lines[0].split() == ["|", "people", "|", "found", "|", "decode_ms", "|", "first_ms", "|", "upsample_ms", "|"]
     assert len(lines) == 4
 
 
