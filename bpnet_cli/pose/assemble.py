@@ -40,12 +40,16 @@ def assemble(
         root = _undisputed(peaks, start, end)
         disputed = np.flatnonzero(root[start] != root[end])
         start, end = start[disputed], end[disputed]
+    fragments = None
     if len(start):
         fragments = _Fragments(root, peaks)
         fragments.join(start.tolist(), end.tolist())
         root = fragments.roots()
-    if merge_distance > 0:
-        root = _merged(peaks, root, neighbours, _SIZE_PRIOR * diagonal, merge_distance)
+    candidates = _lacking(peaks, root) if merge_distance > 0 else root[:0]
+    if len(candidates) > 1:
+        fragments = fragments or _Fragments(root, peaks)
+        _merge(peaks, fragments, root, candidates, neighbours, _SIZE_PRIOR * diagonal, merge_distance)
+        root = fragments.roots()
     is_root = root == np.arange(len(root))
     people = np.full((np.count_nonzero(is_root), len(peaks.counts)), -1, np.intp)
     people[(is_root.cumsum() - 1)[root], peaks.keypoint] = np.arange(len(root))
@@ -124,22 +128,23 @@ def _bits_of_fragments(root: NDArray[np.intp], keypoint: NDArray[np.intp], keypo
     return held
 
 
-def _merged(
-    peaks: Peaks, root: NDArray[np.intp], neighbours: Sequence[int], size_prior: float, merge_distance: float
-) -> NDArray[np.intp]:
-    """(N,) root of each peak's fragment, once those that lack a keypoint are joined, closest first.
+def _merge(
+    peaks: Peaks,
+    fragments: _Fragments,
+    root: NDArray[np.intp],
+    candidates: NDArray[np.intp],
+    neighbours: Sequence[int],
+    size_prior: float,
+    merge_distance: float,
+) -> None:
+    """Join candidates, closest first, if less than `merge_distance` sizes of the larger apart.
 
-    They are joined if less than `merge_distance` sizes of the larger apart. root: (N,) before.
+    root: (N,) of each peak's fragment. candidates: (F,) roots.
     """
-    candidates = _lacking(peaks, root)
-    if len(candidates) < 2:
-        return root
-    fragments = _Fragments(root, peaks)
     sure = (peaks.score > _SURE).nonzero()[0]
     fragments.bar(root[sure].tolist(), peaks.keypoint[sure].tolist(), neighbours)
     first, second = _close_pairs(_boxes(peaks.points, root)[candidates], size_prior, merge_distance)
     fragments.join(candidates[first].tolist(), candidates[second].tolist())
-    return fragments.roots()
 
 
 def _lacking(peaks: Peaks, root: NDArray[np.intp]) -> NDArray[np.intp]:
