@@ -29,7 +29,7 @@ _FAR_AWAY = np.float32(1e9)
 # Farther than this many cells from the origin, squares of single precision can't tell `_SHORTEST` from nothing.
 _FAR = 256
 _HALF = np.float32(0.5)
-# From so many pairs on, most are sorted out before they are sampled.
+# From so many pairs on, most are sorted out by a cheaper look before they are sampled, at hardly any loss.
 _MANY_PAIRS = 2048
 _CENTRE = np.complex64(0.5 + 0.5j)
 
@@ -119,7 +119,7 @@ def _aligned_pairs(
     limbs, most, absent = len(limb_indices), max(*counts.tolist(), 1), len(points)
     slots = np.arange(most)
     first = counts.cumsum() - counts
-    peak = np.where(slots < counts[:, None], first[:, None] + slots, absent)[limb_indices]
+    peak = np.where(slots < counts[:, None], first[:, None] + slots, absent).take(limb_indices, axis=0)
     at = np.full(absent + 1, _NOWHERE)
     at[:-1] = points
     cell = np.zeros(absent + 1, np.intp)

@@ -36,8 +36,6 @@ _ABSURD = 1e3
 STRAIGHT = np.float32(-1e-6)
 _HALF = np.float32(0.5)
 _AROUND = np.ones((3, 3), np.uint8)
-# Neighbours that come before a cell in reading order: left and above, above, right and above, left.
-_COLUMNS_BEFORE = np.array([[-1], [0], [1], [-1]])
 # From so many on, see `highest_first`.
 _MANY = 256
 # OpenCV refuses more channels than its build allows (128 in version 5).
@@ -106,21 +104,26 @@ def _peak_cells(heatmaps: NDArray[np.float32], threshold: float) -> NDArray[np.i
     None before the cell in reading order is as high either, so that a plateau is one peak, at its first cell. The
     background has no peaks.
     """
-    _, width, channels = heatmaps.shape
+    steps, on_map = _neighbours_before(*heatmaps.shape)
     peak: NDArray[np.bool_] = heatmaps > np.float32(threshold)
     peak &= heatmaps == _highest_around(heatmaps)
     peak[..., -1] = False
     cell = peak.reshape(-1).nonzero()[0]
-    row = channels * width
-    before = cell - np.array([[row + channels], [row], [row - channels], [channels]])
     flat = heatmaps.reshape(-1)
-    tied = flat.take(before, mode="clip") == flat[cell]
+    tied = flat.take(cell + steps, mode="clip") == flat[cell]
     if np.count_nonzero(tied):
-        column = cell // channels % width + _COLUMNS_BEFORE
-        # Read as unsigned, negative numbers are large.
-        tied &= (before >= 0) & (column.view(np.uintp) < width)
+        tied &= on_map[:, cell // heatmaps.shape[2]]
         cell = cell[~np.logical_or.reduce(tied)]
     return cell
+
+
+@lru_cache(maxsize=16)
+def _neighbours_before(height: int, width: int, channels: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """(4, 1) steps to the neighbours that come before a cell in reading order; (4, h * w) which are on the map."""
+    down, right = np.array([[[-1], [-1], [-1], [0]], [[-1], [0], [1], [-1]]])
+    row, column = np.divmod(np.arange(height * width), width)
+    on_map = (row + down >= 0) & (column + right >= 0) & (column + right < width)
+    return channels * (width * down + right), on_map
 
 
 def _highest_around(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
