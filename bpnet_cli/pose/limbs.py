@@ -16,7 +16,7 @@ from bpnet_cli.pose.peaks import Peaks, highest_first, sane
 # Two peaks closer than this many cells leave no mark in the PAF and count as a perfect limb.
 _SHORTEST = np.float32(0.125)
 # The PAFs at a pair's ends may foresee this many cells less than its length.
-_SHORTFALL = np.float32(4)
+_SHORTFALL = np.float32(5)
 # Only so many pairs, those that agree best with the PAFs, are sampled; bounds the time on noisy maps.
 _MOST_PAIRS = 16384
 # Where slots without a peak are; nothing compares with it.
