@@ -77,7 +77,7 @@ def _undisputed(peaks: Peaks, start: NDArray[np.intp], end: NDArray[np.intp]) ->
 
 
 class _Fragments:
-    """Disjoint sets of peaks; a fragment is known by one of its peaks, its root.
+    """Disjoint sets of peaks; a fragment is known by the first of its peaks, its root.
 
     parent: for each peak, another of its fragment that is nearer to the root, or itself for the root.
     held: the keypoints of the fragment as bits, for roots. barred: those that it must not be joined with.
@@ -111,6 +111,8 @@ class _Fragments:
                 parent[b] = b = parent[parent[b]]
             if held[a] & barred[b] or held[b] & barred[a]:
                 continue
+            if b < a:
+                a, b = b, a
             parent[b] = a
             held[a] |= held[b]
             barred[a] |= barred[b]

@@ -139,15 +139,17 @@ def _foreseen(points: NDArray[np.complex64], units: NDArray[np.complex64]) -> ND
 
     The unit vectors' mean . (end - start) is the length that the PAFs foresee. It must be more than half of the length
     (they are within 60 degrees of the segment, on the average), and of a long segment more than the length less
-    `_SHORTFALL`. points, units: (L, 2, n), the starts and the ends.
+    `_SHORTFALL`. Of squares, `_SHORTEST` is taken off: two peaks in one place may be joined whatever the PAFs say.
+    points, units: (L, 2, n), the starts and the ends.
     """
-    if points.shape[2] > _MANY_PEAKS:
+    if points.size and points.shape[2] > _MANY_PEAKS:
         return _foreseen_in_crowd(points, units)
     vector = points[:, 1, None, :] - points[:, 0, :, None]
     unit = units[:, 1, None, :] + units[:, 0, :, None]
     foreseen = _HALF * (unit.conj() * vector).real
+    longest = np.minimum(foreseen, _SHORTFALL) + foreseen
     length = np.abs(vector)
-    joined = (foreseen + np.minimum(foreseen, _SHORTFALL) > length) | (length < _SHORTEST)
+    joined = longest * np.abs(longest) > length * length - _SHORTEST**2
     place: NDArray[np.intp] = joined.reshape(-1).nonzero()[0]
     return place
 

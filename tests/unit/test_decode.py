@@ -120,10 +120,12 @@ class TestPeopleComeBack:
         maps = render_targets(people, 160, 240, skeleton=FISH, stride=4)
         assert_same_people(decode(*maps, skeleton=FISH, stride=4), people)
 
-    def test_a_skeleton_without_limbs(self):
+    @pytest.mark.parametrize("count", [2, 40])
+    def test_a_skeleton_without_limbs(self, count):
         dot = Skeleton("dot", ("point",), (), (), (0.05,))
-        people = people_at((60, 60, 1.0), (160, 90, 1.3), shape=np.zeros((1, 2), np.float32))
-        assert_same_people(decode(*render_targets(people, 160, 240, skeleton=dot), skeleton=dot), people)
+        places = [(40 + 30 * (i % 10), 30 + 40 * (i // 10), 1.0) for i in range(count)]
+        people = people_at(*places, shape=np.zeros((1, 2), np.float32))
+        assert_same_people(decode(*render_targets(people, 240, 400, skeleton=dot), skeleton=dot), people)
 
     def test_order_of_people_changes_nothing(self):
         people = crowd(20)
