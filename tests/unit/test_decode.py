@@ -6,71 +6,14 @@ import numpy as np
 import pytest
 
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.pose import assemble, limbs, peaks
 from bpnet_cli.pose.decode import DecodeOptions, decode
 from bpnet_cli.pose.limbs import find_limbs
 from bpnet_cli.pose.peaks import find_peaks
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 from bpnet_cli.pose.targets import render_targets
+from tests.unit.people import FISH, SWIMMING, assert_same_people, crowd, people_at, same
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
-NOWHERE = DecodeOptions(person_threshold=0.0, min_keypoints=1)
-
-# A standing person in pixels around the hips, in BODY_18's order.
-STANDING = np.array(
-    [
-        [0, -56], [0, -42], [-15, -42], [-21, -21], [-23, -3], [15, -42], [21, -21], [23, -3], [-9, 0],
-        [-10, 30], [-10, 60], [9, 0], [10, 30], [10, 60], [-4, -60], [4, -60], [-9, -58], [9, -58],
-    ],
-    dtype=np.float32,
-)  # fmt: skip
-
-FISH = Skeleton(
-    name="fish",
-    keypoints=("head", "belly", "tail", "fin"),
-    limbs=(("tail", "belly"), ("belly", "head"), ("belly", "fin")),
-    flip_pairs=(),
-    sigmas=(0.05,) * 4,
-)
-SWIMMING = np.array([[30, 0], [0, 2], [-35, 0], [-2, 20]], np.float32)
-
-
-def people_at(*places, shape=STANDING):
-    """(P, K, 3) people with all keypoints labelled; places: x, y, scale."""
-    people = [np.column_stack([shape * scale + (x, y), np.full(len(shape), 2)]) for x, y, scale in places]
-    return np.array(people, np.float32)
-
-
-def crowd(count):
-    """`count` people of several sizes on a 736 x 1312 input."""
-    rng = np.random.default_rng(count)
-    places = [((i % 14 + 0.5) * 93, (i // 14 + 0.5) * 92, rng.uniform(0.45, 0.6)) for i in range(count)]
-    return people_at(*places)
-
-
-def assert_same_people(found, keypoints, tolerance=1.0):
-    """Every labelled person is found once, every labelled keypoint within `tolerance` pixels, and no other."""
-    assert len(found) == len(keypoints)
-    left = list(found)
-    for person in keypoints:
-        labelled = person[:, 2] > 0
-        errors = [
-            np.hypot(*(one.keypoints[labelled, :2] - person[labelled, :2]).T).max()
-            if np.array_equal(one.found, labelled)
-            else np.inf
-            for one in left
-        ]
-        assert min(errors) < tolerance
-        del left[int(np.argmin(errors))]
-
-
-def same(first, second):
-    return len(first) == len(second) and all(
-        np.array_equal(a.keypoints, b.keypoints, equal_nan=True) and a.score == b.score
-        for a, b in zip(first, second, strict=True)
-    )
-
-
 TWO = people_at((150, 120, 1.0), (400.3, 180.7, 1.7))
 
 
@@ -230,113 +173,6 @@ def test_every_option_changes_the_people(change):
 def test_every_option_is_tested():
     changed = {name for mark in test_every_option_changes_the_people.pytestmark for row in mark.args[1] for name in row}
     assert changed == set(DecodeOptions.__dataclass_fields__)
-
-
-def hostile(kind, height, width):
-    rng = np.random.default_rng(7)
-    heatmaps = rng.random((height, width, BODY_18.heatmap_channels), np.float32)
-    pafs = rng.uniform(-1, 1, (height, width, BODY_18.paf_channels)).astype(np.float32)
-    if kind == "zero":
-        return heatmaps * 0, pafs * 0
-    if kind == "one":
-        return heatmaps * 0 + 1, pafs * 0 + 1
-    if kind == "plateaus":
-        return np.round(heatmaps * 8) / 8, np.round(pafs * 4) / 4
-    if kind == "nan":
-        return np.where(heatmaps < 0.1, np.nan, heatmaps), np.where(pafs < -0.8, np.nan, pafs)
-    if kind == "all nan":
-        return heatmaps * np.nan, pafs * np.nan
-    if kind == "infinite":
-        return np.where(heatmaps < 0.1, np.inf, heatmaps), np.where(pafs < -0.8, -np.inf, pafs)
-    if kind == "huge":
-        return heatmaps * np.float32(1e38), pafs * np.float32(1e38)
-    return heatmaps, pafs
-
-
-@pytest.mark.parametrize("size", [(46, 82), (1, 1), (1, 9), (2, 2), (3, 4)])
-@pytest.mark.parametrize("kind", ["zero", "one", "noise", "plateaus", "nan", "all nan", "infinite", "huge"])
-@pytest.mark.filterwarnings("error")
-def test_hostile_maps_are_survived(kind, size):
-    height, width = size
-    for person in decode(*hostile(kind, height, width), options=NOWHERE):
-        found = person.keypoints[person.found]
-        assert len(found) >= 1
-        assert np.isfinite(found).all()
-        assert np.isfinite(person.score)
-        assert found[:, 0].min() >= -0.5
-        assert found[:, 0].max() <= 8 * width - 0.5
-        assert found[:, 1].max() <= 8 * height - 0.5
-
-
-def one_direction(height, width):
-    """Noisy heatmaps, and PAFs that agree with every pair of peaks to the right of each other."""
-    heatmaps, pafs = hostile("noise", height, width)
-    pafs[..., 0::2], pafs[..., 1::2] = 1, 0
-    return heatmaps, pafs
-
-
-def test_hostile_maps_sample_a_bounded_number_of_pairs(monkeypatch):
-    sampled, joined = [], []
-    score, close = limbs._limb_scores, assemble._close_pairs
-    monkeypatch.setattr(
-        limbs, "_limb_scores", lambda v, limb, *rest: sampled.append(len(limb)) or score(v, limb, *rest)
-    )
-    monkeypatch.setattr(assemble, "_close_pairs", lambda boxes, *rest: joined.append(len(boxes)) or close(boxes, *rest))
-    decode(*one_direction(46, 82))
-    assert sampled == [limbs._MOST_PAIRS]
-    assert joined == [assemble._MOST_FRAGMENTS]
-
-
-def test_a_crowd_is_below_the_bounds(monkeypatch):
-    maps = render_targets(crowd(100), 736, 1312)
-    expected = decode(*maps)
-    monkeypatch.setattr(limbs, "_MOST_PAIRS", 10**9)
-    monkeypatch.setattr(assemble, "_MOST_FRAGMENTS", 10**9)
-    assert same(decode(*maps), expected)
-
-
-def people_in_a_mess(count):
-    """`count` people on a 736 x 1312 input whose keypoints are where nobody has them."""
-    rng = np.random.default_rng(count)
-    return crowd(count) + np.append(rng.normal(0, 12, (count, 18, 2)), np.zeros((count, 18, 1)), axis=2)
-
-
-@pytest.mark.parametrize("people", [crowd(37), people_in_a_mess(40)], ids=["crowd", "mess"])
-@pytest.mark.parametrize(
-    ("module", "name", "other"),
-    [
-        (assemble, "_MANY_LIMBS", 0),
-        (assemble, "_BITS_OF_A_FLOAT", 0),
-        (limbs, "_MANY_PEAKS", 10**9),
-        (limbs, "_MANY_PEAKS", 0),
-        (limbs, "_MANY_PAIRS", 10**9),
-        (limbs, "_MANY_PAIRS", 0),
-        (limbs, "_BLOCK", 1),
-        (limbs, "_FAR", 0),
-        (peaks, "_MANY", 10**9),
-    ],
-    ids=lambda value: getattr(value, "__name__", value),
-)
-def test_shortcuts_change_nothing(monkeypatch, people, module, name, other):
-    maps = render_targets(people, 736, 1312)
-    expected = decode(*maps)
-    assert getattr(module, name) != other
-    monkeypatch.setattr(module, name, other)
-    assert same(decode(*maps), expected)
-
-
-@pytest.mark.parametrize("corner", [0, 4000])
-def test_in_a_crowd_two_peaks_in_one_place_are_a_limb_wherever_they_are(corner):
-    points = np.full((1, 2, 30), corner * (1 + 1j), np.complex64) + np.arange(30, dtype=np.float32)
-    units = np.ones((1, 2, 30), np.complex64) * 1j
-    np.testing.assert_array_equal(limbs._foreseen_in_crowd(points, units), 31 * np.arange(30))
-
-
-def test_indices_in_a_mask_are_those_of_numpy():
-    rng = np.random.default_rng(0)
-    for size in (0, 1, 7, 8, 9, 1001):
-        mask = rng.random(size) < 0.1
-        np.testing.assert_array_equal(limbs._flat_indices(mask), np.flatnonzero(mask))
 
 
 def test_values_that_are_not_finite_count_as_zero():

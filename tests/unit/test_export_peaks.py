@@ -17,7 +17,7 @@ from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
 from bpnet_cli.pose.geometry import cell_to_pixel
 from bpnet_cli.pose.peaks import find_peaks, sane
 from bpnet_cli.spec.experiment import ExperimentSpec
-from tests.unit.test_decode import NOWHERE, crowd, hostile, people_at
+from tests.unit.people import NOWHERE, crowd, hostile, people_at
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
