@@ -34,7 +34,7 @@ demo: $(VENV)/installed
 
 # Two processes of about 3 GB each.
 test: $(VENV)/installed lint
-	$(VENV)/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0
 
 test-slow: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m slow
