@@ -13,8 +13,6 @@ from bpnet_cli.cli import main
 SPEC = Path(__file__).parents[2] / "specs" / "lite_coco.yaml"
 PHOTOS = 8
 MIN_AP = 0.90
-# Of eight photos, one person that is found a little less well takes 0.035.
-MAX_INT8_DROP = 0.05
 # Trained in rounds, each resuming the one before, until the photos are known.
 EPOCHS_PER_ROUND, ROUNDS, STEPS_PER_EPOCH = 2, 5, 40
 UNCHANGED = {
@@ -68,6 +66,8 @@ def test_eight_photos_are_learnt_by_heart(shared_data: Path, tmp_path: Path) -> 
         "inference": {"input_height": 256, "input_width": 256},
     }
     words = [word for key, value in changes.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    # Not model.keras: that is the first epoch which knows the photos, with maps that are half learnt.
+    model = tmp_path / "run" / "last.keras"
     ap = 0.0
     for done in range(1, ROUNDS + 1):
         training = {
@@ -77,17 +77,17 @@ def test_eight_photos_are_learnt_by_heart(shared_data: Path, tmp_path: Path) -> 
             "validate_every_epochs": 1,
         }
         run("train", "-e", SPEC, "-r", tmp_path / "run", *words, "--set", f"training={json.dumps(training)}")
-        run("evaluate", "-m", tmp_path / "run" / "model.keras", "-r", tmp_path / "keras")
+        run("evaluate", "-m", model, "-r", tmp_path / "keras")
         ap = metrics(tmp_path / "keras")["AP"]
         if ap >= MIN_AP:
             break
     print(f"AP {ap:.3f} after {done * EPOCHS_PER_ROUND * STEPS_PER_EPOCH} steps")
     assert ap >= MIN_AP
-    run("export", "-m", tmp_path / "run" / "model.keras", "-o", tmp_path / "model.onnx")
+    run("export", "-m", model, "-o", tmp_path / "model.onnx")
     run("evaluate", "-m", tmp_path / "model.onnx", "-r", tmp_path / "onnx")
     assert metrics(tmp_path / "onnx")["AP"] == pytest.approx(ap, abs=0.002)
-    words = ("--precision", "int8", "--calibration-images", source / "images", "--max-ap-drop", MAX_INT8_DROP)
-    run("export", "-m", tmp_path / "run" / "model.keras", "-o", tmp_path / "int8.onnx", *words)
+    words = ("--precision", "int8", "--calibration-images", source / "images", "--max-ap-drop", 0.01)
+    run("export", "-m", model, "-o", tmp_path / "int8.onnx", *words)
     assert (tmp_path / "int8.onnx").stat().st_size <= 0.30 * (tmp_path / "model.onnx").stat().st_size
     run("evaluate", "-m", tmp_path / "int8.onnx", "-r", tmp_path / "int8")
-    assert metrics(tmp_path / "int8")["AP"] >= ap - MAX_INT8_DROP
+    assert metrics(tmp_path / "int8")["AP"] >= ap - 0.01
