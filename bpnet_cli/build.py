@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bpnet_cli import __version__
 from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.log import say
-from bpnet_cli.models.metadata import ModelMetadata
+from bpnet_cli.models.box import box_keras
+from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
 from bpnet_cli.spec.dataset import RecordSource, Source
@@ -22,18 +24,33 @@ from bpnet_cli.spec.skeleton_file import load_skeleton_values
 
 def skeleton_of(spec: ExperimentSpec) -> Skeleton:
     """The skeleton that the spec names or points to."""
-    if spec.skeleton in BUILT_IN_SKELETONS:
-        return BUILT_IN_SKELETONS[spec.skeleton]
+    return named_skeleton(spec.skeleton)
+
+
+def named_skeleton(name: str) -> Skeleton:
+    """A built-in skeleton, or one from a file. Raises SpecError."""
+    if name in BUILT_IN_SKELETONS:
+        return BUILT_IN_SKELETONS[name]
     try:
-        return Skeleton.from_dict(load_skeleton_values(spec.skeleton))
+        return Skeleton.from_dict(load_skeleton_values(name))
     except SpecError as error:
         raise SpecError(f"skeleton: {error}") from None
 
 
-def metadata_of(spec: ExperimentSpec, skeleton: Skeleton, pruned: bool = False) -> ModelMetadata:
-    """What a model file of this spec says about itself. pruned: its graph has fewer channels than the spec tells."""
+def graph_file_of(spec: ExperimentSpec) -> str | None:
+    """Path of the `.keras` file whose graph the spec takes; None where the spec describes the graph."""
+    if spec.model.graph == "spec":
+        return None
+    return box_keras() if spec.model.pretrained == "box" else spec.model.pretrained
+
+
+def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
+    """What a model file of this spec says about itself. Raises ModelFileError for a file that has no graph to take."""
     from bpnet_cli.models.backbones import BACKBONES, STRIDE
 
+    if (path := graph_file_of(spec)) is not None:
+        theirs = _graph_metadata(path)
+        return replace(theirs, spec=spec.model_dump(mode="json"), skeleton=skeleton, version=__version__)
     backbone = BACKBONES[spec.model.backbone]
     return ModelMetadata(
         spec=spec.model_dump(mode="json"),
@@ -43,17 +60,30 @@ def metadata_of(spec: ExperimentSpec, skeleton: Skeleton, pruned: bool = False) 
         scale=backbone.scale,
         offset=backbone.offset,
         version=__version__,
-        pruned=pruned,
     )
 
 
+def _graph_metadata(path: str) -> ModelMetadata:
+    """Of the file that a spec takes its graph from."""
+    with hinting("model.pretrained; paths are relative to the working directory"):
+        metadata = read_keras_metadata(path)
+    return metadata if metadata.has_own_graph else replace(metadata, graph="file")
+
+
 def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
-    """The spec's network with fresh weights (no pretrained ones). Raises SpecError for a size that doesn't fit."""
+    """The spec's network with fresh weights, or the whole one of the file that the spec takes its graph from.
+
+    Raises SpecError for a size that doesn't fit, ModelFileError for a file that can't be loaded.
+    """
     from bpnet_cli.models.bodyposenet import build_network
     from bpnet_cli.models.stages import Convolutions
 
     model = spec.model
     check_input_size(spec)
+    if (path := graph_file_of(spec)) is not None:
+        from bpnet_cli.models.model_file import load_network
+
+        return load_network(path)[0]
     return build_network(
         backbone=model.backbone,
         stages=model.stages,
@@ -71,12 +101,13 @@ def check_input_size(spec: ExperimentSpec) -> None:
     """Raise SpecError for a size of the network's input that its backbone can't take."""
     from bpnet_cli.models.backbones import BACKBONES
 
-    multiple = BACKBONES[spec.model.backbone].input_multiple
+    multiple, whose = BACKBONES[spec.model.backbone].input_multiple, f"backbone {spec.model.backbone}"
+    if (path := graph_file_of(spec)) is not None:
+        multiple, whose = _graph_metadata(path).input_multiple, path
     for key in ("input_height", "input_width"):
         if getattr(spec.model, key) % multiple:
             raise SpecError(
-                f"model.{key}: must be a multiple of {multiple} for backbone {spec.model.backbone}"
-                f" (got {getattr(spec.model, key)})"
+                f"model.{key}: must be a multiple of {multiple} for {whose} (got {getattr(spec.model, key)})"
             )
 
 

@@ -6,17 +6,29 @@ import importlib
 import os
 import sys
 import tempfile
+from importlib.util import find_spec
 
 from bpnet_cli.errors import BpnetError
 
 
 def load_keras() -> None:
-    """Import Keras and its backend before anything else does. Raises BpnetError when a package is missing."""
+    """Import Keras and its backend before anything else does. Raises BpnetError when a package is missing.
+
+    Where nobody chose a backend and TensorFlow isn't installed, JAX or PyTorch does the work, whichever is there.
+    """
+    if "KERAS_BACKEND" not in os.environ and find_spec("tensorflow") is None:
+        found = next((name for name in ("jax", "torch") if find_spec(name)), None)
+        if found:
+            os.environ["KERAS_BACKEND"] = found
     _load("keras")
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow, for TFRecord files. Raises BpnetError when it is missing."""
+def load_tensorflow(purpose: str) -> None:
+    """Import TensorFlow for what only it can do. Raises BpnetError, which names the purpose, when it is missing."""
+    if find_spec("tensorflow") is None:
+        raise BpnetError(
+            f"{purpose} needs TensorFlow, which is not installed: pip install 'bpnet-cli[train]', or [train-cpu]"
+        )
     _load("tensorflow")
 
 
@@ -47,4 +59,7 @@ def _load(package: str) -> None:
 
 
 def _missing(package: str) -> str:
-    return f"this needs {package}, which is not installed: pip install 'bpnet-cli[train]' (ONNX models run without it)"
+    return (
+        f"this needs {package}, which is not installed: pip install 'bpnet-cli[train]', [jax] or [torch]"
+        " (ONNX models run without any of them)"
+    )

@@ -12,7 +12,7 @@ import click
 from bpnet_cli import __version__
 from bpnet_cli.cli.benchmark_verbs import benchmark
 from bpnet_cli.cli.data_verbs import dataset, dataset_convert, spec
-from bpnet_cli.cli.model_verbs import evaluate, export, infer, info, prune, train
+from bpnet_cli.cli.model_verbs import evaluate, export, import_, infer, info, prune, train
 from bpnet_cli.errors import BpnetError
 
 # A second spelling that TAO's users know.
@@ -50,5 +50,5 @@ def main() -> None:
     """
 
 
-for verb in (train, evaluate, infer, prune, export, info, spec, dataset, dataset_convert, benchmark):
+for verb in (train, evaluate, infer, import_, prune, export, info, spec, dataset, dataset_convert, benchmark):
     main.add_command(verb)

@@ -181,6 +181,55 @@ def export(
     click.echo(export_model(request))
 
 
+def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(float(word) for word in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number, or three with commas between") from None
+
+
+@click.command("import")
+@click.argument("model_path", metavar="MODEL")
+@click.option("-o", "--output", metavar="OUT.keras", required=True, help="File to write.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option(
+    "--skeleton", metavar="NAME|FILE", help="Keypoints and limbs in the order of the file's channels.  [body_18]"
+)
+@click.option(
+    "--color", "colour", type=click.Choice(["rgb", "bgr"]), help="Order of colours that the file reads.  [.xml: bgr]"
+)
+@click.option(
+    "--mean", callback=_numbers, metavar="M[,M,M]", help="The file reads (pixel - mean) * scale: the mean, 0 to 255."
+)
+@click.option("--scale", callback=_numbers, metavar="S[,S,S]", help="The scale, for example 0.00390625.")
+@click.option("--images", metavar="DIR", help="Photos to compare the original and the result on.")
+def import_(
+    model_path: str,
+    output: str,
+    overwrite: bool,
+    skeleton: str | None,
+    colour: str | None,
+    mean: tuple[float, ...] | None,
+    scale: tuple[float, ...] | None,
+    images: str | None,
+) -> None:
+    """Write a trained network of another tool as a .keras file that trains, prunes and exports like any other.
+
+    MODEL is OpenVINO's .xml, or an .onnx file of NVIDIA's TAO, of bpnet, or of the OpenPose family as PyTorch writes it.
+    The original runs beside the result, and both maps are compared before the file is written.
+
+    \b
+    Example: bpnet import human-pose-estimation-0001.xml -o start.keras --images photos
+             bpnet import pose.onnx -o start.keras --color bgr --mean 128 --scale 0.00390625
+             bpnet train -e mine.yaml -r runs/mine --set model.pretrained=start.keras --set model.graph=file
+    """
+    from bpnet_cli.importing.workflow import ImportRequest, import_model
+
+    click.echo(import_model(ImportRequest(model_path, output, overwrite, skeleton, colour, mean, scale, images)))
+
+
 @click.command()
 @model_option(keras=True)
 @click.option("-o", "--output", "output", "--output_file", metavar="OUT.keras", required=True, help="File to write.")
@@ -197,6 +246,11 @@ def export(
     metavar="R",
     help="Remove as many channels as it takes to leave this share of the multiply-accumulates.",
 )
+@click.option(
+    "--refit-images",
+    metavar="DIR",
+    help="Photos (hundreds, unlabelled) to choose channels by, and to fit the layers that read them anew.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @set_option
 def prune(
@@ -204,20 +258,21 @@ def prune(
     output: str,
     threshold: float | None,
     target_macs: float | None,
+    refit_images: str | None,
     overwrite: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Remove the channels of a .keras model that matter least; train the result again with model.pretrained.
 
     \b
-    Example: bpnet prune -m runs/lite/model.keras -o small.keras --target-macs 0.5
+    Example: bpnet prune -m runs/lite/model.keras -o small.keras --target-macs 0.5 --refit-images photos
              bpnet train -e specs/lite_coco.yaml -r runs/small --set model.pretrained=small.keras
     """
     if (threshold is None) == (target_macs is None):
         raise click.UsageError("give either --threshold or --target-macs")
     from bpnet_cli.pruning.workflow import prune_model
 
-    click.echo(prune_model(model_path, output, threshold, target_macs, overwrite, overrides))
+    click.echo(prune_model(model_path, output, threshold, target_macs, overwrite, overrides, refit_images))
 
 
 @click.command()

@@ -70,7 +70,7 @@ def convert(
     Whole shards of the same photos and labels are kept; overwrite: others are replaced instead of refused.
     Raises DataError for sources that can't be used, and BpnetError for a directory that can't.
     """
-    load_tensorflow()
+    load_tensorflow("dataset_convert")
     directory = Path(directory)
     check_folder(directory)
     plans = [_make_plan(name, sources, shards) for name, sources in sets.items()]

@@ -38,7 +38,7 @@ Teacher = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 # A bilinear warp that shrinks more than this leaves pixels out, which makes it sharper than shrinking by area.
 _SMOOTH_BELOW, _SMOOTH_SIGMA = 0.75, 0.5
 # More would fight for the interpreter's lock, which a sample holds for a tenth of its time.
-_MOST_WORKERS = 16
+MOST_WORKERS = 16
 # Keep the random numbers of the order apart from those of the samples.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
@@ -170,9 +170,9 @@ def make_pipeline(
 
     keypoints = len(loader.skeleton.keypoints)
     grid = (loader.height // loader.stride, loader.width // loader.stride)
-    labels = {"keypoints": (loader.max_people, keypoints, 3), "mask": grid, "labelled": (keypoints,)}
-    if loader.teacher:
-        labels["teacher"] = (*grid, loader.skeleton.heatmap_channels + loader.skeleton.paf_channels)
+    channels = loader.skeleton.heatmap_channels + loader.skeleton.paf_channels
+    shapes = [(loader.max_people, keypoints, 3), grid, (keypoints,), (*grid, channels)]
+    labels = dict(zip(label_names(loader), shapes, strict=False))
     outputs: list[Any] = [(tf.uint8, (batch_size, loader.height, loader.width, 3))]
     outputs += [(tf.float32, (batch_size, *shape)) for shape in labels.values()]
 
@@ -181,6 +181,12 @@ def make_pipeline(
 
     load = partial(loader.load_batch, batch_size)
     return map_batches(load, outputs, step or batch_size, start=start, workers=workers).map(named)
+
+
+def label_names(loader: SampleLoader) -> tuple[str, ...]:
+    """Names of the arrays that `SampleLoader.load_batch` gives after the images."""
+    names = ("keypoints", "mask", "labelled")
+    return (*names, "teacher") if loader.teacher else names
 
 
 def map_batches(
@@ -202,7 +208,7 @@ def map_batches(
     # The workers fill the cores; OpenCV's own threads would only fight with them.
     cv2.setNumThreads(1)
     positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max, step)
-    calls = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
+    calls = workers or min(os.cpu_count() or 1, MOST_WORKERS)
     return positions.map(call, num_parallel_calls=calls, deterministic=True).prefetch(2)
 
 

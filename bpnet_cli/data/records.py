@@ -132,7 +132,7 @@ def open_records(pattern: str) -> list[LabelSource]:
     pattern: as `tf.io.gfile` reads it, so local or remote. Raises DataError for no match, and for shards that are cut
     off, without their index, not all there, or of more than one set in a folder (train and validation).
     """
-    load_tensorflow()
+    load_tensorflow("reading TFRecord shards")
     shards = _find(pattern)
     with ThreadPoolExecutor(8) as pool:
         indexes = list(pool.map(read_index, shards))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.inference.backends import Backend, OnnxBackend
+from bpnet_cli.inference.backends import OnnxBackend
+from bpnet_cli.inference.compare import map_errors
 from bpnet_cli.timing import timed_turn
 
 # Turns of each network, and in one the runs that are counted and those before them that are not.
@@ -37,18 +38,6 @@ def compare(reference: OnnxBackend, other: OnnxBackend, inputs: Sequence[NDArray
     ratios = turns[:, 1].sum(axis=1) / turns[:, 0].sum(axis=1)
     errors = float(largest.max()), float(mean.mean())
     return Comparison(*errors, float(seconds[1]), float(seconds[0]), float(np.median(ratios)))
-
-
-def map_difference(reference: Backend, other: Backend, images: NDArray[np.uint8]) -> float:
-    """Largest absolute difference of any map value on (B, H, W, 3) uint8 RGB inputs; NaN where there is one."""
-    return map_errors(reference, other, images)[0]
-
-
-def map_errors(reference: Backend, other: Backend, images: NDArray[np.uint8]) -> tuple[float, float]:
-    """Largest and mean absolute difference over all values of both maps; see `map_difference`."""
-    pairs = zip(reference.maps(images), other.maps(images), strict=True)
-    errors = np.concatenate([np.abs(expected - got).ravel() for expected, got in pairs])
-    return float(errors.max()), float(errors.mean())
 
 
 def _turn(backend: OnnxBackend, images: NDArray[np.uint8]) -> list[float]:

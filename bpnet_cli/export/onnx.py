@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.export.align import align_channels
-from bpnet_cli.export.compare import map_difference
+from bpnet_cli.inference.compare import map_difference
 from bpnet_cli.export.plain import make_plain, rename_tensors
 from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
@@ -36,9 +36,10 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (N
     import tensorflow as tf
     import tf2onnx
 
+    from bpnet_cli.export.dilation import restore_dilation, without_dilation
     from bpnet_cli.models.bodyposenet import inference_network
 
-    model = inference_network(network)
+    model, marks = without_dilation(inference_network(network))
 
     def run(image: Any) -> Any:
         return model(image, training=False)
@@ -50,6 +51,7 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (N
         _name_axes(output, ("batch", "rows", "columns"))
     # tf2onnx leaves generated names on the maps inside; those would contradict the ones given here.
     del converted.graph.value_info[:]
+    restore_dilation(converted.graph, marks)
     make_plain(converted.graph)
     align_channels(converted.graph)
     _shorten_names(converted.graph)

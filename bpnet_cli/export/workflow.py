@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.build import decode_options_of
-from bpnet_cli.engine import load_keras
+from bpnet_cli.engine import load_keras, load_tensorflow
 from bpnet_cli.errors import BpnetError, SpecError
 from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
 from bpnet_cli.export.deploy import check_triton, triton_name, trtexec_line, write_triton
-from bpnet_cli.export.photos import calibration_photos
+from bpnet_cli.inference.photos import photos_of_folder
 from bpnet_cli.files import atomic_path, check_output
 from bpnet_cli.inference.load import spec_of
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
@@ -97,7 +97,7 @@ def _prepare(request: ExportRequest) -> _Work:
     labelled = None
     if request.images or request.max_ap_drop is not None:
         labelled = load_labelled(_labelled_sources(request, spec), metadata.skeleton)
-    photos = calibration_photos(request.calibration) if request.calibration else []
+    photos = photos_of_folder(request.calibration, "calibration") if request.calibration else []
     return _Work(metadata.with_spec(spec.model_dump(mode="json")), spec, labelled, photos)
 
 
@@ -124,8 +124,13 @@ def _labelled_sources(request: ExportRequest, spec: ExperimentSpec) -> Sequence[
 
 def _convert(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any, list[str]]:
     """Write `model.onnx` into a folder; returns the model and lines that describe it."""
+    load_tensorflow("export")
     load_keras()
+    import keras
     import onnx
+
+    if keras.backend.backend() != "tensorflow":
+        raise BpnetError(f"export needs Keras on TensorFlow: unset KERAS_BACKEND (now {keras.backend.backend()})")
 
     from bpnet_cli.export.onnx import check_against_keras, describe, to_onnx
     from bpnet_cli.export.peaks import add_peaks

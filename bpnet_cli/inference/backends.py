@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,12 +116,22 @@ def _filled(values: NDArray[Any], batch: int) -> NDArray[Any]:
     return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
 
 
+def _run(network: Any, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    import keras
+
+    return {name: keras.ops.convert_to_numpy(maps) for name, maps in network(images, training=False).items()}
+
+
 def _compiled(network: Any) -> Any:
     """The network as a function; on TensorFlow one graph for all sizes, since photos differ in size."""
     import keras
 
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.no_grad()(partial(_run, network))
     if keras.backend.backend() != "tensorflow":
-        return lambda images: {name: keras.ops.convert_to_numpy(a) for name, a in network(images).items()}
+        return partial(_run, network)
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]

@@ -68,12 +68,12 @@ def describe_model(path: str, overrides: Sequence[str]) -> Description:
 
 
 def _common(spec: ExperimentSpec, metadata: ModelMetadata) -> dict[str, Any]:
-    skeleton = metadata.skeleton
+    skeleton, described = metadata.skeleton, spec.model.graph == "spec"
+    network = {key: getattr(spec.model, key) for key in ("backbone", "stages", "branches")} if described else {}
     return {
         "name": spec.name,
-        "backbone": spec.model.backbone,
-        "stages": spec.model.stages,
-        "branches": spec.model.branches,
+        "graph": metadata.graph,
+        **network,
         "stride": metadata.stride,
         "input": f"image: uint8 RGB [batch, height, width, 3], height and width multiples of {metadata.input_multiple}",
         "outputs": [
@@ -92,6 +92,7 @@ def _costs(network: Any, spec: ExperimentSpec) -> dict[str, Any]:
 
     height, width = spec.model.input_height, spec.model.input_width
     return {
+        "stages": len(network.outputs) // 2,
         "parameters": network.count_params(),
         "gmacs": round(count_macs(network, height, width) / 1e9, 2),
         "gmacs_at": [height, width],

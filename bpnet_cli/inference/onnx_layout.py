@@ -138,6 +138,12 @@ def _with_channels(outputs: Sequence[Value], channels: int) -> MapOutput | None:
     return None
 
 
+def is_nvidias(image: str, outputs: Sequence[str]) -> bool:
+    """Whether an input and outputs have the names of NVIDIA's BodyPoseNet files."""
+    words = ("heatmap_out", "paf_out", "conv2d_transpose_1")
+    return image.split(":")[0] == "input_1" and len(outputs) == 2 and all(o.startswith(words) for o in outputs)
+
+
 def _fixed(axis: Any) -> int | None:
     return axis if isinstance(axis, int) and axis > 0 else None
 

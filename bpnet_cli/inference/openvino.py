@@ -29,8 +29,8 @@ class OpenVinoNetwork:
     """An ONNX file; see `backends.OnnxNetwork`. Raises ModelFileError, BpnetError without OpenVINO."""
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        core = _core(threads)
-        model = _read(core, path)
+        core = openvino_core(threads)
+        model = read_openvino(core, path)
         # The reader keeps the file's metadata_props there.
         place = ["framework", ONNX_KEY]
         entries = {ONNX_KEY: str(model.get_rt_info(place).value)} if model.has_rt_info(place) else {}
@@ -73,8 +73,8 @@ class OpenVinoBackend:
         self._path = Path(path)
         if not self._path.with_suffix(".bin").is_file():
             raise ModelFileError(f"{path}: its weights are missing: {self._path.with_suffix('.bin')}")
-        core = _core(threads)
-        model = _read(core, path)
+        core = openvino_core(threads)
+        model = read_openvino(core, path)
         self._heatmaps = self._output(model, BODY_18.heatmap_channels)
         self._pafs = self._output(model, BODY_18.paf_channels)
         self._compiled = _for_each_shape(core, model)
@@ -98,7 +98,8 @@ class OpenVinoBackend:
         )
 
 
-def _core(threads: int | None) -> Any:
+def openvino_core(threads: int | None = None) -> Any:
+    """OpenVINO, computing in a file's own precision. Raises BpnetError where it is not installed."""
     core = _openvino().Core()
     # The file's own precision, whatever the processor prefers: the same maps everywhere.
     core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -107,7 +108,8 @@ def _core(threads: int | None) -> Any:
     return core
 
 
-def _read(core: Any, path: str | Path) -> Any:
+def read_openvino(core: Any, path: str | Path) -> Any:
+    """A file's network. Raises ModelFileError where OpenVINO can't read it."""
     try:
         return core.read_model(path)
     except RuntimeError as error:

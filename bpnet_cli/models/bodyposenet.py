@@ -57,9 +57,30 @@ def build_network(
     return keras.Model(image, heatmaps + pafs, name="bodyposenet")
 
 
-def is_backbone_layer(name: str) -> bool:
-    """Whether a layer of `build_network` lies before the stages and the convolution that feeds them."""
-    return not name.startswith(("channel_reduction_conv", "stage", "heatmap_out", "paf_out"))
+def backbone_layers(network: Any) -> frozenset[str]:
+    """Names of the layers before the stages and the convolution that feeds them.
+
+    In a graph of another tool, whose names say nothing: the layers that all maps depend on.
+    """
+    names = [layer.name for layer in network.layers]
+    if "channel_reduction_conv" in names:
+        others = ("channel_reduction_conv", "stage", "heatmap_out", "paf_out")
+        return frozenset(name for name in names if not name.startswith(others))
+    return frozenset.intersection(*(_before(tensor) for tensor in network.outputs))
+
+
+def _before(tensor: Any) -> frozenset[str]:
+    """Names of the layers that a tensor depends on, without the one that makes it."""
+    found: set[str] = set()
+    waiting = [tensor._keras_history.operation]
+    while waiting:
+        layer = waiting.pop()
+        for source in layer.input if isinstance(layer.input, list) else [layer.input]:
+            made_by = source._keras_history.operation
+            if made_by is not layer and made_by.name not in found:
+                found.add(made_by.name)
+                waiting.append(made_by)
+    return frozenset(found)
 
 
 def split_outputs(outputs: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from bpnet_cli.errors import ModelFileError, SpecError
 from bpnet_cli.pose.skeleton import Skeleton
@@ -16,6 +16,9 @@ FORMAT = 1
 # Name of the member of a `.keras` archive and of the entry of ONNX's metadata_props.
 KERAS_MEMBER = "bpnet.json"
 ONNX_KEY = "bpnet"
+# Where a network's graph comes from: built by the spec inside; that graph with fewer channels; another tool's file; or
+# another file of this product, taken over by a spec that doesn't describe it.
+GraphOrigin = Literal["spec", "pruned", "imported", "file"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class ModelMetadata:
     spec: the resolved experiment spec as plain values. stride: input pixels per map cell, cell j centred on pixel
     stride * j + (stride - 1) / 2. input_multiple: heights and widths must be multiples of it. scale, offset: the
     normalisation inside the graph, pixel * scale + offset per RGB channel. version: of bpnet that wrote the file.
-    pruned: the graph has fewer channels than the spec tells.
+    graph: where the graph comes from. One that no spec describes can only be taken from the file.
     """
 
     spec: Mapping[str, Any]
@@ -35,7 +38,12 @@ class ModelMetadata:
     scale: float
     offset: tuple[float, float, float]
     version: str
-    pruned: bool = False
+    graph: GraphOrigin = "spec"
+
+    @property
+    def has_own_graph(self) -> bool:
+        """Whether the graph is the file's own: the spec inside doesn't describe it."""
+        return self.graph != "spec"
 
     def with_spec(self, spec: Mapping[str, Any]) -> ModelMetadata:
         """The same with another resolved spec."""
@@ -50,7 +58,7 @@ class ModelMetadata:
             "skeleton": self.skeleton.to_dict(),
             "stride": self.stride,
             "input_multiple": self.input_multiple,
-            "pruned": self.pruned,
+            "graph": self.graph,
             "normalization": {"scale": self.scale, "offset": list(self.offset), "color": "RGB"},
         }
         return json.dumps(values)
@@ -73,10 +81,18 @@ class ModelMetadata:
                 scale=float(normalization["scale"]),
                 offset=tuple(normalization["offset"]),
                 version=str(values["version"]),
-                pruned=bool(values.get("pruned", False)),
+                graph=_graph_origin(values),
             )
         except (ValueError, KeyError, TypeError, SpecError) as error:
             raise ModelFileError(f"{origin}: its bpnet metadata can't be read ({error!r})") from None
+
+
+def _graph_origin(values: Mapping[str, Any]) -> GraphOrigin:
+    """Files of version 0.1 only say whether they are pruned."""
+    graph = values.get("graph", "pruned" if values.get("pruned") else "spec")
+    if graph not in get_args(GraphOrigin):
+        raise ValueError(f"graph: {graph!r}")
+    return graph
 
 
 def read_keras_metadata(path: str | Path) -> ModelMetadata:

@@ -16,7 +16,7 @@ from bpnet_cli.log import say
 from bpnet_cli.models.backbones import BACKBONES
 from bpnet_cli.models.box import box_keras
 from bpnet_cli.models.model_file import load_network
-from bpnet_cli.models.transfer import Transfer, Weights, same_maps
+from bpnet_cli.models.transfer import Transfer, Weights, heatmap_channels, paf_channels, same_maps
 from bpnet_cli.pose.skeleton import Skeleton
 
 
@@ -131,12 +131,18 @@ def _copy_layers(source: Any, network: Any, origin: str) -> list[str]:
 def _transfer_layers(source: Any, theirs: Skeleton, network: Any, ours: Skeleton, origin: str) -> list[str]:
     """Copy layers of a network of another skeleton, see `Transfer`. Raises ModelFileError when there is none."""
     transfer = Transfer(_weights_of(source), theirs, ours)
-    keypoints, limbs = (int((channels.index >= 0).sum()) for channels in (transfer.heatmaps, transfer.pafs))
+    tell_taken_over(origin, theirs, ours)
+    return _fill(network, transfer.weights, origin)
+
+
+def tell_taken_over(origin: str, theirs: Skeleton, ours: Skeleton) -> None:
+    """Say how many keypoints and limbs of a skeleton the other one has too."""
+    found = (heatmap_channels(theirs, ours), paf_channels(theirs, ours))
+    keypoints, limbs = (int((channels.index >= 0).sum()) for channels in found)
     say(
         f"{origin} is of skeleton {theirs.name}: has {keypoints - 1} of the {len(ours.keypoints)} keypoints and"
         f" {limbs // 2} of the {len(ours.limbs)} limbs of {ours.name}, by their names"
     )
-    return _fill(network, transfer.weights, origin)
 
 
 def _weights_of(network: Any) -> dict[str, Weights]:

@@ -76,14 +76,17 @@ def render_target_batch(
         P >= 1. rows, columns: size of the maps in cells. xp: `numpy` or `keras.ops`.
     Returns heatmaps (B, rows, columns, K + 1) and pafs (B, rows, columns, 2L), unmasked.
     """
-    xs = np.asarray(cell_to_pixel(np.arange(columns, dtype=np.float32), stride), np.float32)
-    ys = np.asarray(cell_to_pixel(np.arange(rows, dtype=np.float32), stride), np.float32)
+    # PyTorch adds no array of numpy to a tensor.
+    xs, ys = (
+        xp.array(np.asarray(cell_to_pixel(np.arange(cells, dtype=np.float32), stride), np.float32))
+        for cells in (columns, rows)
+    )
     heatmaps = _render_heatmaps(keypoints, xs, ys, heatmap_sigma_px, xp)
     pafs = _render_pafs(keypoints, xs, ys, limb_indices, paf_half_width_px, xp)
     return heatmaps, pafs
 
 
-def _render_heatmaps(keypoints: Any, xs: NDArray[np.float32], ys: NDArray[np.float32], sigma: float, xp: Any) -> Any:
+def _render_heatmaps(keypoints: Any, xs: Any, ys: Any, sigma: float, xp: Any) -> Any:
     """Gaussians exp(-d^2 / 2 sigma^2); people by maximum; background = 1 - maximum over keypoints."""
     labelled = xp.where(keypoints[..., 2:3] > 0, 1.0, 0.0)
     across = xp.exp(-((xs - keypoints[..., 0:1]) ** 2) / (2 * sigma**2)) * labelled
@@ -96,8 +99,8 @@ def _render_heatmaps(keypoints: Any, xs: NDArray[np.float32], ys: NDArray[np.flo
 
 def _render_pafs(
     keypoints: Any,
-    xs: NDArray[np.float32],
-    ys: NDArray[np.float32],
+    xs: Any,
+    ys: Any,
     limb_indices: NDArray[np.intp],
     half_width: float,
     xp: Any,

@@ -11,7 +11,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.pruning.channels import Channels, is_convolution
+from bpnet_cli.models.channels import Channels, is_convolution
 
 # The search for a number of MACs halves the range of thresholds so often: channel counts move in steps anyway.
 _HALVINGS = 20

@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from bpnet_cli.pruning.channels import Channels, is_convolution
+from bpnet_cli.models.channels import Channels, is_convolution
 
 
 def shrink(network: Any, channels: Channels, keep: set[int]) -> Any:
@@ -57,6 +57,8 @@ def _part(
     """The part of a weight that belongs to the channels that stay; per-channel vectors follow the output."""
     if weight.ndim == 1:
         return weight[outside]
+    if isinstance(layer, layers.PReLU):
+        return weight[..., outside]
     if isinstance(layer, layers.DepthwiseConv2D):
         return weight[:, :, inside]
     return weight[:, :, inside][:, :, :, outside]

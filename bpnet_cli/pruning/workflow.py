@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bpnet_cli.engine import load_keras
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import check_output
-from bpnet_cli.inference.load import spec_of
-from bpnet_cli.models.metadata import read_keras_metadata
+from bpnet_cli.inference.load import predictor_of_network, spec_of
+from bpnet_cli.inference.photos import photos_of_folder
+from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
+from bpnet_cli.spec.experiment import ExperimentSpec
 
 
 def prune_model(
@@ -21,10 +26,12 @@ def prune_model(
     target_macs: float | None,
     overwrite: bool,
     overrides: Sequence[str],
+    refit_images: str | None = None,
 ) -> str:
     """Write a `.keras` model with fewer channels and describe what went; threshold or target_macs must be given.
 
     target_macs: share of the MACs that may stay, 0..1. overrides: changes to the spec inside the file (`pruning.*`).
+    refit_images: folder of photos to choose channels and to fit the layers behind them on.
     Raises BpnetError before the network is loaded where names or files forbid it.
     """
     target = check_output(output, ".keras", overwrite)
@@ -32,18 +39,28 @@ def prune_model(
         raise BpnetError(f"{model_path}: prune needs a .keras file")
     metadata = read_keras_metadata(model_path)
     spec = spec_of(metadata, model_path, overrides)
+    section = spec.pruning
+    if section.criterion == "effect" and refit_images is None:
+        raise BpnetError("pruning.criterion: effect needs photos: give --refit-images DIR")
+    photos = photos_of_folder(refit_images, "refit") if refit_images else []
     load_keras()
     from bpnet_cli.models.bodyposenet import macs_by_layer
     from bpnet_cli.models.model_file import load_network, save_network
-    from bpnet_cli.pruning.channels import trace_channels
+    from bpnet_cli.models.channels import trace_channels
+    from bpnet_cli.pruning.effect import channel_effects
+    from bpnet_cli.pruning.refit import refit
     from bpnet_cli.pruning.select import channel_weights, channels_to_keep, find_threshold
     from bpnet_cli.pruning.surgery import macs_left, shrink
 
     network, _ = load_network(model_path)
     channels = trace_channels(network)
-    weights = channel_weights(network, channels)
-    section, height, width = spec.pruning, spec.model.input_height, spec.model.input_width
+    height, width = spec.model.input_height, spec.model.input_width
     macs = macs_by_layer(network, height, width)
+    inputs = _inputs(network, metadata, spec, photos)
+    if inputs and section.criterion != "norm":
+        weights = channel_effects(network, channels, inputs, macs)
+    else:
+        weights = channel_weights(network, channels)
 
     def kept(limit: float) -> set[int]:
         return channels_to_keep(
@@ -55,9 +72,12 @@ def prune_model(
         threshold = find_threshold(lambda limit: macs_left(macs, channels, kept(limit)), goal)
     keep = kept(float(threshold or 0))
     result = shrink(network, channels, keep)
-    save_network(result, replace(metadata, spec=spec.model_dump(mode="json"), pruned=True), target)
+    fitted = refit(network, result, channels, keep, inputs) if inputs and section.refit else []
+    save_network(result, replace(metadata, spec=spec.model_dump(mode="json"), graph="pruned"), target)
     before, after = sum(macs.values()), macs_left(macs, channels, keep)
     lines = _table(network, result)
+    if fitted:
+        lines.append(f"fitted anew {len(fitted)} layers, on {len(inputs)} photos")
     lines.append(f"threshold   {threshold:.4f}")
     lines.append(f"parameters  {network.count_params():,} -> {result.count_params():,}")
     lines.append(f"MACs        {before:,} -> {after:,} ({after / before:.1%}) at {height} x {width}")
@@ -66,9 +86,19 @@ def prune_model(
     return "\n".join(lines)
 
 
+def _inputs(
+    network: Any, metadata: ModelMetadata, spec: ExperimentSpec, photos: Sequence[NDArray[np.uint8]]
+) -> list[NDArray[np.uint8]]:
+    """Photos as the network sees them, (1, H, W, 3) uint8."""
+    if not photos:
+        return []
+    predictor = predictor_of_network(network, metadata, spec)
+    return [predictor.prepare(photo)[0][None] for photo in photos]
+
+
 def _table(before: Any, after: Any) -> list[str]:
     """One line per convolution that got smaller."""
-    from bpnet_cli.pruning.channels import is_convolution
+    from bpnet_cli.models.channels import is_convolution
 
     rows = []
     for layer in before.layers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from bpnet_cli.spec.base import Model, refusal
 
@@ -57,6 +57,11 @@ def _known_weights(value: str) -> str:
 class ModelSpec(Model):
     """The network."""
 
+    graph: Literal["spec", "file"] = Field(
+        default="spec",
+        description="where the graph comes from: spec (the keys below), or file: graph and weights of pretrained, a "
+        ".keras file or box; the keys below but for the input's size then stay out of the spec",
+    )
     backbone: Literal[
         "vgg19_strided", "vgg19", "efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large", "resnet50", "tiny"
     ] = Field(
@@ -89,6 +94,18 @@ class ModelSpec(Model):
     )
     initial_stage: InitialStageSpec = Field(default=InitialStageSpec(), description="stage 1")
     refinement_stage: RefinementStageSpec = Field(default=RefinementStageSpec(), description="stages 2 and up")
+
+    @model_validator(mode="after")
+    def _graph_of_a_file_is_whole(self) -> ModelSpec:
+        if self.graph == "spec":
+            return self
+        if self.pretrained != "box" and not self.pretrained.endswith(".keras"):
+            raise refusal("graph: file needs box or a .keras file to take the graph from", ("pretrained",), self.pretrained)
+        for key, field in type(self).model_fields.items():
+            value = getattr(self, key)
+            if key not in ("graph", "pretrained", "input_height", "input_width") and value != field.default:
+                raise refusal("has no effect with graph: file; leave it out", (key,), value)
+        return self
 
 
 class FocalSpec(Model):
@@ -133,11 +150,27 @@ class DistillationSpec(Model):
         le=1,
         description="weight of the teacher's maps; the labels have the rest. 1: no labels at all",
     )
+    flip: bool = Field(
+        default=False, description="average the teacher's maps with those of the mirrored crop: better, twice the time"
+    )
+    scales: tuple[PositiveFloat, ...] = Field(
+        default=(1.0,),
+        min_length=1,
+        description="factors of the crop's size at which the teacher runs; its maps are averaged",
+    )
 
 
 class PruningSpec(Model):
     """Channel pruning."""
 
+    criterion: Literal["norm", "effect"] | None = Field(
+        default=None,
+        description="which channels go first: norm (small weights), effect (little change of what follows, on photos); "
+        "null: effect with --refit-images, else norm",
+    )
+    refit: bool = Field(
+        default=True, description="with --refit-images: fit the layers that read removed channels anew"
+    )
     granularity: int = Field(default=8, ge=1, description="channels that stay are a multiple of this in every layer")
     min_channels: int = Field(default=16, ge=1, description="no layer gets fewer channels than this")
     excluded_layers: tuple[str, ...] = Field(

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import keras
@@ -232,6 +233,8 @@ def _counted(found: Distribution) -> str:
 
 def _keep_tensorflow_off_gpus() -> None:
     """TensorFlow only feeds photos here, but would take all of a GPU's memory at its first operation."""
+    if find_spec("tensorflow") is None:
+        return
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")

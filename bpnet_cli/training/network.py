@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
-from bpnet_cli.build import metadata_of, network_of
+from bpnet_cli.build import graph_file_of, metadata_of, network_of
 from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.log import say
-from bpnet_cli.models.bodyposenet import is_backbone_layer
+from bpnet_cli.models.bodyposenet import backbone_layers
+from bpnet_cli.models.box import box_keras
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.models.model_file import load_network
-from bpnet_cli.models.weights import layers_left_out, load_pretrained
+from bpnet_cli.models.own_graph import with_maps_of
+from bpnet_cli.models.transfer import same_maps
+from bpnet_cli.models.weights import layers_left_out, load_pretrained, tell_taken_over
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training.distribution import Distribution
 from bpnet_cli.training.freeze import freeze
 
 # Keys of the section `model` that say nothing about the graph.
-_NOT_THE_GRAPH = {"pretrained", "input_height", "input_width", "initializer"}
+_NOT_THE_GRAPH = {"graph", "pretrained", "input_height", "input_width", "initializer"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,26 +45,29 @@ class Start:
 
 
 def make_start(spec: ExperimentSpec, skeleton: Skeleton, distribution: Distribution) -> Start:
-    """Build the spec's network, or take the graph of a pruned file that it names as pretrained.
+    """Build the spec's network, or take the graph of the file that it names as pretrained.
+
+    That is a pruned file, or any with `model.graph: file`.
 
     The network is on all devices of the distribution, the one to save on a single one: a host can't run alone what it
     shares with others. Raises BpnetError for weights or patterns that don't fit.
     """
     model, training = spec.model, spec.training
-    pruned = _is_pruned(spec, skeleton)
+    path = _own_graph(spec, skeleton)
     with distribution.scope():
-        network = _from_file(spec) if pruned else network_of(spec, skeleton)
+        network, filled = _from_file(path, spec.training.precision, skeleton) if path else (network_of(spec, skeleton), [])
         distribution.share_statistics(network)
         fixed = freeze(network, training.frozen_layers)
-        filled = [layer.name for layer in network.layers if layer.weights]
-        if not pruned:
+        if not path:
             filled = load_pretrained(network, model.backbone, model.pretrained, skeleton)
-    thawed_later = _layers_to_freeze(spec, filled)
+    thawed_later = _layers_to_freeze(spec, network, filled)
     fresh = layers_left_out(network, filled) if filled else []
-    say(f"network: {network.count_params():,} parameters{', pruned' if pruned else ''}")
+    metadata = _metadata(spec, skeleton, path)
+    origin = f", {metadata.graph}" if metadata.has_own_graph else ""
+    say(f"network: {network.count_params():,} parameters{origin}")
     if fixed:
         say(f"frozen: {fixed} layers keep their weights")
-    if fixed and pruned:
+    if fixed and metadata.graph == "pruned":
         say("those of them that were pruned can't recover; --set training.frozen_layers=[] lets all layers learn")
     if filled:
         say(f"pretrained: {len(filled)} layers from {model.pretrained}; not filled whole: {_listed(fresh)}")
@@ -69,21 +75,30 @@ def make_start(spec: ExperimentSpec, skeleton: Skeleton, distribution: Distribut
     differs = training.precision != "float32" or training.ema_momentum is not None or training.frozen_layers
     if differs or distribution.strategy is not None:
         keras.config.set_dtype_policy("float32")
-        saved = load_network(model.pretrained)[0] if pruned else network_of(spec, skeleton)
+        saved = _from_file(path, "float32", skeleton)[0] if path else network_of(spec, skeleton)
         keras.config.set_dtype_policy(training.precision)
-    metadata = metadata_of(spec, skeleton, pruned)
     return Start(network, saved, metadata, filled, fresh, thawed_later)
 
 
-def _is_pruned(spec: ExperimentSpec, skeleton: Skeleton) -> bool:
-    """Whether `model.pretrained` is a pruned file. Raises SpecError when its network is not the spec's otherwise."""
-    path = spec.model.pretrained
+def _own_graph(spec: ExperimentSpec, skeleton: Skeleton) -> str | None:
+    """Path of the file whose graph the run takes; None where the spec describes the graph.
+
+    Raises SpecError for a file with a graph of its own that isn't the network that the spec asks for.
+    """
+    path = graph_file_of(spec) or (box_keras() if spec.model.pretrained == "box" else spec.model.pretrained)
     if not path.endswith(".keras"):
-        return False
+        return None
     with hinting("model.pretrained; paths are relative to the working directory"):
         metadata = read_keras_metadata(path)
-    if not metadata.pruned:
-        return False
+    if spec.model.graph == "file":
+        return path
+    if not metadata.has_own_graph:
+        return None
+    if metadata.graph != "pruned" or metadata.spec["model"].get("graph") == "file":
+        raise SpecError(
+            f"model.graph: {spec.model.pretrained} has a graph of its own ({metadata.graph}), which no keys describe: set"
+            " model.graph: file, and leave out the keys of model that describe a network"
+        )
     ours, theirs = spec.model.model_dump(mode="json"), metadata.spec["model"]
     differing = [key for key in ours if key not in _NOT_THE_GRAPH and ours[key] != theirs.get(key)]
     if differing or metadata.skeleton != skeleton:
@@ -92,31 +107,43 @@ def _is_pruned(spec: ExperimentSpec, skeleton: Skeleton) -> bool:
             f"model.pretrained: {path} is pruned and trained on as it is, but this spec asks for another network"
             f" ({listed}); use the spec that it was trained with"
         )
-    return True
+    return path
 
 
-def _from_file(spec: ExperimentSpec) -> Any:
-    """A file's graph in the run's precision; the maps stay float32."""
-    network, _ = load_network(spec.model.pretrained)
-    if spec.training.precision == "float32":
-        return network
+def _metadata(spec: ExperimentSpec, skeleton: Skeleton, path: str | None) -> ModelMetadata:
+    metadata = metadata_of(spec, skeleton)
+    return replace(metadata, graph=read_keras_metadata(path).graph) if path and not metadata.has_own_graph else metadata
+
+
+def _from_file(path: str, precision: str, skeleton: Skeleton) -> tuple[Any, list[str]]:
+    """A file's graph in the run's precision, with the skeleton's maps, and the layers that have the file's weights.
+
+    The maps stay float32.
+    """
+    network, metadata = load_network(path)
+    filled = [layer.name for layer in network.layers if layer.weights]
+    if not same_maps(metadata.skeleton, skeleton):
+        network, filled = with_maps_of(network, metadata.skeleton, skeleton)
+        tell_taken_over(path, metadata.skeleton, skeleton)
+    if precision == "float32":
+        return network, filled
     maps = {id(tensor) for tensor in network.outputs}
 
     def convert(layer: Any) -> Any:
         config = layer.get_config()
         if not isinstance(layer, keras.layers.InputLayer) and id(layer.output) not in maps:
-            config["dtype"] = spec.training.precision
+            config["dtype"] = precision
         return type(layer).from_config(config)
 
     converted = keras.models.clone_model(network, clone_function=convert)
     converted.set_weights(network.get_weights())
-    return converted
+    return converted, filled
 
 
-def _layers_to_freeze(spec: ExperimentSpec, filled: Sequence[str]) -> frozenset[str]:
+def _layers_to_freeze(spec: ExperimentSpec, network: Any, filled: Sequence[str]) -> frozenset[str]:
     """The backbone's pretrained layers, where the spec freezes them at first. Raises SpecError when there are none."""
     epochs = spec.training.freeze_backbone_epochs
-    frozen = frozenset(name for name in filled if epochs and is_backbone_layer(name))
+    frozen = backbone_layers(network).intersection(filled) if epochs else frozenset()
     if epochs and not frozen:
         raise SpecError(
             f"training.freeze_backbone_epochs: {spec.model.pretrained} fills no layer of backbone {spec.model.backbone}"

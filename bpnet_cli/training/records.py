@@ -61,18 +61,16 @@ class TensorBoardLog:
     """Scalars and pictures for TensorBoard."""
 
     def __init__(self, directory: Path) -> None:
-        import tensorflow as tf
+        from tensorboardX import SummaryWriter
 
-        self._summary = tf.summary
-        self._writer = tf.summary.create_file_writer(str(directory))
+        self._writer = SummaryWriter(str(directory))
 
     def add(self, step: int, scalars: Mapping[str, float], pictures: Mapping[str, NDArray[np.uint8]]) -> None:
         """Write scalars and (H, W, 3) uint8 RGB pictures of one step."""
-        with self._writer.as_default(step=step):
-            for name, value in scalars.items():
-                self._summary.scalar(name, value)
-            for name, picture in pictures.items():
-                self._summary.image(name, picture[None])
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+        for name, picture in pictures.items():
+            self._writer.add_image(name, picture, step, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from bpnet_cli.data.pipeline import SampleLoader, make_pipeline
+from bpnet_cli.data.threads import thread_batches
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate
 from bpnet_cli.inference.load import predictor_of_network
@@ -129,9 +130,11 @@ class Run:
         batch = self.spec.training.batch_size
         offset, length = self.distribution.slice_of(batch)
         position = (first * self.steps + step) * batch + offset
+        # tf.data is TensorFlow's own; the other backends do without it.
+        feed = make_pipeline if keras.backend.backend() == "tensorflow" else thread_batches
         resumed = [callbacks.GoOnWithinEpoch(self.model.metrics, step, listed)] if step else []
         self.model.fit(
-            make_pipeline(self.loader, length, start=position, step=batch, workers=self.spec.training.workers),
+            feed(self.loader, length, start=position, step=batch, workers=self.spec.training.workers),
             epochs=last,
             initial_epoch=first,
             steps_per_epoch=self.steps - step,

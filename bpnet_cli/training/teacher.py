@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bpnet_cli.data.pipeline import Teacher
 from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.inference.backends import load_backend
+from bpnet_cli.inference.predictor import InputSize, Predictor
 from bpnet_cli.models.backbones import STRIDE
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
@@ -31,8 +32,11 @@ def make_teacher(spec: ExperimentSpec, skeleton: Skeleton) -> Teacher | None:
             f" {skeleton.name} at stride {STRIDE}: keypoints, limbs and stride must be the same"
         )
 
+    size = InputSize(spec.model.input_height, spec.model.input_width)
+    predictor = Predictor(backend, size, scales=spec.distillation.scales, flip=spec.distillation.flip)
+
     def teach(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        heatmaps, pafs = backend.maps(image[None])
-        return np.concatenate([heatmaps[0], pafs[0]], axis=-1)
+        heatmaps, pafs, _ = predictor.maps(image)
+        return np.concatenate([heatmaps, pafs], axis=-1)
 
     return teach

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bpnet_cli.export.compare import map_difference, map_errors
+from bpnet_cli.inference.compare import map_difference, map_errors
 
 
 class Fixed:

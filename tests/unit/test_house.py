@@ -22,7 +22,7 @@ LAYERS = (
     {"build"},
     {"inference"},
     {"evaluation"},
-    {"training", "pruning", "export"},
+    {"training", "pruning", "export", "importing"},
     {"benchmark", "inspection"},
     {"cli"},
     {"__main__"},

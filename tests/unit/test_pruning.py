@@ -39,7 +39,7 @@ def randomise(network: Any, seed: int = 0) -> None:
 
 
 def prune(network: Any, threshold: float, **changes: Any) -> tuple[Any, Any, set[int]]:
-    from bpnet_cli.pruning.channels import trace_channels
+    from bpnet_cli.models.channels import trace_channels
     from bpnet_cli.pruning.select import channel_weights, channels_to_keep
     from bpnet_cli.pruning.surgery import shrink
 
@@ -65,7 +65,7 @@ def small_graph() -> Any:
 
 
 def test_ties_follow_the_graph() -> None:
-    from bpnet_cli.pruning.channels import trace_channels
+    from bpnet_cli.models.channels import trace_channels
 
     channels = trace_channels(small_graph())
     numbers = channels.outputs
@@ -127,7 +127,7 @@ def test_every_backbone_shrinks_and_runs(backbone: str) -> None:
 
 
 def test_batch_norm_counts_in_a_channels_weight() -> None:
-    from bpnet_cli.pruning.channels import trace_channels
+    from bpnet_cli.models.channels import trace_channels
     from bpnet_cli.pruning.select import channel_weights
 
     network = make_network("tiny")
@@ -169,7 +169,7 @@ def test_a_layer_of_another_kind_is_named() -> None:
     import keras
     from keras import layers
 
-    from bpnet_cli.pruning.channels import trace_channels
+    from bpnet_cli.models.channels import trace_channels
 
     image = keras.Input((16, 16, 3))
     with pytest.raises(BpnetError, match=r"layer odd \(SeparableConv2D\)"):

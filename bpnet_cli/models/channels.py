@@ -23,13 +23,17 @@ _PER_CHANNEL = (
     layers.BatchNormalization,
     layers.DepthwiseConv2D,
     layers.Dropout,
+    layers.ELU,
     layers.GlobalAveragePooling2D,
+    layers.LeakyReLU,
     layers.MaxPooling2D,
+    layers.PReLU,
     layers.ReLU,
     layers.Rescaling,
     layers.UpSampling2D,
     layers.ZeroPadding2D,
 )
+_ACROSS_CHANNELS = ("softmax", "log_softmax", "sparsemax", "glu")
 _ELEMENT_WISE = (layers.Add, layers.Average, layers.Maximum, layers.Multiply, layers.Subtract)
 
 
@@ -75,6 +79,8 @@ def trace_channels(network: Any) -> Channels:
 def _through(layer: Any, arrived: list[NDArray[np.intp]], numbers: _Numbers) -> NDArray[np.intp]:
     if isinstance(layer, layers.DepthwiseConv2D) and layer.depth_multiplier != 1:
         raise BpnetError(f"prune: layer {layer.name}: depthwise convolutions with a multiplier can't be pruned")
+    if isinstance(layer, layers.Activation) and layer.activation.__name__ in _ACROSS_CHANNELS:
+        raise BpnetError(f"prune: layer {layer.name} ({layer.activation.__name__}) mixes channels: can't be pruned around")
     if isinstance(layer, _PER_CHANNEL):
         return arrived[0]
     if isinstance(layer, _ELEMENT_WISE):

@@ -1,0 +1,76 @@
+"""Dilated convolutions as ONNX has them: TensorFlow computes them from parts of the photo, in some sixty nodes each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+# Kernels that the plain copy of a network has instead, to be found again in the converted graph.
+Marks = list[tuple[NDArray[np.float32], tuple[int, int]]]
+
+
+def without_dilation(network: Any) -> tuple[Any, Marks]:
+    """The same network with its dilated convolutions plain, and what `restore_dilation` needs to know.
+
+    Only those that keep the size, which is the same for any rate then. The network itself where there are none.
+    """
+    dilated = [layer for layer in network.layers if _is_dilated(layer)]
+    if not dilated:
+        return network, []
+    rates = {layer.name: tuple(layer.dilation_rate) for layer in dilated}
+
+    def plain(layer: Any) -> Any:
+        config = layer.get_config()
+        return type(layer).from_config(config | {"dilation_rate": (1, 1)} if layer.name in rates else config)
+
+    copy = keras.models.clone_model(network, clone_function=plain)
+    copy.set_weights(network.get_weights())
+    return copy, [(_as_onnx(layer), rates[layer.name]) for layer in dilated]
+
+
+def restore_dilation(graph: Any, marks: Marks) -> None:
+    """Give the convolutions of a converted graph, which are known by their kernels, their rates.
+
+    A batch norm may have been folded into them, which scales each output. Raises ValueError where one is not found.
+    """
+    from onnx import helper, numpy_helper
+
+    kernels = {tensor.name: tensor for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv" and node.input[1] in kernels]
+    for kernel, rates in marks:
+        found = [
+            node for node in convolutions if _alike(numpy_helper.to_array(kernels[node.input[1]]), kernel)
+        ]
+        if not found:
+            raise ValueError(f"no convolution has the dilated kernel of shape {kernel.shape}")
+        for node in found:
+            kept = [attribute for attribute in node.attribute if attribute.name != "dilations"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, helper.make_attribute("dilations", rates)])
+
+
+def _alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    """Whether two kernels are the same up to a factor for each output."""
+    return a.shape == b.shape and np.allclose(_directions(a), _directions(b), atol=1e-5)
+
+
+def _directions(kernel: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Each output's weights divided by their largest one."""
+    rows = kernel.reshape(len(kernel), -1).astype(np.float64)
+    largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
+    return rows / np.where(largest == 0, 1, largest)
+
+
+def _as_onnx(layer: Any) -> NDArray[np.float32]:
+    """A layer's kernel as (out, in / groups, height, width)."""
+    kernel = np.asarray(layer.kernel, np.float32)
+    return kernel.transpose(2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else kernel.transpose(3, 2, 0, 1)
+
+
+def _is_dilated(layer: Any) -> bool:
+    kinds = layers.Conv2D | layers.DepthwiseConv2D
+    return isinstance(layer, kinds) and max(layer.dilation_rate) > 1 and layer.padding == "same"

@@ -1,0 +1,1 @@
+"""Trained networks of other tools as Keras graphs that train on."""

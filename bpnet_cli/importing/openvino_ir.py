@@ -1,0 +1,167 @@
+"""OpenVINO IR (`.xml` beside its `.bin`), float or INT8, as a `Graph`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bpnet_cli.errors import ModelFileError
+from bpnet_cli.importing.graph import Folding, Graph, ImageInput, Node, unknown
+from bpnet_cli.inference.openvino import openvino_core, read_openvino
+
+_ARITHMETIC = {"Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Divide": "divide"}
+_FUNCTIONS = {
+    "Relu": "relu",
+    "ReLU": "relu",
+    "Elu": "elu",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "HSwish": "hard_swish",
+    "Swish": "silu",
+    "SoftPlus": "softplus",
+}
+# Rounding of activations to 256 levels: a Keras graph computes in float, and export quantises again.
+_DROPPED = ("FakeQuantize", "Convert")
+
+
+def read_openvino_ir(path: str | Path) -> Graph:
+    """The graph of an IR file. Raises ModelFileError for a file that is damaged or has operators not known here."""
+    if not Path(path).is_file():
+        raise ModelFileError(f"{path}: no such model file")
+    weights = Path(path).with_suffix(".bin")
+    if not weights.is_file():
+        raise ModelFileError(f"{path}: its weights are missing: {weights}")
+    model = read_openvino(openvino_core(), path)
+    operations = model.get_ordered_ops()
+    constants = {_name(op.output(0)): _data(op, path) for op in operations if op.get_type_name() == "Constant"}
+    folding = Folding(constants)
+    images, nodes = [], []
+    for op in operations:
+        kind = op.get_type_name()
+        if kind in ("Constant", "Result"):
+            continue
+        if kind == "Parameter":
+            images.append(op)
+            continue
+        inputs = tuple(_name(value.get_source_output()) for value in op.inputs())
+        if kind == "Reshape" and folding.known(inputs):
+            folding.constants[_name(op.output(0))] = folding.constants[inputs[0]].reshape(
+                folding.constants[inputs[1]].astype(int)
+            )
+        else:
+            try:
+                node = _node(op, kind, inputs, folding, str(path))
+            except ModelFileError as error:
+                node = Node("refused", op.get_friendly_name(), inputs, _name(op.output(0)), {"error": error})
+            if not folding.arithmetic(node):
+                nodes.append(node)
+    outputs = [_name(result.input(0).get_source_output()) for result in model.get_results()]
+    rounded = any(op.get_type_name() == "FakeQuantize" for op in operations)
+    graph = Graph(str(path), _image(images, path), nodes, folding.constants, outputs, rounded)
+    return graph.without_identities()
+
+
+def _image(parameters: list[Any], path: str | Path) -> ImageInput:
+    shapes = [op.output(0).partial_shape for op in parameters]
+    axes = [[axis.get_length() if axis.is_static else None for axis in shape] for shape in shapes]
+    if len(axes) != 1 or len(axes[0]) != 4 or 3 not in axes[0][1::2]:
+        raise ModelFileError(f"{path}: needs one input, a photo of 3 channels (got {axes})")
+    # The reader reshapes, so a size in the file binds nobody.
+    return ImageInput(_name(parameters[0].output(0)), channels_first=axes[0][1] == 3)
+
+
+def _node(op: Any, kind: str, inputs: tuple[str, ...], folding: Folding, path: str) -> Node:
+    name, output = op.get_friendly_name(), _name(op.output(0))
+
+    def node(own_kind: str, count: int = 1, **attributes: Any) -> Node:
+        return Node(own_kind, name, inputs[:count], output, attributes)
+
+    if kind in _ARITHMETIC:
+        return node(_ARITHMETIC[kind], 2)
+    if kind in _DROPPED:
+        return node("identity")
+    if kind in _FUNCTIONS:
+        alpha = {"alpha": float(op.get_attributes()["alpha"])} if kind == "Elu" else {}
+        return node("activation", function=_FUNCTIONS[kind], **alpha)
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise unknown(path, kind, name)
+    return reader(op, inputs, folding, node, path)
+
+
+def _convolution(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
+    attributes = op.get_attributes()
+    kernel = folding.constants.get(inputs[1])
+    if kernel is None:
+        raise unknown(path, op.get_type_name(), op.get_friendly_name(), "its kernel is no constant")
+    groups = 1
+    if op.get_type_name() == "GroupConvolution":
+        # (groups, out, in, height, width) there.
+        groups = kernel.shape[0]
+        folding.constants[inputs[1]] = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
+    pads = {"same_upper": "same_upper", "same_lower": "same_lower", "valid": (0, 0, 0, 0)}.get(
+        str(attributes.get("auto_pad", "explicit")), (*attributes["pads_begin"], *attributes["pads_end"])
+    )
+    return node(
+        "convolution", 2, strides=attributes["strides"], dilations=attributes["dilations"], pads=pads, groups=groups
+    )
+
+
+def _pool(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
+    attributes = op.get_attributes()
+    return node(
+        "max_pool" if op.get_type_name() == "MaxPool" else "average_pool",
+        kernel=attributes["kernel"],
+        strides=attributes["strides"],
+        pads=(*attributes["pads_begin"], *attributes["pads_end"]),
+        count_padding=not attributes.get("exclude-pad", True),
+        round_up=str(attributes.get("rounding_type", "floor")) != "floor",
+    )
+
+
+def _prelu(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
+    slopes = folding.constants.get(inputs[1])
+    if slopes is None:
+        raise unknown(path, "PRelu", op.get_friendly_name(), "its slopes are no constant")
+    return node("activation", function="prelu", slopes=slopes.reshape(-1))
+
+
+def _clamp(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
+    attributes = op.get_attributes()
+    return node("activation", function="clip", low=float(attributes["min"]), high=float(attributes["max"]))
+
+
+def _concat(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
+    return node("concatenate", len(inputs), axis=int(op.get_attributes()["axis"]))
+
+
+def _transpose(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
+    return node("transpose", order=tuple(folding.constants[inputs[1]].astype(int).tolist()))
+
+
+_READERS: dict[str, Callable[..., Node]] = {
+    "Convolution": _convolution,
+    "GroupConvolution": _convolution,
+    "MaxPool": _pool,
+    "AvgPool": _pool,
+    "PRelu": _prelu,
+    "PReLU": _prelu,
+    "Clamp": _clamp,
+    "Concat": _concat,
+    "Transpose": _transpose,
+}
+
+
+def _name(output: Any) -> str:
+    """Of a tensor: unique in a model, unlike the names that some tensors have."""
+    return f"{output.get_node().get_friendly_name()}:{output.get_index()}"
+
+
+def _data(op: Any, path: str | Path) -> Any:
+    try:
+        return np.array(op.get_data())
+    except RuntimeError as error:
+        raise ModelFileError(f"{path}: constant {op.get_friendly_name()!r} can't be read ({error})") from None

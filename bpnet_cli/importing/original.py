@@ -1,0 +1,72 @@
+"""The file as it is, in its own runtime: what the imported network must agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import ModelFileError
+from bpnet_cli.importing.graph import ImageInput
+from bpnet_cli.inference.backends import Maps
+from bpnet_cli.inference.openvino import openvino_core, read_openvino
+from bpnet_cli.models.metadata import ModelMetadata
+
+Run = Callable[[NDArray[Any]], list[NDArray[Any]]]
+
+
+class Original:
+    """A backend of the file itself. image: how it takes photos. heatmaps, pafs: places among its outputs.
+
+    PAFs on a finer grid, as NVIDIA's repeat them, are thinned. Raises ModelFileError for a file that doesn't run.
+    """
+
+    def __init__(self, path: str, image: ImageInput, heatmaps: int, pafs: int, metadata: ModelMetadata) -> None:
+        self.metadata = metadata
+        self.path, self.image, self.places = path, image, (heatmaps, pafs)
+        self._run = _in_openvino(path) if path.endswith(".xml") else _in_onnxruntime(path, image.name)
+
+    def maps(self, images: NDArray[np.uint8]) -> Maps:
+        """See `Backend.maps`."""
+        try:
+            outputs = self._run(self.image.feed(images))
+        except Exception as error:  # noqa: BLE001 - the runtimes' errors share no other base
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelFileError(f"{self.path}: doesn't run in its own runtime ({reason}); nothing was written") from None
+        channels = self.metadata.skeleton.heatmap_channels, self.metadata.skeleton.paf_channels
+        heatmaps, pafs = (_last(outputs[i], count) for i, count in zip(self.places, channels, strict=True))
+        repeats = pafs.shape[1] // heatmaps.shape[1]
+        return heatmaps, np.ascontiguousarray(pafs[:, ::repeats, ::repeats])
+
+
+def _last(maps: NDArray[Any], channels: int) -> NDArray[np.float32]:
+    """(B, h, w, C) from maps whose channels are last or follow the batch."""
+    values = np.asarray(maps, np.float32)
+    return values if values.shape[3] == channels else np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+
+
+def _in_onnxruntime(path: str, name: str) -> Run:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's error types share no base but Exception
+        raise ModelFileError(f"{path}: ONNX Runtime can't load it ({str(error).splitlines()[0]})") from None
+    return lambda values: list(session.run(None, {name: values}))
+
+
+def _in_openvino(path: str) -> Run:
+    core = openvino_core()
+    model = read_openvino(core, path)
+
+    def run(values: NDArray[Any]) -> list[NDArray[Any]]:
+        fixed = model.clone()
+        fixed.reshape(list(values.shape))
+        outputs = core.compile_model(fixed, "CPU")([values])
+        return [outputs[index] for index in range(len(model.outputs))]
+
+    return run

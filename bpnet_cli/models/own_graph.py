@@ -1,0 +1,95 @@
+"""A graph that no spec describes, made to give the maps of another skeleton."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from bpnet_cli.errors import ModelFileError
+from bpnet_cli.models.bodyposenet import split_outputs
+from bpnet_cli.models.channels import is_convolution, trace_channels
+from bpnet_cli.models.transfer import Channels, heatmap_channels, paf_channels
+from bpnet_cli.pose.skeleton import Skeleton
+
+# New number of a channel -> its old number and sign.
+_Origins = dict[int, tuple[int, float]]
+
+
+def with_maps_of(network: Any, theirs: Skeleton, ours: Skeleton) -> tuple[Any, list[str]]:
+    """The same graph with the maps of skeleton `ours`, and the names of the layers whose weights are all from before.
+
+    Keypoints and limbs of the same names take over their channels, also where later stages read them; the others start
+    afresh. Raises ModelFileError where maps don't come from convolutions.
+    """
+    heatmaps, pafs = split_outputs(network.outputs)
+    makers = {}
+    for tensors, channels in ((heatmaps, heatmap_channels(theirs, ours)), (pafs, paf_channels(theirs, ours))):
+        for tensor in tensors:
+            layer = tensor._keras_history.operation
+            if not is_convolution(layer):
+                raise ModelFileError(f"layer {layer.name} makes maps, but is no convolution: its channels can't change")
+            makers[layer.name] = channels
+
+    def resized(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name in makers:
+            config["filters"] = len(makers[layer.name].index)
+        return type(layer).from_config(config)
+
+    result = keras.models.clone_model(network, clone_function=resized)
+    return result, _take_over(network, result, makers)
+
+
+def _take_over(old: Any, new: Any, makers: dict[str, Channels]) -> list[str]:
+    """Copy weights channel by channel; returns the layers that got all of theirs."""
+    before, after = trace_channels(old), trace_channels(new)
+    origins: _Origins = {}
+    for name, numbers in after.outputs.items():
+        theirs = before.outputs[name].tolist()
+        if name in makers:
+            channels = makers[name]
+            for number, index, sign in zip(numbers.tolist(), channels.index, channels.sign, strict=True):
+                origins[number] = (theirs[index], float(sign)) if index >= 0 else (-1, 1.0)
+        elif is_convolution(new.get_layer(name)):
+            origins |= {number: (origin, 1.0) for number, origin in zip(numbers.tolist(), theirs, strict=True)}
+    whole = []
+    for layer in new.layers:
+        if layer.weights:
+            read = _places(after.inputs[layer.name], before.inputs[layer.name], origins)
+            made = _places(after.outputs[layer.name], before.outputs[layer.name], origins)
+            theirs = old.get_layer(layer.name).get_weights()
+            layer.set_weights(
+                [_part(layer, w, v, read, made) for w, v in zip(layer.get_weights(), theirs, strict=True)]
+            )
+            whole += [layer.name] if (read.index >= 0).all() and (made.index >= 0).all() else []
+    return whole
+
+
+def _places(new: NDArray[np.intp], old: NDArray[np.intp], origins: _Origins) -> Channels:
+    """For each channel of a tensor, where its origin is in the old tensor."""
+    places = {number: place for place, number in enumerate(old.tolist())}
+    found = [origins.get(number, (number, 1.0)) for number in new.tolist()]
+    index = np.array([places.get(origin, -1) for origin, _ in found], np.intp)
+    return Channels(index, np.array([sign for _, sign in found], np.float32))
+
+
+def _part(
+    layer: Any, fresh: NDArray[Any], source: NDArray[Any], read: Channels, made: Channels
+) -> NDArray[Any]:
+    """A weight with the old values in the channels that there were.
+
+    A turned limb changes the sign of what is read; only its own convolution gives it another sign.
+    """
+    if isinstance(layer, layers.DepthwiseConv2D) and fresh.ndim == 4:
+        return read.fill(fresh, source, 2, signed=False)
+    if fresh.ndim < 4:
+        return made.fill(fresh, source, fresh.ndim - 1, signed=is_convolution(layer))
+    columns = made.fill(np.zeros((*source.shape[:3], fresh.shape[3]), fresh.dtype), source, 3, signed=True)
+    filled = read.fill(fresh, columns, 2, signed=True)
+    unknown = made.index < 0
+    filled[..., unknown] = fresh[..., unknown]
+    return filled
