@@ -12,7 +12,7 @@ from typing import Any
 from bpnet_cli import __version__
 from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.log import say
-from bpnet_cli.models.box import box_keras
+from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
@@ -41,7 +41,7 @@ def graph_file_of(spec: ExperimentSpec) -> str | None:
     """Path of the `.keras` file whose graph the spec takes; None where the spec describes the graph."""
     if spec.model.graph == "spec":
         return None
-    return box_keras() if spec.model.pretrained == "box" else spec.model.pretrained
+    return box_or_path(spec.model.pretrained, keras=True)
 
 
 def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:

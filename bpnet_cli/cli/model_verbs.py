@@ -217,7 +217,7 @@ def import_(
 ) -> None:
     """Write a trained network of another tool as a .keras file that trains, prunes and exports like any other.
 
-    MODEL is OpenVINO's .xml, or an .onnx file of NVIDIA's TAO, of bpnet, or of the OpenPose family as PyTorch writes it.
+    MODEL is OpenVINO's .xml, or an .onnx file of NVIDIA's TAO, of bpnet, or of an OpenPose-like network from PyTorch.
     The original runs beside the result, and both maps are compared before the file is written.
 
     \b

@@ -34,6 +34,12 @@ set_option = click.option(
 
 def model_option(required: bool = True, box: bool = False, keras: bool = False) -> Callable[[Function], Function]:
     """`-m MODEL`. box: without it, the model in the box is meant. keras: no .onnx file will do."""
+
+    def resolve(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        from bpnet_cli.models.box import box_or_path
+
+        return value if value is None else box_or_path(value, keras=keras)
+
     return click.option(
         "-m",
         "--model",
@@ -41,7 +47,9 @@ def model_option(required: bool = True, box: bool = False, keras: bool = False) 
         "model_path",
         metavar="MODEL",
         required=required and not box,
-        help=f"A {'.keras' if keras else '.keras or .onnx'} file." + ("  [the model in the box]" if box else ""),
+        callback=resolve,
+        help=f"A {'.keras' if keras else '.keras or .onnx'} file, or box: the model in the box."
+        + ("  [box]" if box else ""),
     )
 
 
@@ -52,7 +60,7 @@ def model_or_box(path: str | None, *, keras: bool = False) -> str:
     from bpnet_cli.models.box import box_keras, box_onnx
 
     found = box_keras() if keras else box_onnx()
-    click.echo("no -m: the model in the box (experimental, see docs/model_card.md)", err=True)
+    click.echo("no -m: the model in the box (docs/model_card.md says what it is and what it cannot do)", err=True)
     return found
 
 

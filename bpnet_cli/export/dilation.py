@@ -42,9 +42,7 @@ def restore_dilation(graph: Any, marks: Marks) -> None:
     kernels = {tensor.name: tensor for tensor in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv" and node.input[1] in kernels]
     for kernel, rates in marks:
-        found = [
-            node for node in convolutions if _alike(numpy_helper.to_array(kernels[node.input[1]]), kernel)
-        ]
+        found = [node for node in convolutions if _alike(numpy_helper.to_array(kernels[node.input[1]]), kernel)]
         if not found:
             raise ValueError(f"no convolution has the dilated kernel of shape {kernel.shape}")
         for node in found:

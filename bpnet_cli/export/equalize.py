@@ -36,6 +36,8 @@ def equalize(model: Any, name: str, inputs: Sequence[NDArray[Any]]) -> None:
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     pairs = [pair for pair in _pairs(model.graph) if _known(pair, constants)]
+    if not pairs:
+        return
     ranges = _channel_ranges(model, name, [pair.tensor for pair in pairs], inputs)
     for pair in pairs:
         first, second = (numpy_helper.to_array(constants[node.input[1]]) for node in (pair.first, pair.second))
@@ -56,14 +58,17 @@ def is_depthwise(node: Any, constants: Any) -> bool:
 
 
 def _factors(ranges: NDArray[Any], kernel: NDArray[Any], depthwise: bool) -> NDArray[np.float32]:
-    """(C,) what each channel is divided by. A depthwise kernel has a scale for each channel anyway, so nothing is lost."""
+    """(C,) what each channel is divided by.
+
+    A depthwise kernel is quantised with a scale for each channel, so nothing is lost there.
+    """
     largest = max(float(ranges.max()), np.finfo(np.float32).tiny)
     factors = ranges / largest
     if not depthwise:
         weights = np.abs(kernel).max(axis=(0, 2, 3))
         factors = np.sqrt(factors / np.maximum(weights / max(float(weights.max()), 1e-12), 1e-6))
         factors = factors / max(float(factors.max()), 1e-12)
-    return np.maximum(factors, 1 / _LARGEST_FACTOR).astype(np.float32)
+    return np.asarray(np.maximum(factors, 1 / _LARGEST_FACTOR), np.float32)
 
 
 def _pairs(graph: Any) -> list[_Pair]:
@@ -102,11 +107,10 @@ def _channel_ranges(
 
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
-    axes = (0, 2, 3)
     del probe.graph.output[:]
     for tensor in tensors:
         # Only the maxima leave the graph: the activations of a photo are hundreds of megabytes.
-        largest = onnx.helper.make_node("ReduceMax", [f"{tensor}/abs"], [f"{tensor}/range"], axes=axes, keepdims=0)
+        largest = onnx.helper.make_node("GlobalMaxPool", [f"{tensor}/abs"], [f"{tensor}/range"])
         probe.graph.node.extend([onnx.helper.make_node("Abs", [tensor], [f"{tensor}/abs"]), largest])
         probe.graph.output.append(onnx.helper.make_tensor_value_info(f"{tensor}/range", 1, None))
     options = ort.SessionOptions()
@@ -114,7 +118,7 @@ def _channel_ranges(
     session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
     ranges: list[NDArray[np.float32]] = []
     for values in inputs:
-        found = session.run(None, {name: values})
+        found = [largest.max(axis=(0, 2, 3)) for largest in session.run(None, {name: values})]
         ranges = [np.maximum(old, new) for old, new in zip(ranges, found, strict=True)] if ranges else found
     return dict(zip(tensors, ranges, strict=True))
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.export.align import align_channels
-from bpnet_cli.inference.compare import map_difference
 from bpnet_cli.export.plain import make_plain, rename_tensors
 from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
+from bpnet_cli.inference.compare import map_difference
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 
 # Largest difference between Keras and ONNX Runtime on any map value.

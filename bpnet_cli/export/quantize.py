@@ -86,7 +86,9 @@ def _seven_bits(graph: Any, image: str) -> dict[str, Any]:
         if reached.isdisjoint(node.input):
             continue
         if node.op_type == "Conv":
-            weights[node.input[1]] = [{"quant_type": QuantType.QInt8, "axis": 0, "symmetric": True, "reduce_range": True}]
+            weights[node.input[1]] = [
+                {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": True, "reduce_range": True}
+            ]
         else:
             reached.update(node.output)
     return weights

@@ -17,9 +17,9 @@ from bpnet_cli.engine import load_keras, load_tensorflow
 from bpnet_cli.errors import BpnetError, SpecError
 from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
 from bpnet_cli.export.deploy import check_triton, triton_name, trtexec_line, write_triton
-from bpnet_cli.inference.photos import photos_of_folder
 from bpnet_cli.files import atomic_path, check_output
 from bpnet_cli.inference.load import spec_of
+from bpnet_cli.inference.photos import photos_of_folder
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,48 +12,12 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from bpnet_cli.errors import ModelFileError
 from bpnet_cli.importing.graph import ARITHMETIC, Graph, Node, unknown
+from bpnet_cli.importing.plain_layers import pads_of, plain_layer
+from bpnet_cli.importing.values import Value, once
 
 # Axes of a Keras tensor, and where a file's tensor with channels first has them.
 _LAST, _FIRST = (0, 1, 2, 3), (0, 3, 1, 2)
-# What Keras calls an activation that takes no numbers.
-_PLAIN = ("relu", "sigmoid", "tanh", "silu", "softplus", "hard_swish")
-
-
-@dataclass(frozen=True, eq=False)
-class _Value:
-    """A tensor on its way. axes: Keras' axis of each axis of the file's tensor.
-
-    tensor: None for the photo, and for a convolution that may still take in what is added or multiplied behind it:
-    then `scale` and `offset` (C,) are the photo's normalisation, or what the convolution's outputs get.
-    """
-
-    axes: tuple[int, ...]
-    tensor: Any = None
-    make: Callable[[NDArray[Any], NDArray[Any]], Any] | None = None
-    scale: NDArray[Any] | None = None
-    offset: NDArray[Any] | None = None
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-
-    @property
-    def is_photo(self) -> bool:
-        return self.tensor is None and self.make is None
-
-    def solid(self) -> Any:
-        """The Keras tensor."""
-        return self.tensor if self.make is None else self.make(self._known(self.scale), self._known(self.offset))
-
-    def affine(self, scale: Any, offset: Any) -> _Value:
-        """This value times `scale` plus `offset`, for one that isn't solid."""
-        own, moved = self._known(self.scale), self._known(self.offset)
-        return replace(self, scale=own * scale, offset=moved * scale + offset)
-
-    @staticmethod
-    def _known(array: NDArray[Any] | None) -> NDArray[Any]:
-        if array is None:
-            raise TypeError("a solid value has no scale")
-        return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +46,7 @@ class KerasGraph:
         image = graph.image
         axes = _FIRST if image.channels_first else _LAST
         self._values = {
-            image.name: _Value(axes, scale=np.array(image.scale, float), offset=np.array(image.offset, float))
+            image.name: Value(axes, scale=np.array(image.scale, float), offset=np.array(image.offset, float))
         }
 
     def build(self, outputs: Sequence[str]) -> Any:
@@ -92,7 +56,7 @@ class KerasGraph:
         tensors = [self._values[name].solid() for name in outputs]
         return keras.Model(self._photo, tensors, name="bodyposenet")
 
-    def _through(self, node: Node) -> _Value:
+    def _through(self, node: Node) -> Value:
         if node.kind == "refused":
             raise node.attributes["error"]
         if node.kind == "convolution":
@@ -105,14 +69,14 @@ class KerasGraph:
         if node.kind == "transpose":
             return replace(value, axes=tuple(value.axes[axis] for axis in node.attributes["order"]))
         if node.kind == "pad" and value.is_photo:
-            return replace(value, padding=self._pads(node, value))
-        builder = getattr(self, f"_{node.kind}", None)
-        if builder is None:
-            raise unknown(self.graph.path, node.kind, node.name)
-        tensor = builder(node, *(self._solid(node, name) for name in node.inputs if name))
-        return _Value(value.axes, tensor)
+            return replace(value, padding=pads_of(node, value.axes, self.graph.path))
+        values = [self._value(node, name) for name in node.inputs if name]
+        if any(other.axes != value.axes for other in values):
+            raise unknown(self.graph.path, node.kind, node.name, "its operands' axes differ")
+        tensors = [self._solid(node, name) for name in node.inputs if name]
+        return Value(value.axes, plain_layer(node, self._name(node), value.axes, tensors, self.graph.path))
 
-    def _convolution(self, node: Node) -> _Value:
+    def _convolution(self, node: Node) -> Value:
         value = self._value(node, node.inputs[0])
         if value.axes != _FIRST:
             raise unknown(self.graph.path, "convolution", node.name, "its input has no channels at axis 1")
@@ -131,7 +95,7 @@ class KerasGraph:
         def make(scale: NDArray[Any], offset: NDArray[Any]) -> Any:
             return self._convolve(node, x, kernel * scale[:, None, None, None], offset)
 
-        made = _Value(_FIRST, make=_once(make), scale=np.ones(len(kernel)), offset=bias.astype(float))
+        made = Value(_FIRST, make=once(make), scale=np.ones(len(kernel)), offset=bias.astype(float))
         return made
 
     def _convolve(self, node: Node, x: Any, kernel: NDArray[Any], bias: NDArray[Any]) -> Any:
@@ -171,12 +135,16 @@ class KerasGraph:
         if not any(pads):
             return x, "valid"
         centred = [reach[0] // 2, reach[1] // 2]
-        if set(strides) == {1} and [top, left] == centred and [bottom, right] == [r - c for r, c in zip(reach, centred)]:
+        if (
+            set(strides) == {1}
+            and [top, left] == centred
+            and [bottom, right] == [r - c for r, c in zip(reach, centred, strict=True)]
+        ):
             return x, "same"
         name = self._unique(f"{_clean(node.name)}_pad")
         return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x), "valid"
 
-    def _normalized_photo(self, node: Node, value: _Value, kernel: NDArray[Any], groups: int) -> tuple[Any, Any]:
+    def _normalized_photo(self, node: Node, value: Value, kernel: NDArray[Any], groups: int) -> tuple[Any, Any]:
         """The normalised photo and the kernel that reads it.
 
         The kernel takes in the channels' order and what differs between their scales: padding's zeros stay zeros.
@@ -201,7 +169,7 @@ class KerasGraph:
             return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(self._normalized), kernel
         return self._normalized, kernel
 
-    def _batch_norm(self, node: Node) -> _Value:
+    def _batch_norm(self, node: Node) -> Value:
         value = self._value(node, node.inputs[0])
         gamma, beta, mean, variance = (np.asarray(self._constant(node, index), float) for index in (1, 2, 3, 4))
         epsilon = node.attributes["epsilon"]
@@ -211,9 +179,9 @@ class KerasGraph:
         layer = layers.BatchNormalization(epsilon=epsilon, name=self._name(node))
         y = layer(self._solid(node, node.inputs[0]))
         layer.set_weights([array.astype(np.float32) for array in (gamma, beta, mean, variance)])
-        return _Value(value.axes, y)
+        return Value(value.axes, y)
 
-    def _arithmetic(self, node: Node) -> _Value:
+    def _arithmetic(self, node: Node) -> Value:
         constants = self.graph.constants
         known = [name for name in node.inputs if name in constants]
         if not known:
@@ -224,29 +192,33 @@ class KerasGraph:
             kinds = {"add": layers.Add, "subtract": layers.Subtract, "multiply": layers.Multiply}
             if node.kind not in kinds:
                 raise unknown(self.graph.path, node.kind, node.name)
-            return _Value(first.axes, kinds[node.kind](name=self._name(node))(tensors))
+            return Value(first.axes, kinds[node.kind](name=self._name(node))(tensors))
         source = next(name for name in node.inputs if name not in constants)
         value = self._value(node, source)
         operand = self._per_channel(node, value, np.asarray(constants[known[0]], float))
-        if node.inputs[0] == source:
-            inverse = {"subtract": -operand, "divide": 1 / operand if node.kind == "divide" else operand}
-            operand = inverse.get(node.kind, operand)
-            scale, offset = (1.0, operand) if node.kind in ("add", "subtract") else (operand, 0.0)
-        elif node.kind == "divide":
-            raise unknown(self.graph.path, node.kind, node.name, "a constant divided by a tensor")
-        else:
-            scale, offset = {"add": (1.0, operand), "subtract": (-1.0, operand), "multiply": (operand, 0.0)}[node.kind]
+        scale, offset = self._as_affine(node, operand, node.inputs[0] == source)
         if self._takes_in(value, source):
             return value.affine(scale, offset)
         tensor = self._solid(node, source)
-        layer = layers.DepthwiseConv2D(1, name=self._name(node))
+        layer, count = layers.DepthwiseConv2D(1, name=self._name(node)), tensor.shape[-1]
         y = layer(tensor)
-        count = tensor.shape[-1]
-        layer.set_weights([np.broadcast_to(a, count).astype(np.float32).reshape(s) for a, s in
-                           ((np.asarray(scale, float), (1, 1, count, 1)), (np.asarray(offset, float), (count,)))])
-        return _Value(value.axes, y)
+        kernel, bias = (np.broadcast_to(values, count).astype(np.float32) for values in (scale, offset))
+        layer.set_weights([kernel.reshape(1, 1, count, 1), bias])
+        return Value(value.axes, y)
 
-    def _per_channel(self, node: Node, value: _Value, constant: NDArray[Any]) -> NDArray[Any]:
+    def _as_affine(self, node: Node, operand: NDArray[Any], first: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Scale and offset of a tensor beside a constant. first: the tensor is the first operand."""
+        if node.kind == "multiply":
+            return operand, np.zeros(1)
+        if node.kind == "divide" and first:
+            return 1 / operand, np.zeros(1)
+        if node.kind == "divide":
+            raise unknown(self.graph.path, node.kind, node.name, "a constant divided by a tensor")
+        if node.kind == "subtract":
+            return (np.ones(1), -operand) if first else (-np.ones(1), operand)
+        return np.ones(1), operand
+
+    def _per_channel(self, node: Node, value: Value, constant: NDArray[Any]) -> NDArray[Any]:
         """A constant beside a tensor as one number or (C,). Raises ModelFileError where it differs along the grid."""
         if constant.size == 1:
             return constant.reshape(())
@@ -256,81 +228,13 @@ class KerasGraph:
             raise unknown(self.graph.path, node.kind, node.name, f"a constant of shape {constant.shape}")
         return full.reshape(-1)
 
-    def _takes_in(self, value: _Value, name: str) -> bool:
+    def _takes_in(self, value: Value, name: str) -> bool:
         """Whether what follows can become part of the photo's normalisation, or of the convolution before it."""
         if value.is_photo:
             return not any(value.padding)
         return value.make is not None and self._consumers[name] == 1
 
-    def _activation(self, node: Node, x: Any) -> Any:
-        attributes, function = node.attributes, node.attributes["function"]
-        name = self._name(node)
-        if function == "relu":
-            return layers.ReLU(name=name)(x)
-        if function == "elu":
-            return layers.ELU(alpha=attributes["alpha"], name=name)(x)
-        if function == "leaky_relu":
-            return layers.LeakyReLU(negative_slope=attributes["alpha"], name=name)(x)
-        if function == "prelu":
-            layer = layers.PReLU(shared_axes=[1, 2], name=name)
-            y = layer(x)
-            slopes = np.broadcast_to(attributes["slopes"], x.shape[-1]).astype(np.float32)
-            layer.set_weights([slopes.reshape(1, 1, -1)])
-            return y
-        if function == "clip" and attributes["low"] == 0:
-            high = attributes["high"]
-            return layers.ReLU(max_value=None if np.isinf(high) else high, name=name)(x)
-        if function in _PLAIN:
-            return layers.Activation(function, name=name)(x)
-        raise unknown(self.graph.path, function, node.name)
-
-    def _concatenate(self, node: Node, *tensors: Any) -> Any:
-        values = [self._value(node, name) for name in node.inputs]
-        if any(v.axes != values[0].axes for v in values) or values[0].axes[node.attributes["axis"]] != 3:
-            raise unknown(self.graph.path, "concatenate", node.name, "not along channels")
-        return layers.Concatenate(name=self._name(node))(list(tensors))
-
-    def _pad(self, node: Node, x: Any) -> Any:
-        top, left, bottom, right = self._pads(node, self._value(node, node.inputs[0]))
-        return layers.ZeroPadding2D(((top, bottom), (left, right)), name=self._name(node))(x)
-
-    def _pads(self, node: Node, value: _Value) -> tuple[int, int, int, int]:
-        pads = node.attributes["pads"]
-        begins, ends = [dict(zip(value.axes, side, strict=True)) for side in (pads[:4], pads[4:])]
-        if begins[0] or ends[0] or begins[3] or ends[3] or min(pads) < 0:
-            raise unknown(self.graph.path, "pad", node.name, "not along height and width")
-        return begins[1], begins[2], ends[1], ends[2]
-
-    def _max_pool(self, node: Node, x: Any) -> Any:
-        return self._pool(node, x, layers.MaxPooling2D)
-
-    def _average_pool(self, node: Node, x: Any) -> Any:
-        return self._pool(node, x, layers.AveragePooling2D)
-
-    def _pool(self, node: Node, x: Any, layer: Any) -> Any:
-        attributes = node.attributes
-        size, strides = tuple(attributes["kernel"]), tuple(attributes["strides"])
-        padding = "same" if attributes["pads"] == "same_upper" else "valid"
-        unlike = padding == "valid" and any(attributes["pads"])
-        if unlike or attributes["pads"] == "same_lower" or attributes.get("round_up"):
-            # Keras pads maxima with minus infinity only as "same", which at stride 1 is centred.
-            top, left, bottom, right = attributes["pads"] if unlike else (0, 0, 0, 0)
-            centred = [top, bottom, left, right] == [s // 2 for s in size for _ in (0, 1)] and set(strides) == {1}
-            if not (unlike and centred and layer is layers.MaxPooling2D and all(s % 2 for s in size)):
-                raise unknown(self.graph.path, node.kind, node.name, f"padding {attributes['pads']}")
-            padding = "same"
-        return layer(size, strides, padding=padding, name=self._name(node))(x)
-
-    def _resize(self, node: Node, x: Any) -> Any:
-        value, mode = self._value(node, node.inputs[0]), node.attributes["mode"]
-        scales = dict(zip(value.axes, node.attributes["scales"], strict=True))
-        factor = (round(scales[1]), round(scales[2]))
-        whole = all(abs(scales[axis] - f) < 1e-6 for axis, f in zip((1, 2), factor, strict=True))
-        if scales[0] != 1 or scales[3] != 1 or not whole or mode != "nearest":
-            raise unknown(self.graph.path, "resize", node.name, f"{mode} by {list(node.attributes['scales'])}")
-        return layers.UpSampling2D(factor, interpolation="nearest", name=self._name(node))(x)
-
-    def _value(self, node: Node, name: str) -> _Value:
+    def _value(self, node: Node, name: str) -> Value:
         if name not in self._values:
             raise unknown(self.graph.path, node.kind, node.name, f"it reads the constant {name!r} as a tensor")
         return self._values[name]
@@ -364,18 +268,6 @@ def _convolution_behind(tensor: str, makers: Mapping[str, Node]) -> str:
     while (node := makers[tensor]).kind != "convolution":
         tensor = next(name for name in node.inputs if name in makers)
     return tensor
-
-
-def _once(make: Callable[[NDArray[Any], NDArray[Any]], Any]) -> Callable[[NDArray[Any], NDArray[Any]], Any]:
-    """The same, computed at the first call."""
-    made: list[Any] = []
-
-    def call(scale: NDArray[Any], offset: NDArray[Any]) -> Any:
-        if not made:
-            made.append(make(scale, offset))
-        return made[0]
-
-    return call
 
 
 def _clean(name: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.importing.graph import Folding, Graph, ImageInput, Node, unknown
+from bpnet_cli.importing.onnx_constants import FOLDED
 
 _ARITHMETIC = {"Add": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide"}
 _FUNCTIONS = {
@@ -113,12 +114,12 @@ class _Reader:
 
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         op, known = _Operator(node, attributes, self), self.folding.known(node.input)
-        if op.kind == "Constant":
-            self.folding.constants[node.output[0]] = _constant(op)
-        elif op.kind == "DequantizeLinear" and known:
-            self.folding.constants[node.output[0]] = _dequantised(op)
-        elif op.kind in ("Reshape", "Unsqueeze", "Squeeze") and known:
-            self.folding.constants[node.output[0]] = _reshaped(op)
+        if op.kind in FOLDED and known:
+            given = [self.folding.constants[name] if name else None for name in node.input]
+            value = FOLDED[op.kind](attributes, given)
+            if value is None:
+                raise op.unknown("a constant of another kind")
+            self.folding.constants[node.output[0]] = value
         else:
             try:
                 made = self._node(op)
@@ -273,41 +274,6 @@ _READERS: dict[str, Callable[[_Operator], Node]] = {
     "Resize": _resize,
     "Upsample": _resize,
 }
-
-
-def _constant(op: _Operator) -> NDArray[Any]:
-    from onnx import numpy_helper
-
-    for name, value in op.attributes.items():
-        if name == "value":
-            return np.asarray(numpy_helper.to_array(value))
-        if name in ("value_float", "value_int", "value_floats", "value_ints"):
-            return np.asarray(value)
-    raise op.unknown("a constant of another kind")
-
-
-def _dequantised(op: _Operator) -> NDArray[Any]:
-    """scale * (value - zero point), along one axis or with one scale for all."""
-    values, scale, zero = op.constant(0), op.constant(1), op.constant(2)
-    if values is None or scale is None:
-        raise op.unknown("it has no scale")
-    axis = int(op.attributes.get("axis", 1))
-    shape = [-1 if place == axis % max(values.ndim, 1) else 1 for place in range(values.ndim)] if scale.ndim else []
-    offset = np.zeros_like(scale) if zero is None else zero.astype(np.float32)
-    return (values.astype(np.float32) - offset.reshape(shape)) * scale.astype(np.float32).reshape(shape)
-
-
-def _reshaped(op: _Operator) -> NDArray[Any]:
-    array, target = op.constant(0), op.constant(1)
-    if array is None:
-        raise op.unknown("it reads nothing")
-    if op.kind == "Reshape" and target is not None:
-        kept = [array.shape[place] if size == 0 else size for place, size in enumerate(target.astype(int).tolist())]
-        return array.reshape(kept)
-    axes = op.attributes.get("axes", None if target is None else target.astype(int).tolist())
-    if op.kind == "Squeeze":
-        return np.squeeze(array, None if axes is None else tuple(axes))
-    return np.expand_dims(array, tuple(axes or ()))
 
 
 def _array(tensor: Any, path: str | Path) -> NDArray[Any]:

@@ -84,8 +84,7 @@ def _node(op: Any, kind: str, inputs: tuple[str, ...], folding: Folding, path: s
     if kind in _DROPPED:
         return node("identity")
     if kind in _FUNCTIONS:
-        alpha = {"alpha": float(op.get_attributes()["alpha"])} if kind == "Elu" else {}
-        return node("activation", function=_FUNCTIONS[kind], **alpha)
+        return node("activation", function=_FUNCTIONS[kind], alpha=float(op.get_attributes().get("alpha", 1.0)))
     reader = _READERS.get(kind)
     if reader is None:
         raise unknown(path, kind, name)

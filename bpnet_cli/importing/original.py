@@ -34,7 +34,9 @@ class Original:
             outputs = self._run(self.image.feed(images))
         except Exception as error:  # noqa: BLE001 - the runtimes' errors share no other base
             reason = str(error).strip().splitlines()[-1]
-            raise ModelFileError(f"{self.path}: doesn't run in its own runtime ({reason}); nothing was written") from None
+            raise ModelFileError(
+                f"{self.path}: doesn't run in its own runtime ({reason}); nothing was written"
+            ) from None
         channels = self.metadata.skeleton.heatmap_channels, self.metadata.skeleton.paf_channels
         heatmaps, pafs = (_last(outputs[i], count) for i, count in zip(self.places, channels, strict=True))
         repeats = pafs.shape[1] // heatmaps.shape[1]

@@ -16,9 +16,9 @@ MIN_PHOTOS = 32
 MAX_PHOTOS = 256
 
 
-def photos_of_folder(folder: str | Path, purpose: str, fewest: int = MIN_PHOTOS, most: int = MAX_PHOTOS) -> list[
-    NDArray[np.uint8]
-]:
+def photos_of_folder(
+    folder: str | Path, purpose: str, fewest: int = MIN_PHOTOS, most: int = MAX_PHOTOS
+) -> list[NDArray[np.uint8]]:
     """Photos of a folder and those below, (H, W, 3) uint8 RGB: all, or `most` spread evenly over their names.
 
     purpose: a word for messages, as in "calibration". Raises BpnetError for a folder that is missing or has fewer than

@@ -9,6 +9,16 @@ from bpnet_cli.errors import ModelFileError
 _ASSETS = Path(__file__).parents[1] / "assets"
 
 
+NAME = "box"
+
+
+def box_or_path(path: str, *, keras: bool) -> str:
+    """The file of the model in the box where its name is given, else the path itself."""
+    if path != NAME:
+        return path
+    return box_keras() if keras else box_onnx()
+
+
 def box_onnx() -> str:
     """Path of the `.onnx` file in the box, for inference."""
     return _existing("box.onnx")

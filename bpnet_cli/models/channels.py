@@ -80,7 +80,9 @@ def _through(layer: Any, arrived: list[NDArray[np.intp]], numbers: _Numbers) -> 
     if isinstance(layer, layers.DepthwiseConv2D) and layer.depth_multiplier != 1:
         raise BpnetError(f"prune: layer {layer.name}: depthwise convolutions with a multiplier can't be pruned")
     if isinstance(layer, layers.Activation) and layer.activation.__name__ in _ACROSS_CHANNELS:
-        raise BpnetError(f"prune: layer {layer.name} ({layer.activation.__name__}) mixes channels: can't be pruned around")
+        raise BpnetError(
+            f"prune: layer {layer.name} ({layer.activation.__name__}) mixes channels: can't be pruned around"
+        )
     if isinstance(layer, _PER_CHANNEL):
         return arrived[0]
     if isinstance(layer, _ELEMENT_WISE):

@@ -92,7 +92,8 @@ def _graph_origin(values: Mapping[str, Any]) -> GraphOrigin:
     graph = values.get("graph", "pruned" if values.get("pruned") else "spec")
     if graph not in get_args(GraphOrigin):
         raise ValueError(f"graph: {graph!r}")
-    return graph
+    origin: GraphOrigin = graph
+    return origin
 
 
 def read_keras_metadata(path: str | Path) -> ModelMetadata:

@@ -77,9 +77,7 @@ def _places(new: NDArray[np.intp], old: NDArray[np.intp], origins: _Origins) -> 
     return Channels(index, np.array([sign for _, sign in found], np.float32))
 
 
-def _part(
-    layer: Any, fresh: NDArray[Any], source: NDArray[Any], read: Channels, made: Channels
-) -> NDArray[Any]:
+def _part(layer: Any, fresh: NDArray[Any], source: NDArray[Any], read: Channels, made: Channels) -> NDArray[Any]:
     """A weight with the old values in the channels that there were.
 
     A turned limb changes the sign of what is read; only its own convolution gives it another sign.

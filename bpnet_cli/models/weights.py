@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.log import say
 from bpnet_cli.models.backbones import BACKBONES
-from bpnet_cli.models.box import box_keras
+from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.model_file import load_network
 from bpnet_cli.models.transfer import Transfer, Weights, heatmap_channels, paf_channels, same_maps
 from bpnet_cli.pose.skeleton import Skeleton
@@ -32,8 +32,7 @@ def load_pretrained(network: Any, backbone: str, source: str, skeleton: Skeleton
         return []
     if source == "imagenet":
         return load_imagenet(network, backbone)
-    if source == "box":
-        source = box_keras()
+    source = box_or_path(source, keras=True)
     if source.endswith(".npz"):
         return load_arrays(network, source)
     if source.endswith(".keras"):

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-Values = list[NDArray[np.float32]]
+Values = list[NDArray[Any]]
 
 
 class Walk:
@@ -63,13 +63,20 @@ def patches(
 ) -> Iterator[NDArray[np.float32]]:
     """Per photo (P, kernel height * kernel width * C): what a convolution reads for some cells of its output.
 
-    photos: (1, h, w, C), what goes in. chosen: (P,) numbers of the cells, row by row. grids: (rows, columns) of outputs.
+    photos: (1, h, w, C), what goes in. chosen: (P,) numbers of the cells, row by row. grids: (rows, columns) given.
     """
     height, width = layer.kernel_size
     for values, cells, grid in zip(photos, chosen, grids, strict=True):
         starts = [_padding(layer, axis, values.shape[1 + axis], grid[axis]) for axis in (0, 1)]
         ends = [
-            max(0, (grid[a] - 1) * layer.strides[a] + (k - 1) * layer.dilation_rate[a] + 1 - starts[a] - values.shape[1 + a])
+            max(
+                0,
+                (grid[a] - 1) * layer.strides[a]
+                + (k - 1) * layer.dilation_rate[a]
+                + 1
+                - starts[a]
+                - values.shape[1 + a],
+            )
             for a, k in ((0, height), (1, width))
         ]
         padded = np.pad(values[0], ((starts[0], ends[0]), (starts[1], ends[1]), (0, 0)))
@@ -88,4 +95,4 @@ def _padding(layer: Any, axis: int, size: int, cells: int) -> int:
     if layer.padding != "same":
         return 0
     reach = (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
-    return max((cells - 1) * layer.strides[axis] + reach - size, 0) // 2
+    return int(max((cells - 1) * layer.strides[axis] + reach - size, 0) // 2)

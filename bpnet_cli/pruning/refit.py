@@ -24,11 +24,11 @@ _SEED = 0
 def refit(
     network: Any, pruned: Any, channels: Channels, keep: set[int], photos: Sequence[NDArray[np.uint8]]
 ) -> list[str]:
-    """Fit the convolutions of the pruned network that read fewer channels to what they gave before; returns their names.
+    """Fit the convolutions of the pruned network that read fewer channels to what they gave before.
 
-    network: as it was before `shrink`. channels, keep: of it, as `shrink` got them. photos: (1, H, W, 3) uint8 inputs.
-    Layer after layer: each reads what the layers before it, fitted already, make of the photos, and so mends their
-    errors too.
+    Returns their names. network: as it was before `shrink`. channels, keep: of it, as `shrink` got them. photos:
+    (1, H, W, 3) uint8 inputs. Layer after layer: each reads what the layers before it, fitted already, make of the
+    photos, and so makes up for their errors too.
     """
     gone = channels.removable - keep
     rng = np.random.default_rng(_SEED)
@@ -47,7 +47,7 @@ def refit(
 
 
 def _fit(layer: Any, read: Values, wanted: Values, rng: np.random.Generator) -> None:
-    """Least squares for a convolution's kernel and bias, from what it reads to what it should give, (1, h, w, C) each."""
+    """Least squares for a convolution's kernel and bias: what it reads, and what it should give, (1, h, w, C) each."""
     grids = [values.shape[1:3] for values in wanted]
     chosen = [rng.choice(h * w, min(_CELLS, h * w), replace=False) for h, w in grids]
     kernel, *bias = layer.get_weights()
@@ -68,4 +68,3 @@ def _fit(layer: Any, read: Values, wanted: Values, rng: np.random.Generator) -> 
     solved = start + np.linalg.solve(gram, error)
     weights = [solved[: kernel[..., 0].size].reshape(kernel.shape)]
     layer.set_weights([w.astype(np.float32) for w in ([*weights, solved[-1]] if bias else weights)])
-

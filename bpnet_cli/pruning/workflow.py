@@ -45,8 +45,8 @@ def prune_model(
     photos = photos_of_folder(refit_images, "refit") if refit_images else []
     load_keras()
     from bpnet_cli.models.bodyposenet import macs_by_layer
-    from bpnet_cli.models.model_file import load_network, save_network
     from bpnet_cli.models.channels import trace_channels
+    from bpnet_cli.models.model_file import load_network, save_network
     from bpnet_cli.pruning.effect import channel_effects
     from bpnet_cli.pruning.refit import refit
     from bpnet_cli.pruning.select import channel_weights, channels_to_keep, find_threshold

@@ -100,7 +100,9 @@ class ModelSpec(Model):
         if self.graph == "spec":
             return self
         if self.pretrained != "box" and not self.pretrained.endswith(".keras"):
-            raise refusal("graph: file needs box or a .keras file to take the graph from", ("pretrained",), self.pretrained)
+            raise refusal(
+                "graph: file needs box or a .keras file to take the graph from", ("pretrained",), self.pretrained
+            )
         for key, field in type(self).model_fields.items():
             value = getattr(self, key)
             if key not in ("graph", "pretrained", "input_height", "input_width") and value != field.default:
@@ -168,9 +170,7 @@ class PruningSpec(Model):
         description="which channels go first: norm (small weights), effect (little change of what follows, on photos); "
         "null: effect with --refit-images, else norm",
     )
-    refit: bool = Field(
-        default=True, description="with --refit-images: fit the layers that read removed channels anew"
-    )
+    refit: bool = Field(default=True, description="with --refit-images: fit the layers that read removed channels anew")
     granularity: int = Field(default=8, ge=1, description="channels that stay are a multiple of this in every layer")
     min_channels: int = Field(default=16, ge=1, description="no layer gets fewer channels than this")
     excluded_layers: tuple[str, ...] = Field(

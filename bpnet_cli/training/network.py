@@ -12,7 +12,7 @@ from bpnet_cli.build import graph_file_of, metadata_of, network_of
 from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.log import say
 from bpnet_cli.models.bodyposenet import backbone_layers
-from bpnet_cli.models.box import box_keras
+from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.models.model_file import load_network
 from bpnet_cli.models.own_graph import with_maps_of
@@ -55,7 +55,9 @@ def make_start(spec: ExperimentSpec, skeleton: Skeleton, distribution: Distribut
     model, training = spec.model, spec.training
     path = _own_graph(spec, skeleton)
     with distribution.scope():
-        network, filled = _from_file(path, spec.training.precision, skeleton) if path else (network_of(spec, skeleton), [])
+        network, filled = (
+            _from_file(path, spec.training.precision, skeleton) if path else (network_of(spec, skeleton), [])
+        )
         distribution.share_statistics(network)
         fixed = freeze(network, training.frozen_layers)
         if not path:
@@ -85,7 +87,7 @@ def _own_graph(spec: ExperimentSpec, skeleton: Skeleton) -> str | None:
 
     Raises SpecError for a file with a graph of its own that isn't the network that the spec asks for.
     """
-    path = graph_file_of(spec) or (box_keras() if spec.model.pretrained == "box" else spec.model.pretrained)
+    path = graph_file_of(spec) or box_or_path(spec.model.pretrained, keras=True)
     if not path.endswith(".keras"):
         return None
     with hinting("model.pretrained; paths are relative to the working directory"):
@@ -96,8 +98,8 @@ def _own_graph(spec: ExperimentSpec, skeleton: Skeleton) -> str | None:
         return None
     if metadata.graph != "pruned" or metadata.spec["model"].get("graph") == "file":
         raise SpecError(
-            f"model.graph: {spec.model.pretrained} has a graph of its own ({metadata.graph}), which no keys describe: set"
-            " model.graph: file, and leave out the keys of model that describe a network"
+            f"model.graph: {spec.model.pretrained} has a graph of its own ({metadata.graph}), which no keys describe:"
+            " set model.graph: file, and leave out the keys of model that describe a network"
         )
     ours, theirs = spec.model.model_dump(mode="json"), metadata.spec["model"]
     differing = [key for key in ours if key not in _NOT_THE_GRAPH and ours[key] != theirs.get(key)]

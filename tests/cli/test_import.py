@@ -30,7 +30,9 @@ def theirs(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_of_pytorchs_form_gives_the_same_maps(theirs: Path, tmp_path: Path, bpnet: Run, keras_loaded: None) -> None:
+def test_a_file_of_pytorchs_form_gives_the_same_maps(
+    theirs: Path, tmp_path: Path, bpnet: Run, keras_loaded: None
+) -> None:
     result = bpnet("import", theirs, "-o", tmp_path / "own.keras", *FLAGS)
     assert result.exit_code == 0, result.output
     assert "2 stages" in result.output
@@ -66,8 +68,10 @@ def test_what_was_imported_trains_prunes_exports_and_describes_itself(
     spec = tmp_path / "spec.yaml"
     text = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 2, batch_size: 4}").read_text()
     head, _, tail = text.partition("model:")
-    spec.write_text(f"{head}model: {{graph: file, pretrained: {small}, input_height: 64, input_width: 64}}\n"
-                    + tail[tail.index("inference:"):])
+    spec.write_text(
+        f"{head}model: {{graph: file, pretrained: {small}, input_height: 64, input_width: 64}}\n"
+        + tail[tail.index("inference:") :]
+    )
     result = bpnet("train", "-e", spec, "-r", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert ", pruned" in result.output

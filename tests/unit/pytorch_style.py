@@ -32,12 +32,16 @@ class Writer:
 
     def node(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         output = output or f"/features/{kind}_{len(self.nodes)}_output"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"/n{len(self.nodes)}/{kind}", **attributes))
+        self.nodes.append(
+            helper.make_node(kind, list(inputs), [output], name=f"/n{len(self.nodes)}/{kind}", **attributes)
+        )
         return output
 
     def conv(self, x: str, width: int, to: int, size: int, *, group: int = 1, output: str = "", **how: Any) -> str:
         kernel = self.constant(to, width // group, size, size, low=-0.3, high=0.3)
-        return self.node("Conv", x, kernel, self.constant(to), group=group, kernel_shape=[size] * 2, output=output, **how)
+        return self.node(
+            "Conv", x, kernel, self.constant(to), group=group, kernel_shape=[size] * 2, output=output, **how
+        )
 
     def norm(self, x: str, width: int) -> str:
         positive = {"low": 0.5, "high": 1.5}

@@ -1,0 +1,42 @@
+"""Training, measuring and pruning on JAX or PyTorch in a process that has no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import write_spec
+
+# As if it were not installed: neither found nor importable.
+SCRIPT = "import sys; sys.modules['tensorflow'] = None; from bpnet_cli.cli import main; main(sys.argv[1:])"
+
+
+def run(backend: str, *words: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    command = [sys.executable, "-c", SCRIPT, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_network_is_trained_measured_and_pruned(backend: str, tmp_path: Path, drawn: Path) -> None:
+    pytest.importorskip(backend)
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 2, batch_size: 4, validate_every_epochs: 1}")
+    model = tmp_path / "run" / "model.keras"
+    result = run(backend, "train", "-e", spec, "-r", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    result = run(backend, "evaluate", "-m", model, "-r", tmp_path / "evaluation")
+    assert result.returncode == 0, result.stderr
+    assert "AP" in json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    words = ("--set", "pruning.min_channels=2", "--set", "pruning.granularity=1", "--target-macs", 0.7)
+    result = run(backend, "prune", "-m", model, "-o", tmp_path / "small.keras", *words)
+    assert result.returncode == 0, result.stderr
+    for words in (("export", "-m", model, "-o", tmp_path / "x.onnx"), ("dataset_convert", "-e", spec, "-o", tmp_path)):
+        result = run(backend, *words)
+        assert result.returncode == 1
+        assert "needs TensorFlow, which is not installed: pip install" in result.stderr
