@@ -70,7 +70,8 @@ def _image(parameters: list[Any], path: str | Path) -> ImageInput:
     if len(axes) != 1 or len(axes[0]) != 4 or 3 not in axes[0][1::2]:
         raise ModelFileError(f"{path}: needs one input, a photo of 3 channels (got {axes})")
     # The reader reshapes, so a size in the file binds nobody.
-    return ImageInput(_name(parameters[0].output(0)), channels_first=axes[0][1] == 3)
+    kind = "uint8" if parameters[0].output(0).get_element_type().get_type_name() == "u8" else "float32"
+    return ImageInput(_name(parameters[0].output(0)), channels_first=axes[0][1] == 3, dtype=kind)
 
 
 def _node(op: Any, kind: str, inputs: tuple[str, ...], folding: Folding, path: str) -> Node:
@@ -137,6 +138,24 @@ def _concat(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], p
     return node("concatenate", len(inputs), axis=int(op.get_attributes()["axis"]))
 
 
+def _interpolate(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
+    """By nearest neighbours, where it repeats every value a whole number of times."""
+    attributes, name = op.get_attributes(), op.get_friendly_name()
+    # Before opset 11 the sizes stand before the scales.
+    first = 1 if op.get_type_info().version_id == "opset11" else 2
+    scales, axes = (folding.constants.get(inputs[i]) if len(inputs) > i else None for i in (first, first + 1))
+    if scales is None or axes is None or attributes.get("shape_calculation_mode") != "scales":
+        raise unknown(path, "Interpolate", name, "its scales are no constant")
+    where, rounding = attributes["coordinate_transformation_mode"], attributes["nearest_mode"]
+    repeats = (where == "asymmetric" and rounding == "floor") or where == "half_pixel"
+    if attributes["mode"] != "nearest" or not repeats:
+        raise unknown(path, "Interpolate", name, f"{attributes['mode']}, {where}, {rounding}")
+    full = [1.0] * 4
+    for axis, scale in zip(axes.astype(int).tolist(), scales.tolist(), strict=True):
+        full[axis] = scale
+    return node("resize", mode="nearest", scales=tuple(full))
+
+
 def _transpose(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
     return node("transpose", order=tuple(folding.constants[inputs[1]].astype(int).tolist()))
 
@@ -150,6 +169,7 @@ _READERS: dict[str, Callable[..., Node]] = {
     "PReLU": _prelu,
     "Clamp": _clamp,
     "Concat": _concat,
+    "Interpolate": _interpolate,
     "Transpose": _transpose,
 }
 

@@ -54,7 +54,7 @@ def test_both_files_are_one_network_made_by_a_shipped_spec(keras_loaded: None) -
 
     network, metadata = load_network(box_keras())
     onnx = OnnxBackend(box_onnx())
-    spec = load_spec(SPECS / "box_teacher.yaml")
+    spec = load_spec(SPECS / "box.yaml")
     for found in (metadata.spec, onnx.metadata.spec):
         assert found["model"] == spec.model_dump(mode="json")["model"]
         assert found["dataset"] == spec.model_dump(mode="json")["dataset"]

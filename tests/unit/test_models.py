@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -332,3 +333,14 @@ class TestPretrained:
         filled = set(load_pretrained(network, "efficientnet_lite0", str(path), BODY_18))
         trunk = {layer.name for layer in network.layers if layer.weights and layer.name.startswith(("stem", "block_"))}
         assert filled == trunk
+
+
+def test_files_of_the_first_version_say_only_whether_they_are_pruned() -> None:
+    metadata = metadata_of(ExperimentSpec(name="old"), BODY_18)
+    values = json.loads(metadata.to_json())
+    del values["graph"]
+    for pruned, graph in ((True, "pruned"), (False, "spec")):
+        old = ModelMetadata.from_json(json.dumps(values | {"pruned": pruned}), "old.keras")
+        assert (old.graph, old.has_own_graph) == (graph, pruned)
+    with pytest.raises(ModelFileError, match="its bpnet metadata can't be read"):
+        ModelMetadata.from_json(json.dumps(values | {"graph": "drawn"}), "new.keras")

@@ -80,6 +80,10 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
                                                                  "so that a kernel has a centre (got 4)"),
         ("model: {pretrained: imagnet}", "1: model.pretrained: must be 'none', 'imagenet', 'box' or a path to a "
                                          ".npz or .keras file, did you mean 'imagenet'? (got 'imagnet')"),
+        ("model: {graph: file}", "1: model.pretrained: graph: file needs box or a .keras file to take the graph from "
+                                 "(got 'none', the default)"),
+        ("model:\n  graph: file\n  pretrained: box\n  stages: 2",
+         "4: model.stages: has no effect with graph: file; leave it out (got 2)"),
         ("loss: {heatmap_weight: 0, paf_weight: 0}", "1: loss: heatmap_weight and paf_weight are both 0: nothing would "
                                                      'be learnt (got {"heatmap_weight": 0, "paf_weight": 0})'),
         ("optimizer: {name: sdg}", "1: optimizer.name: must be one of 'sgd', 'adamw', did you mean 'sgd'? (got 'sdg')"),
