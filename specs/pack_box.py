@@ -26,11 +26,14 @@ def pack(source: str, target: str) -> None:
     """Write the packed file."""
     spec = load_spec(Path(__file__).with_name("box.yaml"))
     metadata = replace(read_keras_metadata(source), spec=spec.model_dump(mode="json"))
-    with atomic_path(target) as path, zipfile.ZipFile(source) as old:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
-            for name in old.namelist():
-                data = metadata.to_json().encode() if name == KERAS_MEMBER else old.read(name)
-                new.writestr(name, in_half_precision(data) if name.endswith(".h5") else data)
+    with (
+        atomic_path(target) as path,
+        zipfile.ZipFile(source) as old,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            data = metadata.to_json().encode() if name == KERAS_MEMBER else old.read(name)
+            new.writestr(name, in_half_precision(data) if name.endswith(".h5") else data)
 
 
 def in_half_precision(data: bytes) -> bytes:

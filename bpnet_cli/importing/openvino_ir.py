@@ -144,14 +144,15 @@ def _interpolate(op: Any, inputs: Any, folding: Folding, node: Callable[..., Nod
     # Before opset 11 the sizes stand before the scales.
     first = 1 if op.get_type_info().version_id == "opset11" else 2
     scales, axes = (folding.constants.get(inputs[i]) if len(inputs) > i else None for i in (first, first + 1))
-    if scales is None or axes is None or attributes.get("shape_calculation_mode") != "scales":
+    if scales is None or attributes.get("shape_calculation_mode") != "scales":
         raise unknown(path, "Interpolate", name, "its scales are no constant")
     where, rounding = attributes["coordinate_transformation_mode"], attributes["nearest_mode"]
     repeats = (where == "asymmetric" and rounding == "floor") or where == "half_pixel"
     if attributes["mode"] != "nearest" or not repeats:
         raise unknown(path, "Interpolate", name, f"{attributes['mode']}, {where}, {rounding}")
     full = [1.0] * 4
-    for axis, scale in zip(axes.astype(int).tolist(), scales.tolist(), strict=True):
+    places = range(4) if axes is None else axes.astype(int).tolist()
+    for axis, scale in zip(places, scales.tolist(), strict=True):
         full[axis] = scale
     return node("resize", mode="nearest", scales=tuple(full))
 
