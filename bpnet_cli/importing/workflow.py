@@ -105,6 +105,8 @@ def _read(request: ImportRequest) -> _Source:
     graph, entries = read_onnx(request.model)
     if ONNX_KEY in entries:
         metadata = ModelMetadata.from_json(entries[ONNX_KEY], request.model)
+        # How the file was exported says nothing about the network.
+        metadata = metadata.with_spec({**metadata.spec, "export": {}})
         _refuse_flags(request, "it was exported by bpnet, and says itself what it is")
         return _Source(_ours(graph), metadata, metadata.skeleton)
     if is_nvidias(graph.image.name, graph.outputs) and not any(said):
@@ -168,7 +170,8 @@ def _build(
     if metadata is not None and not metadata.has_own_graph:
         landed = _in_the_specs_graph(request, network, metadata, photos)
         if landed is not None:
-            return landed, metadata, f"the graph of the spec inside ({metadata.spec['name']})"
+            resolved = spec_of(metadata, request.model).model_dump(mode="json")
+            return landed, metadata.with_spec(resolved), f"the graph of the spec inside ({metadata.spec['name']})"
     stride, multiple = _grid(network, request.model)
     spec = metadata.spec if metadata else ExperimentSpec(name=Path(request.model).stem).model_dump(mode="json")
     size = {key: spec["model"][key] for key in ("input_height", "input_width")}

@@ -12,6 +12,7 @@ import pytest
 from bpnet_cli.inference.backends import load_backend
 from bpnet_cli.models.metadata import read_keras_metadata
 from bpnet_cli.pose.skeleton import BODY_18
+from bpnet_cli.spec.network import ExportSpec
 from tests.cli.conftest import Run, write_spec
 from tests.unit.pytorch_style import Writer, pose_network
 
@@ -92,6 +93,7 @@ def test_our_own_files_come_back_in_the_graph_of_their_spec(
     assert max(np.abs(a - b).max() for a, b in zip(expected, got, strict=True)) < 1e-4
     metadata = read_keras_metadata(back)
     assert metadata.graph == "spec"
+    assert metadata.spec["export"] == ExportSpec().model_dump(mode="json"), "the layout of the file it came from"
     spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 4}")
     result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", f"model.pretrained={back}")
     assert result.exit_code == 0, result.output
