@@ -46,9 +46,15 @@ def restore_dilation(graph: Any, marks: Marks) -> None:
         if not found:
             raise ValueError(f"no convolution has the dilated kernel of shape {kernel.shape}")
         for node in found:
-            kept = [attribute for attribute in node.attribute if attribute.name != "dilations"]
+            kept = [each for each in node.attribute if each.name not in ("dilations", "pads", "auto_pad")]
+            # At a fixed size the converter has written the padding of the plain kernel.
+            totals = [(size - 1) * rate for size, rate in zip(kernel.shape[2:], rates, strict=True)]
+            begins = [total // 2 for total in totals]
+            pads = begins + [total - begin for total, begin in zip(totals, begins, strict=True)]
             del node.attribute[:]
-            node.attribute.extend([*kept, helper.make_attribute("dilations", rates)])
+            node.attribute.extend(
+                [*kept, helper.make_attribute("dilations", rates), helper.make_attribute("pads", pads)]
+            )
 
 
 def _alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
