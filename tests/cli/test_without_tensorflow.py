@@ -13,7 +13,19 @@ import pytest
 from tests.cli.conftest import write_spec
 
 # As if it were not installed: neither found nor importable.
-SCRIPT = "import sys; sys.modules['tensorflow'] = None; from bpnet_cli.cli import main; main(sys.argv[1:])"
+SCRIPT = """
+import sys
+from importlib.machinery import PathFinder
+
+class Without:
+    @staticmethod
+    def find_spec(name, *rest):
+        return None if name.split(".")[0] == "tensorflow" else PathFinder.find_spec(name, *rest)
+
+sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+from bpnet_cli.cli import main
+main(sys.argv[1:])
+"""
 
 
 def run(backend: str, *words: object) -> subprocess.CompletedProcess[str]:

@@ -58,7 +58,10 @@ def test_tensorboard_has_every_epoch_and_pictures(trained: Path) -> None:
     assert {tag.rpartition("/")[2] for tag in pictures} == {"people", "maps"}
     maps = next(tag for tag in pictures if tag.endswith("/maps"))
     picture = events.Images(maps)[0]
-    assert (picture.width, picture.height) == (128, 168)  # two maps side by side; labels above network, each with its caption
+    assert (picture.width, picture.height) == (
+        128,
+        168,
+    )  # two maps side by side; labels above network, each with its caption
 
 
 def test_rerunning_goes_on_and_equals_one_long_run(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
