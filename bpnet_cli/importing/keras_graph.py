@@ -95,8 +95,7 @@ class KerasGraph:
         def make(scale: NDArray[Any], offset: NDArray[Any]) -> Any:
             return self._convolve(node, x, kernel * scale[:, None, None, None], offset)
 
-        made = Value(_FIRST, make=once(make), scale=np.ones(len(kernel)), offset=bias.astype(float))
-        return made
+        return Value(_FIRST, make=once(make), scale=np.ones(len(kernel)), offset=bias.astype(float))
 
     def _convolve(self, node: Node, x: Any, kernel: NDArray[Any], bias: NDArray[Any]) -> Any:
         attributes, groups = node.attributes, node.attributes["groups"]

@@ -74,13 +74,18 @@ def _before(tensor: Any) -> frozenset[str]:
     found: set[str] = set()
     waiting = [tensor._keras_history.operation]
     while waiting:
-        layer = waiting.pop()
-        for source in layer.input if isinstance(layer.input, list) else [layer.input]:
-            made_by = source._keras_history.operation
-            if made_by is not layer and made_by.name not in found:
-                found.add(made_by.name)
-                waiting.append(made_by)
+        new = [layer for layer in layers_read(waiting.pop()) if layer.name not in found]
+        found.update(layer.name for layer in new)
+        waiting += new
     return frozenset(found)
+
+
+def layers_read(layer: Any) -> list[Any]:
+    """The layers whose outputs a layer of a functional network reads; none for the input."""
+    if isinstance(layer, layers.InputLayer):
+        return []
+    tensors = layer.input if isinstance(layer.input, list | tuple) else [layer.input]
+    return [tensor._keras_history.operation for tensor in tensors]
 
 
 def split_outputs(outputs: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -11,6 +11,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from bpnet_cli.models.bodyposenet import layers_read
+
 Values = list[NDArray[Any]]
 
 
@@ -22,13 +24,13 @@ class Walk:
 
     def __init__(self, network: Any, photos: Sequence[NDArray[np.uint8]]) -> None:
         self.network = network
-        self._readers = Counter(source for layer in network.layers for source in sources(layer))
+        self._readers = Counter(source.name for layer in network.layers for source in layers_read(layer))
         self._values: dict[str, list[Any]] = {}
         self._photos = photos
 
     def inputs(self, name: str) -> list[list[NDArray[np.float32]]]:
         """What a layer reads, for each photo: its tensors (1, h, w, C). All layers before it must have run."""
-        read = [self._values[source] for source in sources(self.network.get_layer(name))]
+        read = [self._values[source.name] for source in layers_read(self.network.get_layer(name))]
         return [[np.asarray(tensor) for tensor in tensors] for tensors in zip(*read, strict=True)]
 
     def run(self, name: str) -> Values:
@@ -41,21 +43,13 @@ class Walk:
             for tensors in self.inputs(name):
                 computed = layer(tensors if len(tensors) > 1 else tensors[0])
                 outputs.append(keras.ops.convert_to_numpy(computed))
-            for source in sources(layer):
-                self._readers[source] -= 1
-                if not self._readers[source]:
-                    del self._values[source]
+            for source in layers_read(layer):
+                self._readers[source.name] -= 1
+                if not self._readers[source.name]:
+                    del self._values[source.name]
         if self._readers[name]:
             self._values[name] = outputs
         return outputs
-
-
-def sources(layer: Any) -> list[str]:
-    """Names of the layers that a layer reads."""
-    if isinstance(layer, layers.InputLayer):
-        return []
-    tensors = layer.input if isinstance(layer.input, list | tuple) else [layer.input]
-    return [tensor._keras_history.operation.name for tensor in tensors]
 
 
 def patches(
