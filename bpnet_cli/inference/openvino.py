@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -98,8 +98,14 @@ class OpenVinoBackend:
         )
 
 
+@cache
 def openvino_core(threads: int | None = None) -> Any:
-    """OpenVINO, computing in a file's own precision. Raises BpnetError where it is not installed."""
+    """OpenVINO, computing in a file's own precision. Raises BpnetError where it is not installed.
+
+    It is kept until the process ends. OpenVINO gives the thread that loads it a stack for signal handlers. When another
+    thread releases OpenVINO, that stack is freed while the first thread still uses it, and the next SIGTERM or Ctrl-C
+    ends the process by a segmentation fault, without a message.
+    """
     core = _openvino().Core()
     # The file's own precision, whatever the processor prefers: the same maps everywhere.
     core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})

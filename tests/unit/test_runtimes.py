@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -74,3 +76,25 @@ def test_openvino(exported: Path, size: tuple[int, int]) -> None:
     answers = core.compile_model(str(exported), "CPU")([image])
     for name, wanted in zip(("heatmaps", "pafs"), maps, strict=True):
         np.testing.assert_allclose(answers[name], wanted, atol=1e-4)
+
+
+SIGNAL_AFTER_RELEASE = """
+import os, signal, sys, threading
+from bpnet_cli.inference.openvino import OpenVinoNetwork
+
+noted = []
+signal.signal(signal.SIGTERM, lambda number, frame: noted.append(number))
+held = [OpenVinoNetwork(sys.argv[1])]
+thread = threading.Thread(target=held.clear)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGTERM)
+assert noted == [signal.SIGTERM]
+"""
+
+
+def test_a_signal_after_another_thread_let_an_openvino_network_go(tmp_path: Path) -> None:
+    """OpenVINO's own stack for signal handlers must outlive the network, or the process ends by a crash."""
+    pytest.importorskip("openvino")
+    path = export_network(tmp_path / "m.onnx", "tiny")
+    subprocess.run([sys.executable, "-c", SIGNAL_AFTER_RELEASE, str(path)], check=True)
