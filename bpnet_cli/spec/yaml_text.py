@@ -48,10 +48,31 @@ class Document:
         return self.places[path]
 
 
+# Far more than any spec or skeleton file holds; reading as many takes half a second. Values under an alias count each time
+# that the alias is used: ten lines of nested aliases can stand for billions.
+MOST_VALUES = 20_000
+
+
+class _TooMuchError(Exception):
+    """There are more than `MOST_VALUES` values; line: where they were exceeded, counted from 1."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
 class _Loader(yaml.SafeLoader):
     """Resolves plain scalars as YAML 1.2 does: `yes` and `2024-01-01` are text, `1e-4` is a number."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 (PyYAML fills its own class attribute)
+    values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node. Raises _TooMuchError beyond `MOST_VALUES`, so that a wrong file is refused at once."""
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise _TooMuchError(self.peek_event().start_mark.line + 1)
+        return super().compose_node(parent, index)
 
 
 _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -111,20 +132,24 @@ def parse_yaml(text: str, place_at: Callable[[int], Place], root: KeyPath = ()) 
     place_at: the place of a line, counted from 1.
     root: path of the text's top level.
     """
+    document = Document(None, {root: place_at(1)})
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if node is not None:
+            document.data = _Walk(document, place_at).read(node, root)
+        return document
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = " ".join(part for part in (error.context, error.problem) if part)
-        return Document(None, problems=[Problem(place_at(mark.line + 1 if mark else 1), f"is not valid YAML: {words}")])
+        line, text = mark.line + 1 if mark else 1, f"is not valid YAML: {words}"
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        character = f"the character {error.character!a} is not allowed in YAML"
-        return Document(None, problems=[Problem(place_at(line), f"is not valid YAML: {character}")])
-    document = Document(None, {root: place_at(1)})
-    if node is not None:
-        document.data = _Walk(document, place_at).read(node, root)
-    return document
+        text = f"is not valid YAML: the character {error.character!a} is not allowed in YAML"
+    except _TooMuchError as error:
+        line, text = error.line, f"more than {MOST_VALUES:,} values, counting those of aliases; is it the right file?"
+    except RecursionError:
+        line, text = 1, "lists or mappings are nested too deeply; is it the right file?"
+    return Document(None, problems=[Problem(place_at(line), text)])
 
 
 @dataclass
@@ -134,8 +159,12 @@ class _Walk:
     document: Document
     place_at: Callable[[int], Place]
     open_nodes: list[int] = field(default_factory=list)
+    values: int = 0
 
     def read(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise _TooMuchError(_line(node))
         self.document.places.setdefault(path, self.place_at(_line(node)))
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)

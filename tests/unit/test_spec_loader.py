@@ -139,6 +139,31 @@ def test_files_that_are_no_specs(tmp_path: Path) -> None:
         assert str(caught.value) == f"{path}: {message}"
 
 
+def aliases(depth: int) -> str:
+    """Lines of ten aliases of the line before each: 10 ** (depth + 1) values."""
+    lines = ["a0: &a0 [" + ", ".join("x" * 10) + "]"]
+    lines += [f"a{i}: &a{i} [" + ", ".join([f"*a{i - 1}"] * 10) + "]" for i in range(1, depth + 1)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "text", [aliases(9), "a:\n" + "- 1\n" * 20_000, "{" + ",".join(f"k{i}: 1" for i in range(10_001))]
+)
+def test_more_values_than_any_spec_has(text: str) -> None:
+    (message,) = refusal(text)
+    assert "more than 20,000 values, counting those of aliases; is it the right file?" in message
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "a: " + "{b: " * 5000, "- " * 5000])
+def test_deeper_than_any_spec(text: str) -> None:
+    assert refusal(text) == ["spec.yaml:1: lists or mappings are nested too deeply; is it the right file?"]
+
+
+def test_aliases_of_everyday_use_are_fine() -> None:
+    spec = load_spec_text("dataset: {train: &d {images: a, annotations: b.json}, validation: *d}", "spec.yaml")
+    assert spec.dataset.validation == spec.dataset.train
+
+
 def test_file_with_byte_order_mark_and_its_path_in_messages(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text("name: Zoë\n", encoding="utf-8-sig")
