@@ -10,17 +10,21 @@ from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
 
+# Characters of the final name that a temporary name has: enough to recognise it, and never too long for the system.
+_STEM = 20
+
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, with its suffix; moved to `path` when the block ends well, else removed.
 
-    Creates the folder. Raises BpnetError where it can't be written.
+    Creates the folder. flush: wait until the content is on the disk (milliseconds), so that a power cut can't leave the
+    name without its content. Raises BpnetError where it can't be written.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:_STEM]}-", suffix=path.suffix)
     except OSError as error:
         raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
     os.close(handle)
@@ -29,9 +33,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         # mkstemp makes files private; results should be as readable as any other file.
         temporary.chmod(0o666 & ~_umask())
-        _flush(temporary)
+        if flush:
+            _flush(temporary)
         os.replace(temporary, path)
-        _flush(path.parent)
+        if flush:
+            _flush(path.parent)
     except OSError as error:
         raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
     finally:
@@ -74,7 +80,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have a file's or folder's content on the disk, so that a power cut can't leave the name without it."""
+    """Wait until a file's or folder's content is on the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows can't open folders
     handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)

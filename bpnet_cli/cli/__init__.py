@@ -5,6 +5,10 @@ Imports click and nothing else, so that `--help` answers at once; every verb imp
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -24,12 +28,26 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _sigterm_like_ctrl_c():
+                return super().invoke(ctx)
         except BpnetError as error:
             raise click.ClickException(str(error)) from error
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
+
+
+@contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """End the command at SIGTERM (`kill`, a cluster's time limit, `docker stop`) as Ctrl-C does: in good order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only a process's first thread can take signals
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
+import imagesize
 import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import DataError
+
+# OpenCV's own limits (CV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT), which the environment can change: for messages only.
+_MOST_PIXELS, _MOST_IN_A_ROW = 1 << 30, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,29 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
 
     Decodes from memory: OpenCV's reading by path forgives files that are cut off.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    except cv2.error:
+        image = None
     if image is None:
-        raise DataError(f"{name}: can't be decoded as an image; is it damaged, or unknown to OpenCV?")
+        raise DataError(f"{name}: {_refusal(data)}")
     return image
+
+
+def _header_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) that an image's header states; None where it can't be told."""
+    try:
+        info = imagesize.get_info(BytesIO(data), dpi=False, colors=False, channels=False, exif_rotation=False)
+        width, height = int(info.width), int(info.height)
+    except Exception:  # noqa: BLE001 - imagesize raises what its parsing of damaged headers runs into
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _refusal(data: bytes) -> str:
+    """Why OpenCV doesn't decode an image, in words."""
+    size = _header_size(data)
+    if size is not None and (size[0] * size[1] > _MOST_PIXELS or max(size) > _MOST_IN_A_ROW):
+        limits = f"OpenCV reads at most {_MOST_PIXELS:,} pixels, {_MOST_IN_A_ROW:,} in a row or column"
+        return f"is too large: {size[0]} x {size[1]} pixels, and {limits}; make it smaller"
+    return "can't be decoded as an image; is it damaged, or unknown to OpenCV?"

@@ -100,10 +100,13 @@ def find_inputs(words: Sequence[str]) -> Inputs:
                 reason = f"neither a photo nor a video that is known by its ending ({suffix!r})"
                 problems.append(Failure(str(path), reason, name))
     left_out = [f"left out: {_some(folders, 3)}, {reason}" for reason, folders in passed.items()] + _other_files(others)
+    unique = tuple(_unique(photos)), tuple(_unique(videos))
+    if again := len(photos) + len(videos) - sum(map(len, unique)):
+        left_out.append(f"left out: {counted(again, 'input')} given twice, or by a link to another input")
     if not photos and not videos and not problems:
         text = f"{', '.join(words)}: no photos or videos found (photos end in {_listed(IMAGE_SUFFIXES)})"
         raise BpnetError("; ".join([text, *left_out]))
-    return Inputs(tuple(_unique(photos)), tuple(_unique(videos)), tuple(problems), tuple(left_out))
+    return Inputs(*unique, tuple(problems), tuple(left_out))
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:
@@ -119,14 +122,20 @@ def read_photo(path: str | Path) -> NDArray[np.uint8]:
 
 def write_photo(path: Path, image: NDArray[np.uint8]) -> None:
     """Write a (H, W, 3) uint8 RGB photo in the format of the path's ending. Raises BpnetError."""
-    with atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-            raise BpnetError(f"{path}: can't be written")
+    try:
+        ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise BpnetError(f"{path}: can't be encoded: {error.err}") from None
+    if not ok:
+        raise BpnetError(f"{path}: can't be encoded as {path.suffix} by OpenCV")
+    # A picture can be drawn again: no reason to wait for the disk at each.
+    with atomic_path(path, flush=False) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def read_frames(source: str) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video file or camera as RGB arrays. Raises BpnetError when it can't be opened."""
-    capture = cv2.VideoCapture(int(source[len(_CAMERA) :]) if source.startswith(_CAMERA) else source)
+    capture = cv2.VideoCapture(int(source[len(_CAMERA) :]) if source.startswith(_CAMERA) else opencv_path(source))
     try:
         if not capture.isOpened():
             raise BpnetError(f"{source}: can't be opened as a video")
@@ -137,6 +146,15 @@ def read_frames(source: str) -> Iterator[NDArray[np.uint8]]:
             yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
     finally:
         capture.release()
+
+
+def opencv_path(path: str | Path) -> str:
+    """A video's path for OpenCV, which crashes at bytes that are not UTF-8. Raises BpnetError for such a path."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise BpnetError(f"{path}: OpenCV can't open a video whose path is not UTF-8; rename it") from None
+    return str(path)
 
 
 def read_ahead(items: Iterable[Item], read: Callable[[Item], Result], depth: int = 4) -> Iterator[Result]:
@@ -155,7 +173,7 @@ def video_rate(source: str) -> tuple[float, int | None]:
     """(frames per second, number of frames or None where unknown); 25 where the file doesn't say."""
     if source.startswith(_CAMERA):
         return 25.0, None
-    capture = cv2.VideoCapture(source)
+    capture = cv2.VideoCapture(opencv_path(source))
     try:
         rate, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     finally:
@@ -187,8 +205,14 @@ def _some(names: Sequence[str], most: int) -> str:
 
 
 def _unique(inputs: Sequence[Input]) -> list[Input]:
-    """Each input once; those of equal name get as many parent folders in front as tell them apart."""
-    once = list({os.path.realpath(one.path): one for one in inputs}.values())
+    """Each file once, under its own name where a link to it is among the inputs; those of equal name get as many parent
+    folders in front as tell them apart."""
+    by_file: dict[str, Input] = {}
+    for one in inputs:
+        file = os.path.realpath(one.path)
+        if file not in by_file or (by_file[file].path.is_symlink() and not one.path.is_symlink()):
+            by_file[file] = one
+    once = list(by_file.values())
     taken: set[str] = set()
     result = []
     for one in once:

@@ -18,7 +18,7 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.inference.draw import draw_persons
 from bpnet_cli.inference.load import load_predictor
-from bpnet_cli.inference.outputs import COCO_RESULTS, DETECTIONS, DRAWN, check_overwriting, frames_file
+from bpnet_cli.inference.outputs import COCO_RESULTS, DETECTIONS, DRAWN, announced, check_overwriting, frames_file
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, image_ids, model_entry, skeleton_entry
 from bpnet_cli.inference.sources import (
@@ -27,6 +27,7 @@ from bpnet_cli.inference.sources import (
     PhotoInput,
     VideoInput,
     find_inputs,
+    opencv_path,
     read_ahead,
     read_frames,
     read_photo,
@@ -58,14 +59,15 @@ def infer_inputs(
     for line in inputs.left_out:
         say(line)
     drawn = results_dir / DRAWN if annotate else None
-    _check_overwriting(inputs, results_dir, drawn)
+    outputs = _check_overwriting(inputs, results_dir, drawn)
     predictor = load_predictor(model_path, overrides, engine=engine)
     summary = Summary(failed=list(inputs.problems))
-    if inputs.photos:
-        _infer_photos(inputs, predictor, model_path, results_dir, drawn, summary)
-    for video in inputs.videos:
-        if not summary.stopped:
-            _infer_video(video, predictor, results_dir, drawn, max_frames, summary)
+    with announced(outputs, results_dir):
+        if inputs.photos:
+            _infer_photos(inputs, predictor, model_path, results_dir, drawn, summary)
+        for video in inputs.videos:
+            if not summary.stopped:
+                _infer_video(video, predictor, results_dir, drawn, max_frames, summary)
     if summary.failed and not summary.photos and not summary.frames and not summary.stopped:
         reasons = "\n".join(f"  {failure.path}: {failure.reason}" for failure in summary.failed)
         raise BpnetError(f"none of the inputs could be used:\n{reasons}")
@@ -74,15 +76,18 @@ def infer_inputs(
     return summary
 
 
-def _check_overwriting(inputs: Inputs, results_dir: Path, drawn: Path | None) -> None:
+def _check_overwriting(inputs: Inputs, results_dir: Path, drawn: Path | None) -> list[Path]:
+    """The files that the run will write. Raises BpnetError where one of them is an input or somebody else's file."""
     sources = [photo.path for photo in inputs.photos] + [video.path for video in inputs.videos]
-    evidence = results_dir / DETECTIONS
+    groups: list[tuple[Path, list[Path]]] = []
     if inputs.photos:
         copies = [drawn / photo.name for photo in inputs.photos] if drawn else []
-        check_overwriting([evidence, results_dir / COCO_RESULTS, *copies], evidence, sources)
+        groups.append((results_dir / DETECTIONS, [results_dir / COCO_RESULTS, *copies]))
     for video in inputs.videos:
-        lines = frames_file(results_dir, video.name)
-        check_overwriting([lines, *([drawn / video.name] if drawn else [])], lines, sources)
+        groups.append((frames_file(results_dir, video.name), [drawn / video.name] if drawn else []))
+    for evidence, others in groups:
+        check_overwriting([evidence, *others], evidence, sources, results_dir)
+    return [path for evidence, others in groups for path in (evidence, *others)]
 
 
 def _infer_photos(
@@ -107,7 +112,13 @@ def _infer_photos(
             coco = [{"file_name": source.name, **entry} for entry in coco_entries(image_id, persons, skeleton, names)]
             entries = image_entry(source.name, width, height, persons), coco
             if drawn is not None:
-                write_photo(drawn / source.name, draw_persons(photo, persons, skeleton))
+                try:
+                    write_photo(drawn / source.name, draw_persons(photo, persons, skeleton))
+                except BpnetError as error:
+                    check_folder(results_dir)  # where no file can be written at all, the run ends here
+                    reason = str(error).removeprefix(f"{drawn / source.name}: ")
+                    summary.failed.append(Failure(str(source.path), f"its drawn copy {reason}", source.name))
+                    continue
             done.append(entries)
     except KeyboardInterrupt:
         tried = len(done) + len(summary.failed) - earlier
@@ -232,7 +243,7 @@ class _VideoCopy:
         if self.writer is None:
             code = cv2.VideoWriter.fourcc(*self.CODES.get(self.path.suffix.lower(), "mp4v"))
             height, width = picture.shape[:2]
-            self.writer = cv2.VideoWriter(str(self.temporary), code, self.rate, (width, height))
+            self.writer = cv2.VideoWriter(opencv_path(self.temporary), code, self.rate, (width, height))
             if not self.writer.isOpened():
                 raise BpnetError(f"{self.path}: OpenCV can't write this kind of video here; use --no-annotate")
         self.writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))

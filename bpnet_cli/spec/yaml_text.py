@@ -48,8 +48,8 @@ class Document:
         return self.places[path]
 
 
-# Far more than any spec or skeleton file holds; reading as many takes half a second. Values under an alias count each time
-# that the alias is used: ten lines of nested aliases can stand for billions.
+# Far more than any spec or skeleton file holds; reading as many takes half a second. A value counts again each time an
+# alias stands for it: ten lines of nested aliases can stand for billions of values.
 MOST_VALUES = 20_000
 
 
@@ -71,7 +71,7 @@ class _Loader(yaml.SafeLoader):
         """The next node. Raises _TooMuchError beyond `MOST_VALUES`, so that a wrong file is refused at once."""
         self.values += 1
         if self.values > MOST_VALUES:
-            raise _TooMuchError(self.peek_event().start_mark.line + 1)
+            raise _TooMuchError(self.line + 1)
         return super().compose_node(parent, index)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bpnet_cli import BODY_18, BpnetError, Person, Skeleton
 from bpnet_cli.files import atomic_path, write_text
-from bpnet_cli.inference.outputs import check_overwriting, drawn_before
+from bpnet_cli.inference.outputs import drawn_before
 from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, image_ids
 from bpnet_cli.inference.sources import find_inputs, read_ahead, read_frames, read_photo
 from tests.conftest import COCO_NAMES
@@ -124,21 +124,6 @@ def test_a_glob_beside_a_folder_of_its_first_letters(tmp_path: Path) -> None:
     photo(tmp_path / "x1.jpg")
     (tmp_path / "x").mkdir()
     assert names(find_inputs([str(tmp_path / "x*.jpg")])) == ["x1.jpg"]
-
-
-def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
-    taken, free = photo(tmp_path / "annotated" / "a.jpg"), tmp_path / "annotated" / "b.jpg"
-    evidence = tmp_path / "detections.json"
-    check_overwriting([free, evidence], evidence, [taken])
-    with pytest.raises(BpnetError, match=r"a.jpg: exists already, and no earlier run"):
-        check_overwriting([free, taken], evidence, [])
-    write_text(evidence, '{"boxes": []}')
-    with pytest.raises(BpnetError, match=r"detections.json: exists already"):
-        check_overwriting([evidence], evidence, [])
-    results_of_a_run(tmp_path)
-    check_overwriting([taken, evidence], evidence, [])
-    with pytest.raises(BpnetError, match=r"a.jpg: is an input"):
-        check_overwriting([taken], evidence, [tmp_path / "annotated" / ".." / "annotated" / "a.jpg"])
 
 
 def test_photos_are_rgb_and_damage_is_named(tmp_path: Path) -> None:

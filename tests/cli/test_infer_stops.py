@@ -1,0 +1,89 @@
+"""`bpnet infer` told to stop, killed, or with a photo whose drawn copy can't be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bpnet_cli.inference import workflow
+from tests.cli.conftest import Run
+
+KILLED_AT_THE_SECOND_PHOTO = """
+import os, signal, sys
+from bpnet_cli.cli import main
+from bpnet_cli.inference import workflow
+
+draw, drawn = workflow.draw_persons, []
+
+def once(*arguments):
+    drawn.append(1)
+    if len(drawn) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return draw(*arguments)
+
+workflow.draw_persons = once
+main(sys.argv[1:])
+"""
+
+
+def files_of(results: Path) -> list[str]:
+    return [entry["file"] for entry in json.loads((results / "detections.json").read_text())["images"]]
+
+
+def test_sigterm_keeps_what_is_done_as_ctrl_c_does(
+    exported: Path, drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, draw = signal.getsignal(signal.SIGTERM), workflow.draw_persons
+    pictures = []
+
+    def third(*arguments: object) -> object:
+        pictures.append(1)
+        if len(pictures) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return draw(*arguments)
+
+    monkeypatch.setattr(workflow, "draw_persons", third)
+    words = ("infer", drawn / "images", "-m", exported, "-r", tmp_path / "out")
+    result = bpnet(*words)
+    assert result.exit_code == 1
+    assert "stopped after 2 of 12 photos" in result.output
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert len(files_of(tmp_path / "out")) == 2
+    assert bpnet(*words).exit_code == 0
+    assert len(files_of(tmp_path / "out")) == 12
+
+
+def test_a_killed_run_does_not_stand_in_the_way_of_the_next(
+    exported: Path, drawn: Path, tmp_path: Path, bpnet: Run
+) -> None:
+    words = ["infer", str(drawn / "images"), "-m", str(exported), "-r", str(tmp_path / "out")]
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_THE_SECOND_PHOTO, *words], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = (tmp_path / "out" / "annotated").iterdir()
+    assert not (tmp_path / "out" / "detections.json").exists()
+    # What the killed run drew is no input of the next one.
+    assert "drawn by an earlier run" in bpnet("infer", tmp_path / "out", drawn / "images", *words[2:]).output
+    assert len(files_of(tmp_path / "out")) == 12
+    assert left.exists()
+    assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_one_drawn_copy_that_cannot_be_written_is_one_failure(
+    exported: Path, drawn: Path, tmp_path: Path, bpnet: Run
+) -> None:
+    photos = sorted(path.name for path in (drawn / "images").iterdir())
+    # A folder has the name of one of the pictures.
+    (tmp_path / "out" / "annotated").mkdir(parents=True)
+    blocked = tmp_path / "out" / ".bpnet-unfinished.json"
+    blocked.write_text(json.dumps({"unfinished": [f"annotated/{photos[4]}"]}))
+    (tmp_path / "out" / "annotated" / photos[4]).mkdir()
+    result = bpnet("infer", drawn / "images", "-m", exported, "-r", tmp_path / "out")
+    assert result.exit_code == 3
+    assert f"{photos[4]}: its drawn copy can't be written: Is a directory" in result.output
+    assert files_of(tmp_path / "out") == [*photos[:4], *photos[5:]]

@@ -1,0 +1,106 @@
+"""Photos with names, sizes and pasts that real folders have, and the files of runs that were cut off."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bpnet_cli import BpnetError
+from bpnet_cli.files import write_text
+from bpnet_cli.inference.outputs import announced, check_overwriting, drawn_before
+from bpnet_cli.inference.sources import find_inputs, read_frames, read_photo, write_photo
+
+
+def photo(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_photo(path, np.zeros((8, 12, 3), np.uint8))
+    return path
+
+
+def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
+    taken, free = photo(tmp_path / "annotated" / "a.jpg"), tmp_path / "annotated" / "b.jpg"
+    evidence = tmp_path / "detections.json"
+    check_overwriting([free, evidence], evidence, [taken], tmp_path)
+    with pytest.raises(BpnetError, match=r"a.jpg: exists already, and no earlier run"):
+        check_overwriting([free, taken], evidence, [], tmp_path)
+    write_text(evidence, '{"boxes": []}')
+    with pytest.raises(BpnetError, match=r"detections.json: exists already"):
+        check_overwriting([evidence], evidence, [], tmp_path)
+    write_text(evidence, '{"model": {"name": "mine"}, "images": []}')
+    check_overwriting([taken, evidence], evidence, [], tmp_path)
+    with pytest.raises(BpnetError, match=r"a.jpg: is an input"):
+        check_overwriting([taken], evidence, [tmp_path / "annotated" / ".." / "annotated" / "a.jpg"], tmp_path)
+
+
+def test_what_a_killed_run_left_may_be_overwritten_and_nothing_else(tmp_path: Path) -> None:
+    drawn, own = tmp_path / "annotated" / "latin \udce9.jpg", tmp_path / "annotated" / "own.jpg"
+    evidence = tmp_path / "detections.json"
+    killed = announced([evidence, drawn], tmp_path)
+    killed.__enter__()  # and never left
+    photo(own)
+    drawn.write_bytes(b"half of a picture")
+    assert drawn_before(tmp_path / "annotated")
+    check_overwriting([evidence, drawn], evidence, [], tmp_path)
+    with pytest.raises(BpnetError, match=r"own.jpg: exists already, and no earlier run"):
+        check_overwriting([own], evidence, [], tmp_path)
+    # A run that an error ends adds its own names; those of the first stay known until a run ends well.
+    with pytest.raises(KeyError), announced([own], tmp_path):
+        raise KeyError
+    check_overwriting([drawn, own], evidence, [], tmp_path)
+    with announced([evidence], tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["annotated"]
+    with pytest.raises(BpnetError, match="exists already"):
+        check_overwriting([drawn], evidence, [], tmp_path)
+
+
+def test_a_run_that_wrote_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), announced([tmp_path / "r" / "detections.json"], tmp_path / "r"):
+        raise KeyError
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_photo_is_taken_under_its_own_name_and_its_links_are_told(tmp_path: Path) -> None:
+    photo(tmp_path / "b.jpg")
+    for name in ("a.jpg", "c.jpg"):
+        (tmp_path / name).symlink_to("b.jpg")
+    found = find_inputs([str(tmp_path), str(tmp_path / "b.jpg")])
+    assert [one.name for one in found.photos] == ["b.jpg"]
+    assert found.left_out == ("left out: 3 inputs given twice, or by a link to another input",)
+
+
+def huge_png(path: Path, side: int) -> Path:
+    """A PNG whose header states side x side pixels, and that has none."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(b""), b"IEND"]
+    coded = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(coded))
+    return path
+
+
+@pytest.mark.parametrize("side", [40_000, 2_000_000])
+def test_a_photo_beyond_opencvs_limits_is_refused_by_its_size(tmp_path: Path, side: int) -> None:
+    reason = f"is too large: {side} x {side} pixels, and OpenCV reads at most 1,073,741,824 pixels, 1,048,576 in a row"
+    with pytest.raises(BpnetError, match=reason):
+        read_photo(huge_png(tmp_path / "huge.png", side))
+
+
+def test_names_that_are_not_utf_8_or_very_long(tmp_path: Path) -> None:
+    image = np.full((8, 12, 3), 200, np.uint8)
+    for name in (b"\xe9.png", b"n" * 251 + b".png", "\u65e5".encode() * 83 + b".png"):
+        path = tmp_path / os.fsdecode(name)
+        write_photo(path, image)
+        np.testing.assert_array_equal(read_photo(path), image)
+    with pytest.raises(BpnetError, match="path is not UTF-8; rename it"):
+        next(read_frames(str(tmp_path / os.fsdecode(b"\xe9.mp4"))))
+
+
+def test_a_picture_that_its_format_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(BpnetError, match=r"wide.webp: can't be encoded"):
+        write_photo(tmp_path / "wide.webp", np.zeros((1, 20_000, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
