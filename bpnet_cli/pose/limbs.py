@@ -11,13 +11,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.pose.pairs import SHORTEST, aligned_pairs, nearest_cell
+from bpnet_cli.pose.pairs import MARK, SHORTEST, UNMARKED, aligned_pairs, nearest_cell
 from bpnet_cli.pose.peaks import Peaks, highest_first, sane
 
 # From so many pairs on, most are sorted out by a cheaper look before they are sampled, at hardly any loss.
 _MANY_PAIRS = 2048
 # Then only so many, those that agree best with the PAFs, are sampled; bounds the time on noisy maps.
 _MOST_PAIRS = 16384
+# Score of a limb that is too short to leave a mark: low, so that limbs with a mark come first.
+_UNSEEN = np.float32(0.05)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +86,15 @@ def _agreeing(
 ) -> NDArray[np.intp]:
     """Indices of the segments (M,) that the PAF in the cell nearest to one of their points agrees with.
 
-    A cheap look before sampling, where many pairs would be sampled in vain. Where start and end are one point there is
-    nothing to ask. share: of the way from start to end. At most `_MOST_PAIRS`, those that agree best.
+    A cheap look before sampling, where many pairs would be sampled in vain. Pairs closer than `UNMARKED` are kept
+    whatever it says. share: of the way from start to end. At most `_MOST_PAIRS`, those that agree best.
     """
     vector = end - start
     cell = nearest_cell(start + share * vector, vectors)
     cell += limb
     along = (vectors.reshape(-1)[cell] * vector.conj()).real
     length = np.abs(vector)
-    agrees = np.flatnonzero((along > 0) | (length < SHORTEST))
+    agrees = np.flatnonzero((along > 0) | (length < UNMARKED))
     if len(agrees) > _MOST_PAIRS:
         agreement = along[agrees] / np.maximum(length[agrees], SHORTEST)
         agrees = agrees[np.sort(np.argpartition(-agreement, _MOST_PAIRS)[:_MOST_PAIRS])]
@@ -118,7 +120,8 @@ def _limb_scores(
 ) -> NDArray[np.float32]:
     """(M,) mean of PAF . direction at points of the segments.
 
-    0 where one of them between the ends disagrees: a limb has no gap.
+    0 where one of them between the ends disagrees: a limb has no gap. `_UNSEEN` where the ends are closer than
+    `UNMARKED` and the PAFs say nothing.
     ends: start and end, (M,) each, inside the map. vector: (M,) end - start before they were moved there.
     shares: (S, 1) of the way from start to end.
     """
@@ -127,7 +130,9 @@ def _limb_scores(
     along = (_sample(vectors, limb, ends[0] + shares * (ends[1] - ends[0])) * direction.conj()).real
     gap = np.minimum.reduce(along[1:-1], initial=1) <= 0
     score: NDArray[np.float32] = np.add.reduce(along) / np.float32(len(shares))
+    unseen = (length < UNMARKED) & (np.abs(score) < MARK)
     score[gap] = 0
+    score[unseen] = _UNSEEN
     score[length < SHORTEST] = 1
     return score
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Two peaks closer than this many cells leave no mark in the PAF and count as a perfect limb.
+# Two peaks closer than this many cells are in one place, and count as a perfect limb.
 SHORTEST = np.float32(0.125)
+# A limb shorter than this many cells may leave no mark in the PAF: no cell's centre need lie beside it.
+UNMARKED = np.float32(1)
+# PAF vectors shorter than this are no mark.
+MARK = np.float32(0.03)
 # The PAFs at a pair's ends may foresee this many cells less than its length.
 _SHORTFALL = np.float32(5)
 # Where slots without a peak are; nothing compares with it.
@@ -18,7 +22,7 @@ _NOWHERE = np.complex64(complex(np.nan, np.nan))
 _MANY_PEAKS = 24
 # In a crowd, pairs are compared in blocks of about so many; larger ones would leave the processor's cache.
 _BLOCK = 131072
-# Farther than this many cells from the origin, squares of single precision can't tell `SHORTEST` from nothing.
+# Farther than this many cells from the origin, squares in single precision are too rough to compare with `UNMARKED`.
 _FAR = 256
 _FAR_AWAY = np.float32(1e9)
 _HALF = np.float32(0.5)
@@ -29,7 +33,7 @@ def _bilinear_forms() -> NDArray[np.float32]:
     """(2, 1, 8, 8) matrices that take what is known of a start s and an end e to two numbers of `_foreseen_in_crowd`.
 
     Known are x, y, ux, uy, u . p, p . p, 1 (and another 1); wanted the mean of us and ue . (e - s), and (e - s) .
-    (e - s) less `SHORTEST` squared.
+    (e - s) less `UNMARKED` squared.
     """
     forms = np.zeros((2, 1, 8, 8), np.float32)
     foreseen, squared = forms[:, 0]
@@ -38,7 +42,7 @@ def _bilinear_forms() -> NDArray[np.float32]:
     foreseen[[x, y, along], [ux, uy, one]] = -0.5
     squared[[x, y], [x, y]] = -2
     squared[[square, one], [one, square]] = 1
-    squared[one, one] = -(SHORTEST**2)
+    squared[one, one] = -(UNMARKED**2)
     return forms
 
 
@@ -60,8 +64,15 @@ def aligned_pairs(
     at[:-1] = points
     cell = np.zeros(absent + 1, np.intp)
     cell[:-1] = nearest_cell(points, vectors)
-    unit = vectors.reshape(-1)[cell[peak] + np.arange(limbs)[:, None, None]]
-    unit *= 1 / np.maximum(np.abs(unit), SHORTEST)
+    at_peak = cell[peak]
+    at_peak += np.arange(limbs)[:, None, None]
+    unit = vectors.reshape(-1)[at_peak]
+    length = np.abs(unit)
+    unmarked = (length < MARK).reshape(-1).nonzero()[0]
+    if len(unmarked) and absent:
+        between = _between_cells(points, peak.reshape(-1)[unmarked], unmarked // (2 * most), vectors)
+        unit.reshape(-1)[unmarked], length.reshape(-1)[unmarked] = between, np.abs(between)
+    unit *= 1 / np.maximum(length, SHORTEST)
     place = _foreseen(at[peak], unit)
     start = place // most
     limb = start // most
@@ -70,12 +81,33 @@ def aligned_pairs(
     return limb, starts[start], ends[end]
 
 
+def _between_cells(
+    points: NDArray[np.complex64], peak: NDArray[np.intp], limb: NDArray[np.intp], vectors: NDArray[np.complex64]
+) -> NDArray[np.complex64]:
+    """(M,) mean vectors of limbs (M,) in the four cells around peaks (M,) whose nearest cell has no mark.
+
+    Some networks learn limbs that are marked strictly between their ends (Cao et al., CVPR 2017, section 2.3). Such a
+    limb may leave out the cell nearest to its keypoint, and then goes on in the others.
+    peak: indices of points (N,), at least one; an index behind the last is an empty slot, and gives anything.
+    """
+    _, width, limbs = vectors.shape
+    corner = points.imag.astype(np.intp)
+    corner *= width
+    corner += points.real.astype(np.intp)
+    cells = corner.take(peak, mode="clip") * limbs + limb
+    cells = cells + limbs * np.array([[0], [1], [width], [width + 1]])
+    total: NDArray[np.complex64] = np.add.reduce(vectors.reshape(-1)[cells])
+    total /= np.float32(4)
+    return total
+
+
 def _foreseen(points: NDArray[np.complex64], units: NDArray[np.complex64]) -> NDArray[np.intp]:
     """Flat indices into (L, n, n) of the starts and ends that may be joined, by the PAFs' unit vectors at both.
 
     The unit vectors' mean . (end - start) is the length that the PAFs foresee. It must be more than half of the length
     (they are within 60 degrees of the segment, on the average), and of a long segment more than the length less
-    `_SHORTFALL`. Of squares, `SHORTEST` is taken off: two peaks in one place may be joined whatever the PAFs say.
+    `_SHORTFALL`. Of the squared length, `UNMARKED` squared is taken off: two peaks that close
+    may be joined whatever the PAFs say.
     points, units: (L, 2, n), the starts and the ends.
     """
     if points.size and points.shape[2] > _MANY_PEAKS:
@@ -85,7 +117,7 @@ def _foreseen(points: NDArray[np.complex64], units: NDArray[np.complex64]) -> ND
     foreseen = _HALF * (unit.conj() * vector).real
     longest = np.minimum(foreseen, _SHORTFALL) + foreseen
     length = np.abs(vector)
-    joined = longest * np.abs(longest) > length * length - SHORTEST**2
+    joined = longest * np.abs(longest) > length * length - UNMARKED**2
     place: NDArray[np.intp] = joined.reshape(-1).nonzero()[0]
     return place
 

@@ -1,0 +1,76 @@
+"""Perfect maps by another formula than our own: limbs marked strictly between their ends (Cao et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bpnet_cli import BODY_18, decode, render_targets
+from bpnet_cli.data.coco import people_of, read_coco_file
+from bpnet_cli.evaluation.coco import evaluate_detections, restrict
+from bpnet_cli.inference.results import coco_entries
+from bpnet_cli.pose.geometry import apply_affine, invert_affine, resize_affine
+
+STRIDE, HALF_WIDTH = 8, 8.0
+
+
+def marked_between_the_ends(people: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
+    """PAFs of equation 8 of the paper: v at p where 0 <= v . (p - start) <= length and |v across| <= half width."""
+    y, x = np.mgrid[0 : height // STRIDE, 0 : width // STRIDE] * STRIDE + (STRIDE - 1) / 2
+    pafs = np.zeros((*x.shape, 2 * len(BODY_18.limb_indices)), np.float32)
+    for limb, (a, b) in enumerate(BODY_18.limb_indices):
+        people_here = np.zeros(x.shape)
+        for person in people:
+            delta = person[b, :2] - person[a, :2]
+            length = np.hypot(*delta)
+            if person[a, 2] <= 0 or person[b, 2] <= 0 or length == 0:
+                continue
+            along = ((x - person[a, 0]) * delta[0] + (y - person[a, 1]) * delta[1]) / length
+            across = ((x - person[a, 0]) * delta[1] - (y - person[a, 1]) * delta[0]) / length
+            marked = (along >= 0) & (along <= length) & (np.abs(across) <= HALF_WIDTH)
+            pafs[marked, 2 * limb : 2 * limb + 2] += delta / length
+            people_here += marked
+        pafs[..., 2 * limb : 2 * limb + 2] /= np.maximum(people_here, 1)[..., None]
+    return pafs
+
+
+def standing(x: float, y: float, height: float) -> NDArray[np.float32]:
+    """(18, 3) a person seen from the front; x, y: of the nose."""
+    places = {
+        "nose": (0, 0), "neck": (0, 0.12), "right_shoulder": (-0.1, 0.12), "right_elbow": (-0.13, 0.3),
+        "right_wrist": (-0.14, 0.45), "left_shoulder": (0.1, 0.12), "left_elbow": (0.13, 0.3),
+        "left_wrist": (0.14, 0.45), "right_hip": (-0.06, 0.45), "right_knee": (-0.06, 0.68),
+        "right_ankle": (-0.06, 0.9), "left_hip": (0.06, 0.45), "left_knee": (0.06, 0.68), "left_ankle": (0.06, 0.9),
+        "right_eye": (-0.02, -0.02), "left_eye": (0.02, -0.02), "right_ear": (-0.04, -0.01), "left_ear": (0.04, -0.01),
+    }  # fmt: skip
+    return np.array([(x + height * places[k][0], y + height * places[k][1], 2) for k in BODY_18.keypoints], np.float32)
+
+
+@pytest.mark.parametrize("height", [40.0, 55.0, 80.0, 150.0, 300.0])
+def test_small_and_large_people_stay_whole(height: float) -> None:
+    people = np.stack([standing(120.3, 60.7, height), standing(330.9, 75.1, height)])
+    heatmaps, _ = render_targets(people, 384, 480, BODY_18)
+    found = decode(heatmaps, marked_between_the_ends(people, 384, 480), BODY_18)
+    assert len(found) == 2
+    for person in found:
+        assert np.isfinite(person.keypoints).all()
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_perfect_maps_of_real_labels(shared_data: Path, rounded: bool) -> None:
+    """AP of both ways to draw a limb; people who overlap keep it below 1."""
+    truth = restrict(read_coco_file(shared_data / "coco-dev" / "annotations" / "person_keypoints.json"), BODY_18)
+    detections = []
+    for image_id, image in truth.images.items():
+        matrix = resize_affine(*[min(368 / image["height"], 656 / image["width"])] * 2)
+        people = people_of(truth, image_id, BODY_18)
+        people[..., :2] = apply_affine(matrix, people[..., :2].astype(np.float64))
+        heatmaps, pafs = render_targets(people, 368, 656, BODY_18)
+        if not rounded:
+            pafs = marked_between_the_ends(people, 368, 656)
+        found = [person.moved(invert_affine(matrix)) for person in decode(heatmaps, pafs, BODY_18)]
+        detections += coco_entries(image_id, found, BODY_18, truth.keypoint_names, truth.category_id)
+    assert evaluate_detections(truth, detections, BODY_18).metrics["AP"] >= 0.92
