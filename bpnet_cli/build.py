@@ -19,7 +19,7 @@ from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
 from bpnet_cli.spec.dataset import RecordSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.network import StageSpec
-from bpnet_cli.spec.skeleton_file import load_skeleton_values
+from bpnet_cli.spec.skeleton_file import SkeletonFile, load_skeleton_file, skeleton_values
 
 
 def skeleton_of(spec: ExperimentSpec) -> Skeleton:
@@ -27,12 +27,23 @@ def skeleton_of(spec: ExperimentSpec) -> Skeleton:
     return named_skeleton(spec.skeleton)
 
 
-def named_skeleton(name: str) -> Skeleton:
-    """A built-in skeleton, or one from a file. Raises SpecError."""
-    if name in BUILT_IN_SKELETONS:
-        return BUILT_IN_SKELETONS[name]
+def named_skeleton(given: str | SkeletonFile) -> Skeleton:
+    """A built-in skeleton by its name, one from a file by its path, or one by its keys. Raises SpecError."""
+    if isinstance(given, str) and given in BUILT_IN_SKELETONS:
+        return BUILT_IN_SKELETONS[given]
     try:
-        return Skeleton.from_dict(load_skeleton_values(name))
+        file = load_skeleton_file(given) if isinstance(given, str) else given
+        return Skeleton.from_dict(skeleton_values(file))
+    except SpecError as error:
+        raise SpecError(f"skeleton: {error}") from None
+
+
+def with_whole_skeleton(spec: ExperimentSpec) -> ExperimentSpec:
+    """The spec with the content of its skeleton file in the place of the path. Raises SpecError."""
+    if not isinstance(spec.skeleton, str) or spec.skeleton in BUILT_IN_SKELETONS:
+        return spec
+    try:
+        return spec.model_copy(update={"skeleton": load_skeleton_file(spec.skeleton)})
     except SpecError as error:
         raise SpecError(f"skeleton: {error}") from None
 

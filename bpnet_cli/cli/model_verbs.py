@@ -116,7 +116,7 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
     key = names[-1].lstrip("-").replace("-", "_")
 
     def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
-        if value not in (None, False):
+        if value is not None and value is not False:  # 0 is a value
             from bpnet_cli.spec.overrides import FlagAssignment
 
             typed = names[-1] if value is True else f"{names[-1]} {value}"

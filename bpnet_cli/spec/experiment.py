@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from bpnet_cli.spec.base import Model, refusal
 from bpnet_cli.spec.dataset import AugmentationSpec, DatasetSpec, TargetsSpec
 from bpnet_cli.spec.inference import InferenceSpec
 from bpnet_cli.spec.network import DistillationSpec, ExportSpec, LossSpec, ModelSpec, PruningSpec
+from bpnet_cli.spec.skeleton_file import SkeletonFile
 from bpnet_cli.spec.training import Optimizer, SgdSpec, TrainingSpec
 
 BUILT_IN_SKELETONS = ("body_18",)
@@ -22,12 +23,21 @@ def _known_skeleton(value: str) -> str:
     return value
 
 
+def _kind_of_skeleton(value: Any) -> str:
+    return "whole" if isinstance(value, dict | SkeletonFile) else "named"
+
+
 class ExperimentSpec(Model):
     """A bpnet experiment."""
 
     name: str = Field(default="experiment", min_length=1, description="what reports and model files call it")
-    skeleton: Annotated[str, AfterValidator(_known_skeleton)] = Field(
-        default="body_18", description="body_18, or a path to a skeleton .yaml file relative to the working directory"
+    skeleton: Annotated[
+        Annotated[str, AfterValidator(_known_skeleton), Tag("named")] | Annotated[SkeletonFile, Tag("whole")],
+        Discriminator(_kind_of_skeleton),
+    ] = Field(
+        default="body_18",
+        description="body_18, a path to a skeleton .yaml file relative to the working directory, or what such a file "
+        "holds: name, keypoints, limbs",
     )
     dataset: DatasetSpec = Field(default=DatasetSpec(), description="photos, and the people in them who count")
     augmentation: AugmentationSpec = Field(

@@ -76,15 +76,18 @@ class SkeletonFile(Model):
         return self
 
 
-def load_skeleton_values(path: str | Path) -> dict[str, Any]:
-    """Read a skeleton file and fill in its defaults.
+def load_skeleton_file(path: str | Path) -> SkeletonFile:
+    """Read a skeleton file. Raises SpecError with one line per problem, as `load_spec` does."""
+    return check(SkeletonFile, load_yaml(path))
+
+
+def skeleton_values(file: SkeletonFile) -> dict[str, Any]:
+    """The keys of a skeleton file with its defaults filled in.
 
     Returns what `Skeleton.from_dict` takes: name, keypoints (K names), limbs ([from, to] each), flip_pairs ([left,
     right] each), sigmas (K floats), midpoints ({keypoint: [a, b]}). Whether the names in them match is `Skeleton`'s to
     say.
-    Raises SpecError with one line per problem, as `load_spec` does.
     """
-    file = check(SkeletonFile, load_yaml(path))
     pairs = _pairs_by_name(file.keypoints) if file.flip_pairs is None else file.flip_pairs
     return {
         "name": file.name,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bpnet_cli.build import with_whole_skeleton
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.log import say
 from bpnet_cli.spec.experiment import ExperimentSpec
@@ -28,11 +29,12 @@ _BREAKING = (
 def check_same_run(saved_spec: Path, spec: ExperimentSpec, has_checkpoints: bool) -> None:
     """Raise BpnetError, listing the keys, when `spec` can't go on with the checkpoints of the run in `saved_spec`.
 
+    spec: with its whole skeleton, so that skeletons are compared by what they hold and not by their path.
     Other changes are said and accepted.
     """
     if not has_checkpoints or not saved_spec.is_file():
         return
-    before = load_spec(saved_spec)
+    before = with_whole_skeleton(load_spec(saved_spec))
     changes = list(_differences(before.model_dump(mode="json"), spec.model_dump(mode="json")))
     breaking = [change for change in changes if change[0].startswith(_BREAKING)]
     if breaking:

@@ -83,6 +83,7 @@ class Run:
         self.progress = restore_newest(self.folder.checkpoints, self._state()) or self.progress
         epoch, step = self.progress.epoch, self.progress.step
         if epoch or step:
+            self._check_step(step)
             say(f"going on after epoch {epoch}{f', step {step}' if step else ''}")
         self.distribution.check_agreed(epoch * self.steps + step, "finished steps")
         if not (epoch or step):
@@ -106,6 +107,14 @@ class Run:
         finally:
             if board:
                 board.close()
+
+    def _check_step(self, step: int) -> None:
+        """Raise BpnetError where an epoch now has fewer steps than the checkpoint has done of it."""
+        if step and step >= self.steps:
+            raise BpnetError(
+                f"{self.folder.checkpoints}: the newest checkpoint has done {step} steps of its epoch, but an epoch"
+                f" now has {self.steps}: are there fewer photos? Use another -r folder or --no-resume"
+            )
 
     def _measure_start(self) -> None:
         """AP before the first step, where all weights come from a file; until an epoch beats it they are the best."""

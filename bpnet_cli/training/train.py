@@ -11,7 +11,7 @@ from zlib import crc32
 
 import keras
 
-from bpnet_cli.build import skeleton_of, training_loader_of
+from bpnet_cli.build import skeleton_of, training_loader_of, with_whole_skeleton
 from bpnet_cli.errors import BpnetError, hinting
 from bpnet_cli.evaluation.evaluate import load_labelled
 from bpnet_cli.files import check_folder, write_text
@@ -41,6 +41,7 @@ def train(
     Raises BpnetError before anything is written when the spec, the data or the folder's earlier run don't allow it.
     """
     folder = RunFolder(Path(results_dir))
+    spec = with_whole_skeleton(spec)
     training = spec.training
     distribution = make_distribution(training.distribution, training.batch_size, training.seed)
     if distribution.leads:

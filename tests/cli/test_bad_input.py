@@ -90,3 +90,11 @@ def test_damaged_model_files(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
         assert result.exit_code == 1
         assert name in result.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("flag", "least"), [("--batch", 1), ("--height", 32), ("--width", 32)])
+def test_a_size_of_zero_is_refused_and_not_taken_for_any(tmp_path: Path, bpnet: Run, flag: str, least: int) -> None:
+    result = bpnet("export", "-o", tmp_path / "m.onnx", flag, 0)
+    assert result.exit_code == 1
+    assert f"{flag} 0: export.{flag[2:]}: must be at least {least} (got 0)" in result.output
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from bpnet_cli import BODY_18
 from bpnet_cli.training import callbacks as training_callbacks
 from tests.cli.conftest import Run, write_spec
 
@@ -151,3 +153,44 @@ def test_a_full_disk_is_told_and_costs_nothing_that_was_saved(whole: Path, tmp_p
     assert {path: path.read_bytes() for path in (run / "checkpoints").iterdir()} == saved
     result_again = bpnet("train", "-e", whole / "spec.yaml", "-r", run)
     assert result_again.exit_code == 0, result_again.output
+
+
+def test_a_skeleton_file_is_compared_by_what_it_holds(drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    skeleton = tmp_path / "body.yaml"
+    text = yaml.safe_dump({**BODY_18.to_dict(), "name": "body"}, default_flow_style=None)
+    skeleton.write_text(text)
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 4}")
+    words = ("train", "-e", spec, "-r", tmp_path / "run", "--set", f"skeleton={skeleton}")
+    result = bpnet(*words)
+    assert result.exit_code == 0, result.output
+    skeleton.write_text(text.replace("left_knee, left_ankle", "left_ankle, left_knee"))
+    result = bpnet(*words, "--set", "training.epochs=2")
+    assert result.exit_code == 1
+    assert "holds a run that this spec can't go on with (skeleton." in result.output
+    # Elsewhere, and gone: the run's own spec holds the skeleton.
+    moved = tmp_path / "moved.yaml"
+    moved.write_text(text)
+    skeleton.unlink()
+    for again in (("--set", f"skeleton={moved}"), ()):
+        source = tmp_path / "run" / "spec.yaml" if not again else spec
+        result = bpnet("train", "-e", source, "-r", tmp_path / "run", "--set", "training.epochs=2", *again)
+        assert result.exit_code == 0, result.output
+
+
+def test_a_checkpoint_beyond_an_epoch_that_has_got_shorter(
+    drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fewer photos an epoch has fewer steps than the checkpoint has done of it."""
+    spec = write_spec(tmp_path, drawn, "{epochs: 2, batch_size: 2}")
+    with monkeypatch.context() as patch:
+        StopAt(patch, signal.SIGTERM, 3)
+        assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 1
+    labels = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
+    kept = {image["id"] for image in labels["images"][:4]}
+    labels["images"] = labels["images"][:4]
+    labels["annotations"] = [entry for entry in labels["annotations"] if entry["image_id"] in kept]
+    fewer = tmp_path / "fewer.json"
+    fewer.write_text(json.dumps(labels))
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", f"dataset.train.annotations={fewer}")
+    assert result.exit_code == 1
+    assert "has done 3 steps of its epoch, but an epoch now has 2: are there fewer photos?" in result.output

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from bpnet_cli.build import skeleton_of, with_whole_skeleton
 from bpnet_cli.errors import SpecError
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
-from bpnet_cli.spec.skeleton_file import load_skeleton_values
+from bpnet_cli.spec.dump import dump_spec
+from bpnet_cli.spec.loader import load_spec_text
+from bpnet_cli.spec.skeleton_file import load_skeleton_file, skeleton_values
 
 HAND = """\
 name: hand
@@ -30,7 +33,7 @@ def written(tmp_path: Path) -> Any:
 
 
 def test_defaults_are_found_by_name(written: Any) -> None:
-    assert load_skeleton_values(written(HAND)) == {
+    assert skeleton_values(load_skeleton_file(written(HAND))) == {
         "name": "hand",
         "keypoints": [
             "nose", "left_hip", "right_hip", "l_tip", "r_tip", "paw-left-1", "paw-right-1", "cleft_a", "cright_a",
@@ -54,20 +57,22 @@ def test_defaults_are_found_by_name(written: Any) -> None:
     ],
 )
 def test_sigmas(written: Any, line: str, sigmas: list[float]) -> None:
-    assert load_skeleton_values(written(HAND + line))["sigmas"] == sigmas
+    assert skeleton_values(load_skeleton_file(written(HAND + line)))["sigmas"] == sigmas
 
 
 def test_flip_pairs_and_midpoints_as_written(written: Any) -> None:
-    values = load_skeleton_values(written(HAND + "flip_pairs: []\nmidpoints: {nose: [left_hip, right_hip]}"))
+    values = skeleton_values(
+        load_skeleton_file(written(HAND + "flip_pairs: []\nmidpoints: {nose: [left_hip, right_hip]}"))
+    )
     assert values["flip_pairs"] == []
     assert values["midpoints"] == {"nose": ["left_hip", "right_hip"]}
 
 
 def test_body_18_survives_a_file(written: Any) -> None:
     values = BODY_18.to_dict()
-    assert Skeleton.from_dict(load_skeleton_values(written(yaml.safe_dump(values)))) == BODY_18
+    assert Skeleton.from_dict(skeleton_values(load_skeleton_file(written(yaml.safe_dump(values))))) == BODY_18
     shortest = {key: values[key] for key in ("name", "keypoints", "limbs", "midpoints")}
-    found = Skeleton.from_dict(load_skeleton_values(written(yaml.safe_dump(shortest))))
+    found = Skeleton.from_dict(skeleton_values(load_skeleton_file(written(yaml.safe_dump(shortest)))))
     assert found.sigmas == BODY_18.sigmas
     assert sorted(found.flip_pairs) == sorted(BODY_18.flip_pairs)
 
@@ -94,10 +99,27 @@ def test_body_18_survives_a_file(written: Any) -> None:
 def test_refused_files(written: Any, text: str, messages: list[str]) -> None:
     path = written(text)
     with pytest.raises(SpecError) as caught:
-        load_skeleton_values(path)
+        load_skeleton_file(path)
     assert str(caught.value).split("\n") == [f"{path}:{message}" for message in messages]
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no such file"):
-        load_skeleton_values(tmp_path / "none.yaml")
+        load_skeleton_file(tmp_path / "none.yaml")
+
+
+def test_a_spec_may_hold_the_skeleton_itself(written: Any) -> None:
+    sigmas = "sigmas: {nose: 0.03}\nmidpoints: {l_alone: [left_hip, right_hip]}\n"
+    path = written(HAND + sigmas)
+    by_path = load_spec_text(f"skeleton: {path}", "spec.yaml")
+    inside = with_whole_skeleton(by_path)
+    assert skeleton_of(inside) == skeleton_of(by_path)
+    again = load_spec_text(dump_spec(inside), "spec.yaml")
+    assert again == inside
+    path.unlink()
+    assert skeleton_of(again).name == "hand"
+    assert with_whole_skeleton(again) is again
+    with pytest.raises(SpecError, match=r"spec.yaml:1: skeleton.limbs: is missing"):
+        load_spec_text("skeleton: {name: hand, keypoints: [a, b]}", "spec.yaml")
+    with pytest.raises(SpecError, match=r"skeleton: limb c -> a: |skeleton: .*c"):
+        skeleton_of(load_spec_text("skeleton: {name: hand, keypoints: [a, b], limbs: [[c, a]]}", "spec.yaml"))
