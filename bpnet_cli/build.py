@@ -20,6 +20,7 @@ from bpnet_cli.spec.dataset import RecordSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.network import StageSpec
 from bpnet_cli.spec.skeleton_file import SkeletonFile, load_skeleton_file, skeleton_values
+from bpnet_cli.strides import INPUT_MULTIPLES, STRIDE
 
 
 def skeleton_of(spec: ExperimentSpec) -> Skeleton:
@@ -57,7 +58,7 @@ def graph_file_of(spec: ExperimentSpec) -> str | None:
 
 def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
     """What a model file of this spec says about itself. Raises ModelFileError for a file that has no graph to take."""
-    from bpnet_cli.models.backbones import BACKBONES, STRIDE
+    from bpnet_cli.models.backbones import BACKBONES
 
     if (path := graph_file_of(spec)) is not None:
         theirs = _graph_metadata(path)
@@ -67,7 +68,7 @@ def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
         spec=spec.model_dump(mode="json"),
         skeleton=skeleton,
         stride=STRIDE,
-        input_multiple=backbone.input_multiple,
+        input_multiple=INPUT_MULTIPLES[spec.model.backbone],
         scale=backbone.scale,
         offset=backbone.offset,
         version=__version__,
@@ -109,16 +110,15 @@ def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
 
 
 def check_input_size(spec: ExperimentSpec) -> None:
-    """Raise SpecError for a size of the network's input that its backbone can't take."""
-    from bpnet_cli.models.backbones import BACKBONES
-
-    multiple, whose = BACKBONES[spec.model.backbone].input_multiple, f"backbone {spec.model.backbone}"
-    if (path := graph_file_of(spec)) is not None:
-        multiple, whose = _graph_metadata(path).input_multiple, path
+    """Raise SpecError for an input size that the file with the graph can't take. The spec itself checks backbones."""
+    path = graph_file_of(spec)
+    if path is None:
+        return
+    multiple = _graph_metadata(path).input_multiple
     for key in ("input_height", "input_width"):
         if getattr(spec.model, key) % multiple:
             raise SpecError(
-                f"model.{key}: must be a multiple of {multiple} for {whose} (got {getattr(spec.model, key)})"
+                f"model.{key}: must be a multiple of {multiple} for {path} (got {getattr(spec.model, key)})"
             )
 
 
@@ -174,7 +174,6 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     from bpnet_cli.data.augment import Augmentation
     from bpnet_cli.data.pipeline import make_loader
     from bpnet_cli.data.samples import list_samples
-    from bpnet_cli.models.backbones import STRIDE
 
     check_input_size(spec)
     if not spec.dataset.train_sources:

@@ -10,6 +10,10 @@ class BpnetError(Exception):
     """A user-facing error: its text is the whole message (what, where, what was got, what to do). Exit code 1."""
 
 
+class StoppedByUser(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, and the user has been told what was done and how to go on. Exit code 1."""
+
+
 class SpecError(BpnetError):
     """An experiment spec, a `--set` override or a skeleton file that breaks the schema."""
 

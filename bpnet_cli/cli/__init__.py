@@ -17,7 +17,7 @@ from bpnet_cli import __version__
 from bpnet_cli.cli.benchmark_verbs import benchmark
 from bpnet_cli.cli.data_verbs import dataset, dataset_convert, spec
 from bpnet_cli.cli.model_verbs import evaluate, export, import_, infer, info, prune, train
-from bpnet_cli.errors import BpnetError
+from bpnet_cli.errors import BpnetError, StoppedByUser
 
 # A second spelling that TAO's users know.
 _ALIASES = {"inference": "infer"}
@@ -30,6 +30,8 @@ class _Group(click.Group):
         try:
             with _sigterm_like_ctrl_c():
                 return super().invoke(ctx)
+        except StoppedByUser:
+            ctx.exit(1)  # click would add "Aborted!"
         except BpnetError as error:
             raise click.ClickException(str(error)) from error
 

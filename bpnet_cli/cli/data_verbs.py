@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from bpnet_cli.cli.options import set_option, spec_option
@@ -24,9 +26,12 @@ def check(spec_path: str, overrides: tuple[str, ...]) -> None:
     from bpnet_cli.spec.loader import load_spec
 
     loaded = load_spec(spec_path, overrides)
-    from bpnet_cli.build import skeleton_of
+    from bpnet_cli.build import check_input_size, graph_file_of, skeleton_of
 
     skeleton_of(loaded)
+    graph_file = graph_file_of(loaded)
+    if graph_file is not None and os.path.exists(graph_file):  # a spec may be checked before that file is made
+        check_input_size(loaded)
     click.echo(f"{spec_path}: ok")
 
 

@@ -77,6 +77,8 @@ def clean_annotations(
     A point is inside up to the photo's edges, whether pixel centres are counted from 0 or from 0.5.
     """
     entries = [(image_id, entry) for image_id, group in annotations.items() for entry in group]
+    if not entries:
+        return {image_id: [] for image_id in annotations}, []
     sizes = np.array([(images[i]["width"], images[i]["height"]) for i, _ in entries], float).reshape(-1, 2)
     points = np.array([a["keypoints"] for _, a in entries], float).reshape(len(entries), -1, 3)
     boxes = np.array([a["bbox"] for _, a in entries], float).reshape(-1, 4)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from bpnet_cli.spec.base import Model, refusal
+from bpnet_cli.strides import INPUT_MULTIPLES
 
 
 def _odd(size: int) -> int:
@@ -94,6 +95,14 @@ class ModelSpec(Model):
     )
     initial_stage: InitialStageSpec = Field(default=InitialStageSpec(), description="stage 1")
     refinement_stage: RefinementStageSpec = Field(default=RefinementStageSpec(), description="stages 2 and up")
+
+    @model_validator(mode="after")
+    def _backbone_takes_the_size(self) -> ModelSpec:
+        multiple = INPUT_MULTIPLES[self.backbone]
+        for key in ("input_height", "input_width"):
+            if self.graph == "spec" and getattr(self, key) % multiple:
+                raise refusal(f"must be a multiple of {multiple} for {self.backbone}", (key,), getattr(self, key))
+        return self
 
     @model_validator(mode="after")
     def _graph_of_a_file_is_whole(self) -> ModelSpec:

@@ -16,10 +16,10 @@ from bpnet_cli.evaluation.evaluate import LabelledSet, evaluate
 from bpnet_cli.inference.load import predictor_of_network
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.log import say
-from bpnet_cli.models.backbones import STRIDE
 from bpnet_cli.models.model_file import save_network
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.strides import STRIDE
 from bpnet_cli.training import callbacks
 from bpnet_cli.training.checkpoint import Progress, State, restore_newest, save_checkpoint
 from bpnet_cli.training.distribution import Distribution

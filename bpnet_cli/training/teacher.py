@@ -9,9 +9,9 @@ from bpnet_cli.data.pipeline import Teacher
 from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.inference.backends import load_backend
 from bpnet_cli.inference.predictor import InputSize, Predictor
-from bpnet_cli.models.backbones import STRIDE
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.strides import STRIDE
 
 
 def make_teacher(spec: ExperimentSpec, skeleton: Skeleton) -> Teacher | None:

@@ -12,7 +12,7 @@ from zlib import crc32
 import keras
 
 from bpnet_cli.build import skeleton_of, training_loader_of, with_whole_skeleton
-from bpnet_cli.errors import BpnetError, hinting
+from bpnet_cli.errors import BpnetError, StoppedByUser, hinting
 from bpnet_cli.evaluation.evaluate import load_labelled
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.log import say
@@ -98,12 +98,17 @@ def _fit_and_tell(run: Run, watchers: Sequence[keras.callbacks.Callback]) -> Non
         with suppress(BpnetError):
             run.status.add("FAILURE", str(error))
         raise
+    except Exception as error:
+        # A bug, or no memory left. Programs that watch the run must not take it for one that goes on.
+        with suppress(BpnetError):
+            run.status.add("FAILURE", f"{type(error).__name__}: {error}")
+        raise
     except KeyboardInterrupt:
         epoch, step = run.progress.epoch, run.progress.step
         run.status.add("INTERRUPTED", "rerun the same command to go on", epoch=epoch, step=step)
         where = f"epoch {epoch}{f', step {step}' if step else ''}"
         say(f"interrupted; rerun the same command to go on after {where}")
-        raise
+        raise StoppedByUser from None
     finally:
         keras.config.set_dtype_policy("float32")
     done = run.progress

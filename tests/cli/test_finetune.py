@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bpnet_cli import BODY_18
+from bpnet_cli.build import metadata_of
+from bpnet_cli.models.metadata import KERAS_MEMBER
+from bpnet_cli.spec.experiment import ExperimentSpec
 from tests.cli.conftest import Run, write_spec
 
 
@@ -87,3 +92,16 @@ def test_keypoints_that_nobody_labels_are_named(tmp_path: Path, drawn: Path, bpn
     ):
         assert result.exit_code == 0, result.output
         assert "labelled nowhere in dataset.train: left_sholder; the network won't learn" in result.output
+
+
+def test_an_input_size_that_the_file_cannot_take_is_found_by_spec_check(tmp_path: Path, bpnet: Run) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("model: {graph: file, pretrained: m.keras, input_height: 360}")
+    assert bpnet("spec", "check", path).output == f"{path}: ok\n"  # the file may be made later
+    spec = ExperimentSpec.model_validate_json('{"model": {"backbone": "resnet50"}}')
+    metadata = metadata_of(spec, BODY_18).to_json()
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr(KERAS_MEMBER, metadata)
+    result = bpnet("spec", "check", path, "--set", f"model.pretrained={tmp_path / 'm.keras'}")
+    assert result.exit_code == 1
+    assert "model.input_height: must be a multiple of 16 for " in result.output

@@ -77,6 +77,7 @@ def test_a_run_told_to_stop_leaves_and_goes_on_at_that_step(
         result = bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / "run")
     assert result.exit_code == 1
     assert f"after epoch {step // 4}{f', step {step % 4}' if step % 4 else ''}" in result.output
+    assert "Aborted" not in result.output
     assert signal.getsignal(number) == before
     last = json.loads((tmp_path / "run" / "status.jsonl").read_text().splitlines()[-1])
     assert (last["status"], last["epoch"], last["step"]) == ("INTERRUPTED", step // 4, step % 4)
@@ -194,3 +195,16 @@ def test_a_checkpoint_beyond_an_epoch_that_has_got_shorter(
     result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", f"dataset.train.annotations={fewer}")
     assert result.exit_code == 1
     assert "has done 3 steps of its epoch, but an epoch now has 2: are there fewer photos?" in result.output
+
+
+def test_a_bug_or_a_lack_of_memory_is_a_failure_in_the_status(
+    drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise MemoryError("no room for 3 GiB")
+
+    monkeypatch.setattr(training_callbacks.SaveWithin, "on_train_batch_begin", out_of_memory)
+    with pytest.raises(MemoryError):
+        bpnet("train", "-e", write_spec(tmp_path, drawn, TRAINING), "-r", tmp_path / "run")
+    last = json.loads((tmp_path / "run" / "status.jsonl").read_text().splitlines()[-1])
+    assert (last["status"], last["message"]) == ("FAILURE", "MemoryError: no room for 3 GiB")

@@ -273,3 +273,10 @@ def test_unknown_keypoints_are_masked_by_the_files_own_limbs(tmp_path: Path) -> 
     mask = warp_mask(photos_of_source(source, BODY_18)[0].ignore, np.eye(3)[:2], 100, 120)
     rows, columns = np.nonzero(mask == 0)
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (26, 54, 51, 79)
+
+
+def test_labels_whose_only_people_are_on_a_damaged_photo(tmp_path: Path) -> None:
+    labels = write_coco(tmp_path, [coco_person(1, image_id=1)], ((100, 120), (100, 120)))
+    (tmp_path / "images" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"labels.json: no person with keypoints is left: photos left out: damaged"):
+        open_source(tmp_path / "images", labels)

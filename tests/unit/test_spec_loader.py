@@ -90,6 +90,10 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
         ("name: !!python/name:os.system ''", "spec.yaml:1: name: has the tag !!python/name:os.system, which is not"),
         ('name: "\\ud83d"', "spec.yaml:1: name: is not a valid str (got '\\ud83d')"),
         ("training: {seed: !!int many}", "spec.yaml:1: training.seed: is not a valid int (got 'many')"),
+        (
+            "name: a\nmodel:\n  backbone: resnet50\n  input_height: 360",
+            "spec.yaml:4: model.input_height: must be a multiple of 16 for resnet50 (got 360)",
+        ),
         ("optimizer: [3]", "spec.yaml:1: optimizer: must be a section of keys (got [3])"),
         ("model: null", "spec.yaml:1: model: must be a section of keys (got null)"),
         ("inference:\n  max_aspect_ratio: wide", "spec.yaml:2: inference.max_aspect_ratio: must be a number"),

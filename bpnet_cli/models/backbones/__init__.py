@@ -11,8 +11,6 @@ from typing import Any
 
 from bpnet_cli.models.backbones import applications, efficientnet_lite, tiny, vgg
 
-STRIDE = 8
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -20,7 +18,6 @@ class Backbone:
 
     build: image tensor (B, H, W, 3), normalised -> features (B, H/8, W/8, C).
     scale, offset: normalised = pixel * scale + offset, pixel in 0..255 RGB; the offset is per channel.
-    input_multiple: height and width of the input must be multiples of this.
     keras_application: name under `keras.applications` whose ImageNet weights have the same layer names, or None.
     application_wants_bgr: whether those weights were made for BGR photos.
     """
@@ -28,7 +25,6 @@ class Backbone:
     build: Callable[[Any], Any]
     scale: float
     offset: tuple[float, float, float]
-    input_multiple: int = STRIDE
     keras_application: str | None = None
     application_wants_bgr: bool = False
 
@@ -39,24 +35,18 @@ _MEAN_COLOUR = (-123.68, -116.779, -103.939)
 BACKBONES = {
     "vgg19_strided": Backbone(vgg.vgg19_strided, 1 / 256, (-0.5, -0.5, -0.5)),
     "vgg19": Backbone(vgg.vgg19, 1.0, _MEAN_COLOUR, keras_application="VGG19", application_wants_bgr=True),
-    "efficientnet_lite0": Backbone(
-        efficientnet_lite.efficientnet_lite0, 1 / 128, (-127 / 128, -127 / 128, -127 / 128), input_multiple=16
-    ),
-    "mobilenet_v2": Backbone(
-        applications.mobilenet_v2, 1 / 127.5, (-1.0, -1.0, -1.0), input_multiple=16, keras_application="MobileNetV2"
-    ),
+    "efficientnet_lite0": Backbone(efficientnet_lite.efficientnet_lite0, 1 / 128, (-127 / 128, -127 / 128, -127 / 128)),
+    "mobilenet_v2": Backbone(applications.mobilenet_v2, 1 / 127.5, (-1.0, -1.0, -1.0), keras_application="MobileNetV2"),
     "mobilenet_v3_large": Backbone(
         applications.mobilenet_v3_large,
         1 / 127.5,
         (-1.0, -1.0, -1.0),
-        input_multiple=16,
         keras_application="MobileNetV3Large",
     ),
     "resnet50": Backbone(
         applications.resnet50,
         1.0,
         _MEAN_COLOUR,
-        input_multiple=16,
         keras_application="ResNet50",
         application_wants_bgr=True,
     ),
