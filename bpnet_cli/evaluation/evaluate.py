@@ -11,6 +11,7 @@ from bpnet_cli.build import open_sources
 from bpnet_cli.data.coco import CocoFile
 from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict, without_area
+from bpnet_cli.evaluation.limbs import LimbScores, score_limbs
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries
 from bpnet_cli.inference.sources import read_ahead
@@ -30,10 +31,15 @@ class LabelledSet:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What came out. persons: by image id. detections: the same in COCO's results format. seconds: reading included."""
+    """What came out.
+
+    persons: by image id. limbs: of those among them that `infer` keeps. detections: all of them in COCO's results
+    format. seconds: reading included.
+    """
 
     labelled: LabelledSet
     scores: Scores
+    limbs: LimbScores
     persons: dict[int, list[Person]]
     detections: list[dict[str, Any]]
     seconds: float
@@ -59,8 +65,10 @@ def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
 def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluating") -> Evaluation:
     """COCO metrics of a predictor on every photo of a labelled set.
 
-    `min_person_score` does not apply: AP ranks people itself and gains from every right one, however weak.
+    `min_person_score` does not apply to AP, which ranks people itself and gains from every right one, however weak. It
+    does to the limbs, which are those that `infer` draws.
     """
+    least = predictor.min_person_score
     predictor = replace(predictor, min_person_score=0.0)
     skeleton = predictor.backend.metadata.skeleton
     truth = labelled.truth
@@ -73,4 +81,5 @@ def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluatin
         persons[image_id] = predictor.predict(photo)
         detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, truth.category_id)
     scores = evaluate_detections(truth, detections, skeleton)
-    return Evaluation(labelled, scores, persons, detections, time.perf_counter() - start)
+    limbs = score_limbs(truth, persons, skeleton, least)
+    return Evaluation(labelled, scores, limbs, persons, detections, time.perf_counter() - start)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bpnet_cli.data.coco import people_of
 from bpnet_cli.evaluation.coco import METRICS, Scores, without_area
 from bpnet_cli.evaluation.evaluate import Evaluation
+from bpnet_cli.evaluation.limbs import TOLERANCE
 from bpnet_cli.evaluation.resample import ap_by_people
 from bpnet_cli.inference.draw import draw_persons
 from bpnet_cli.models.metadata import ModelMetadata
@@ -28,6 +29,11 @@ _LEGEND = (
     " precision over all shares of people found, averaged over the OKS from which on a person counts as found (.50 to"
     " .95; AP50 and AP75: only that one), AR the largest share of people found. m: people of 32 x 32 to 96 x 96 pixels"
     " of area, l: larger ones."
+)
+_LIMBS = (
+    "Of the limbs that infer would draw (people of at least inference.min_person_score), precision is the share whose"
+    f" ends both lie within {TOLERANCE:g} of the root of the area from the same labelled person's; recall is the share"
+    " of labelled limbs that are found so. A limb that is there but not labelled counts as wrong."
 )
 _WORST = (
     "Labels left, detections right: a person's left in blue, its right in orange, the middle in green and yellow. First"
@@ -63,6 +69,8 @@ def render_report(result: Evaluation, interval: tuple[float, float], metadata: M
             f" {html.escape(str(result.labelled.truth.path))}</p>",
             f"<table><tr>{names}</tr><tr>{cells}</tr></table><p>{bounds} {found}</p><p>{_LEGEND}</p>",
             f"<p>{html.escape(without_area(result.labelled.truth))}</p>",
+            "<h2>Limbs</h2>",
+            _limb_table(result, metadata.skeleton),
             "<h2>AP by number of people</h2>",
             _people_table(result),
             "<h2>Precision by recall</h2>",
@@ -77,6 +85,20 @@ def _people_table(result: Evaluation) -> str:
     groups = ap_by_people(result.scores.matches)
     rows = "".join(f"<tr><td>{name}</td><td>{photos}</td><td>{ap:.3f}</td></tr>" for name, photos, ap in groups)
     return f"<table><tr><th>labelled in a photo</th><th>photos</th><th>AP</th></tr>{rows}</table>"
+
+
+def _limb_table(result: Evaluation, skeleton: Skeleton) -> str:
+    """Precision and recall of all limbs together, and of each."""
+    limbs = result.limbs
+    total = f"<tr><td>all</td><td>{_number(limbs.precision)}</td><td>{_number(limbs.recall)}</td>"
+    rows = [f"{total}<td>{limbs.drawn.sum()}</td><td>{limbs.labelled.sum()}</td></tr>"]
+    for limb, (start, end) in enumerate(skeleton.limbs):
+        drawn, right, labelled, found = (part[limb] for part in (limbs.drawn, limbs.right, limbs.labelled, limbs.found))
+        precision, recall = (_number(a / b if b else -1.0) for a, b in ((right, drawn), (found, labelled)))
+        cells = f"<td>{precision}</td><td>{recall}</td><td>{drawn}</td><td>{labelled}</td>"
+        rows.append(f"<tr><td>{html.escape(f'{start} - {end}')}</td>{cells}</tr>")
+    head = "<tr><th>limb</th><th>precision</th><th>recall</th><th>drawn</th><th>labelled</th></tr>"
+    return f"<p>{_LIMBS}</p><table>{head}{''.join(rows)}</table>"
 
 
 def _number(value: float) -> str:

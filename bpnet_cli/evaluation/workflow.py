@@ -61,12 +61,14 @@ def evaluate_model(
     count = len(labelled.files)
     return (
         f"{shown}\nother {count} photos of this kind would give AP {low:.3f} to {high:.3f} (95 %, bootstrap)\n"
+        f"limbs that infer would draw: {_percent(result.limbs.precision)} are right; of those that are labelled,"
+        f" {_percent(result.limbs.recall)} are found\n"
         f"{count} photos, {count / result.seconds:.1f} per second: {results_dir / 'report.html'}"
     )
 
 
 def metrics_entry(result: Evaluation, low: float, high: float) -> dict[str, float | int]:
-    """`metrics.json`: COCO's ten numbers (-1 where no labelled person is of that size), counts and time.
+    """`metrics.json`: COCO's ten numbers (-1 where no labelled person is of that size), limbs, counts and time.
 
     low, high: bounds of AP, see `bootstrap_interval`.
     """
@@ -74,11 +76,17 @@ def metrics_entry(result: Evaluation, low: float, high: float) -> dict[str, floa
         **result.scores.metrics,
         "AP_low": low,
         "AP_high": high,
+        "limb_precision": result.limbs.precision,
+        "limb_recall": result.limbs.recall,
         "images": len(result.labelled.files),
         "persons_labelled": sum(len(oks) for oks in result.scores.best_oks.values()),
         "persons_found": len(result.detections),
         "seconds": round(result.seconds, 3),
     }
+
+
+def _percent(share: float) -> str:
+    return "none" if share < 0 else f"{share:.0%}"
 
 
 def _table(result: Evaluation) -> str:
