@@ -128,8 +128,8 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
     "models",
     metavar="MODEL",
     multiple=True,
-    help="A .keras or .onnx file, or OpenVINO's .xml; may be given several times. Ratios are to the first.  [the model"
-    " in the box]",
+    help="A .keras or .onnx file, OpenVINO's .xml, or box; may be given several times. Ratios are to the first."
+    "  [the model in the box]",
 )
 @engine_option(several=True)
 @click.option("--images", metavar="DIR", help="Photos to go from file to people with; without them, networks alone.")
@@ -182,7 +182,8 @@ def infer(
     """
     from bpnet_cli.benchmark.infer import benchmark_infer
     from bpnet_cli.benchmark.report import describe_inference
+    from bpnet_cli.models.box import box_or_path
 
-    models = models or (model_or_box(None),)
+    models = tuple(box_or_path(model, keras=False) for model in models) or (model_or_box(None),)
     figures = benchmark_infer(models, sizes, batches, repeats, threads, images, engines)
     click.echo(json.dumps(figures, indent=2) if as_json else describe_inference(figures))

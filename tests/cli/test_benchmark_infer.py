@@ -144,8 +144,9 @@ def test_onnx_models_in_each_engine(exported: Path, trained: Path, fixed: Path, 
     assert max(map(len, lines)) <= 100
 
 
-def test_the_model_in_the_box(bpnet: Run) -> None:
-    result = bpnet("benchmark", "infer", "--size", "64x64", "--repeats", 1, "--json")
+@pytest.mark.parametrize("words", [(), ("-m", "box")])
+def test_the_model_in_the_box(bpnet: Run, words: tuple[str, ...]) -> None:
+    result = bpnet("benchmark", "infer", *words, "--size", "64x64", "--repeats", 1, "--json")
     assert result.exit_code == 0, result.output
     assert cases(json.loads(result.stdout)["network"]) == [("box.onnx", 64, 64, 1)]
 
