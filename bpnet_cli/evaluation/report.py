@@ -59,6 +59,8 @@ def render_report(result: Evaluation, interval: tuple[float, float], metadata: M
     people = len(oks)
     found = f"{(oks >= 0.5).sum()} of {people} labelled people found with OKS of at least .50" if people else ""
     bounds = f"AP of other photos of this kind: {interval[0]:.3f} to {interval[1]:.3f} (95 %, bootstrap over photos)."
+    if interval[0] < 0:
+        bounds = "These photos are too few to say what AP others of this kind would give."
     title = f"{metadata.spec.get('name', 'model')}: AP {_number(metrics['AP'])}"
     return "\n".join(
         [

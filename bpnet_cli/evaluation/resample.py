@@ -10,6 +10,8 @@ import numpy as np
 
 from bpnet_cli.log import silenced
 
+# A handful of photos resembles others of its kind too little for an interval to mean anything.
+FEWEST = 6
 _SEED = 0
 # Labelled people per photo: name of the group, fewest, most.
 GROUPS = (("1 person", 1, 1), ("2 or 3 people", 2, 3), ("4 to 8 people", 4, 8), ("9 people or more", 9, 10**9))
@@ -45,8 +47,10 @@ def bootstrap_interval(matches: Matches, share: float = 0.95, draws: int = 200) 
     """The middle `share` of the AP of `draws` sets of as many photos, drawn with replacement; (low, high).
 
     Source: Efron's percentile interval. The draws are the same in every call. (-1, -1) where nobody is
-    labelled.
+    labelled, and for fewer than `FEWEST` photos, of which drawing tells nothing about others.
     """
+    if len(matches.image_ids) < FEWEST:
+        return -1.0, -1.0
     rng = np.random.default_rng(_SEED)
     image_ids = np.asarray(matches.image_ids)
     drawn = [matches.ap(image_ids[rng.integers(0, len(image_ids), len(image_ids))].tolist()) for _ in range(draws)]

@@ -60,7 +60,7 @@ def evaluate_model(
     shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50", "AP75", "APm", "APl", "AR"))
     count = len(labelled.files)
     return (
-        f"{shown}\nother {count} photos of this kind would give AP {low:.3f} to {high:.3f} (95 %, bootstrap)\n"
+        f"{shown}\n{_trust(low, high, count)}\n"
         f"limbs that infer would draw: {_percent(result.limbs.precision)} are right; of those that are labelled,"
         f" {_percent(result.limbs.recall)} are found\n"
         f"{count} photos, {count / result.seconds:.1f} per second: {results_dir / 'report.html'}"
@@ -83,6 +83,13 @@ def metrics_entry(result: Evaluation, low: float, high: float) -> dict[str, floa
         "persons_found": len(result.detections),
         "seconds": round(result.seconds, 3),
     }
+
+
+def _trust(low: float, high: float, count: int) -> str:
+    """What AP of `count` photos says about others; low, high: see `bootstrap_interval`."""
+    if low < 0:
+        return f"{count} photos are too few to say what AP others of this kind would give"
+    return f"other {count} photos of this kind would give AP {low:.3f} to {high:.3f} (95 %, bootstrap)"
 
 
 def _percent(share: float) -> str:

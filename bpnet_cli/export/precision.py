@@ -38,7 +38,7 @@ def lower_precision(
     """
     reference = OnnxBackend(exact)
     predictor = make_predictor(reference, spec)
-    shown = list(photos) or [np.random.default_rng(_SEED).integers(0, 256, (480, 640, 3), dtype=np.uint8)]
+    shown = photos or [np.random.default_rng(_SEED).integers(0, 256, (480, 640, 3), dtype=np.uint8)]
     inputs = [predictor.prepare(photo)[0][None] for photo in shown]
     section = spec.export
     if section.precision == "fp16":
@@ -53,12 +53,13 @@ def lower_precision(
     other = OnnxBackend(target)
     result = compare(reference, other, inputs)
     height, width = inputs[0].shape[1:3]
+    size = f"{height} x {width}"
+    took, takes = 1e3 * result.reference_seconds, 1e3 * result.seconds
     on = f"{len(photos)} photos" if photos else "noise"
     lines = [
         f"{section.precision} against fp32:",
         f"  size     {target.stat().st_size / exact.stat().st_size:.2f} x",
-        f"  latency  {result.latency:.2f} x ({1e3 * result.seconds:.1f} and {1e3 * result.reference_seconds:.1f} ms,"
-        f" {height} x {width}, ONNX Runtime here)",
+        f"  latency  {result.latency:.2f} x ({takes:.1f} ms, fp32 {took:.1f} ms; {size}, ONNX Runtime here)",
         f"  maps     differ by {result.error:.2g} at most, {result.mean_error:.1g} on average, on {on}",
     ]
     return lines + (_accuracy(reference, other, spec, labelled, max_ap_drop) if labelled else [])

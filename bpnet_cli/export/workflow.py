@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,14 @@ class _Work:
     metadata: ModelMetadata
     spec: ExperimentSpec
     labelled: LabelledSet | None
-    photos: list[NDArray[np.uint8]] = field(default_factory=list)
+    photos: Sequence[NDArray[np.uint8]] = ()
 
 
 def export_model(request: ExportRequest) -> str:
     """Export a `.keras` file to ONNX and describe the result.
 
-    Raises BpnetError, before the network is loaded where a name, a folder, the spec or the photos forbid it; when the
-    maps differ from Keras'; when AP falls by more than it may. Nothing is written then.
+    Raises BpnetError, before the network is loaded where a name, a folder or the spec forbid it; when a photo
+    is damaged; when the maps differ from Keras'; when AP falls by more than it may. Nothing is written then.
     """
     target = check_output(request.output, ".onnx", request.overwrite) if request.output else None
     work = _prepare(request)

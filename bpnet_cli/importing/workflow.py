@@ -159,7 +159,7 @@ def _nvidias(request: ImportRequest) -> ModelMetadata:
 
 
 def _build(
-    request: ImportRequest, source: _Source, maps: StageMaps, photos: list[NDArray[np.uint8]]
+    request: ImportRequest, source: _Source, maps: StageMaps, photos: Sequence[NDArray[np.uint8]]
 ) -> tuple[Any, ModelMetadata, str]:
     """The network, its metadata, and a word on its graph: the spec's own where the file fits it."""
     from bpnet_cli.importing.keras_graph import KerasGraph
@@ -185,7 +185,7 @@ def _build(
 
 
 def _in_the_specs_graph(
-    request: ImportRequest, imported: Any, metadata: ModelMetadata, photos: list[NDArray[np.uint8]]
+    request: ImportRequest, imported: Any, metadata: ModelMetadata, photos: Sequence[NDArray[np.uint8]]
 ) -> Any | None:
     """The spec's network with the file's weights; None, said in a line, where the file's graph is another."""
     from bpnet_cli.importing.spec_graph import batch_norms, fit_batch_norm, land

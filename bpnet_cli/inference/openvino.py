@@ -98,15 +98,20 @@ class OpenVinoBackend:
         )
 
 
-@cache
 def openvino_core(threads: int | None = None) -> Any:
-    """OpenVINO, computing in a file's own precision. Raises BpnetError where it is not installed.
+    """OpenVINO, computing in a file's own precision. Raises BpnetError where it is not installed."""
+    return _core(_openvino(), threads)
 
-    It is kept until the process ends. OpenVINO gives the thread that loads it a stack for signal handlers. When another
-    thread releases OpenVINO, that stack is freed while the first thread still uses it, and the next SIGTERM or Ctrl-C
-    ends the process by a segmentation fault, without a message.
+
+@cache
+def _core(openvino: Any, threads: int | None) -> Any:
+    """What `openvino_core` gives, kept until the process ends.
+
+    OpenVINO gives the thread that loads it a stack for signal handlers. When another thread releases OpenVINO, that
+    stack is freed while the first thread still uses it, and the next SIGTERM or Ctrl-C ends the process by a
+    segmentation fault, without a message.
     """
-    core = _openvino().Core()
+    core = openvino.Core()
     # The file's own precision, whatever the processor prefers: the same maps everywhere.
     core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     if threads:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +18,39 @@ MIN_PHOTOS = 32
 MAX_PHOTOS = 256
 
 
-def photos_of_folder(
-    folder: str | Path, purpose: str, fewest: int = MIN_PHOTOS, most: int = MAX_PHOTOS
-) -> list[NDArray[np.uint8]]:
-    """Photos of a folder and those below, (H, W, 3) uint8 RGB: all, or `most` spread evenly over their names.
+class Photos(Sequence[NDArray[np.uint8]]):
+    """Photos, (H, W, 3) uint8 RGB, each read when it is asked for: hundreds of large ones would not fit in memory.
+
+    Reading raises DataError naming a damaged photo.
+    """
+
+    def __init__(self, files: Sequence[Path], purpose: str) -> None:
+        """purpose: a word for messages, as in "calibration"."""
+        self._files, self._purpose = files, purpose
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Photos: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Photos:
+        if isinstance(index, slice):
+            return Photos(self._files[index], self._purpose)
+        try:
+            return read_photo(self._files[index])
+        except DataError as error:
+            raise DataError(f"{error}; mend it or take it out of the {self._purpose} photos") from None
+
+
+def photos_of_folder(folder: str | Path, purpose: str, fewest: int = MIN_PHOTOS, most: int = MAX_PHOTOS) -> Photos:
+    """Photos of a folder and those below: all, or `most` spread evenly over their names.
 
     purpose: a word for messages, as in "calibration". Raises BpnetError for a folder that is missing or has fewer than
-    `fewest`, DataError naming a damaged photo.
+    `fewest`.
     """
     path = Path(folder)
     if not path.is_dir():
@@ -33,7 +61,4 @@ def photos_of_folder(
             f"{folder}: has {len(files)} photos, {purpose} needs at least {fewest}: photos like those that the"
             " network will see"
         )
-    try:
-        return [read_photo(file) for file in spread(files, most)]
-    except DataError as error:
-        raise DataError(f"{error}; mend it or take it out of the {purpose} photos") from None
+    return Photos(spread(files, most), purpose)

@@ -27,6 +27,9 @@ from bpnet_cli.training.resume import check_same_run
 from bpnet_cli.training.run import Run
 from bpnet_cli.training.teacher import make_teacher
 
+# Below so many steps in all, a network whose layers all come from a file changes little, and new layers learn nothing.
+_FEWEST_STEPS, _FEWEST_STEPS_OF_NEW_LAYERS = 30, 200
+
 
 def train(
     spec: ExperimentSpec,
@@ -69,6 +72,8 @@ def train(
     status = Status(folder.status if distribution.leads else None)
     _tell_start(status, spec, start, len(loader.samples), folder.root)
     run = Run(spec, folder, skeleton, loader, labelled, start, status, distribution)
+    if distribution.leads and (hint := _of_few_steps(spec, start, run.steps)):
+        say(hint)
     _fit_and_tell(run, watchers)
     return folder.best
 
@@ -86,6 +91,17 @@ def _tell_start(status: Status, spec: ExperimentSpec, start: Start, samples: int
         counts["layers_not_pretrained"] = start.fresh
     status.add("STARTED", f"training {spec.name}", **counts)
     say(f"{spec.name}: {samples} samples -> {folder}")
+
+
+def _of_few_steps(spec: ExperimentSpec, start: Start, steps: int) -> str:
+    """A line where a run is too short for a network to learn anything; steps: of an epoch."""
+    total = spec.training.epochs * steps
+    if total >= (_FEWEST_STEPS if start.filled and not start.fresh else _FEWEST_STEPS_OF_NEW_LAYERS):
+        return ""
+    return (
+        f"{total} steps in all ({spec.training.epochs} epochs of {steps}) are too few to learn much: raise"
+        " training.epochs or training.steps_per_epoch, or lower training.batch_size"
+    )
 
 
 def _fit_and_tell(run: Run, watchers: Sequence[keras.callbacks.Callback]) -> None:

@@ -262,46 +262,10 @@ def test_a_photo_that_breaks_mid_run_is_named(tmp_path: Path, drawn: Path, bpnet
     assert f"Error: {photo}: can't be decoded" in result.output
 
 
-def test_evaluate_writes_the_documented_files(trained: Path, tmp_path: Path, bpnet: Run) -> None:
-    result = bpnet("evaluate", "-m", trained / "run" / "model.keras", "-r", tmp_path)
-    assert result.exit_code == 0, result.output
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert {"AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl"} <= set(metrics)
-    rows = list(csv.reader((tmp_path / "results.csv").read_text().splitlines()))
-    assert rows[0] == ["metric", "IoU", "area", "maxDets", "score"]
-    assert len(rows) == 11
-    assert isinstance(json.loads((tmp_path / "coco_results.json").read_text()), list)
-    report = (tmp_path / "report.html").read_text()
-    assert "<svg" in report
-    assert "data:image/jpeg;base64," in report
-    assert "http" not in report.replace("http-equiv", "")
-    assert "OKS, 0 to 1, says how near" in report
-    assert ">precision</text>" in report
-    assert "have no area" not in report + result.output
-
-
-def test_evaluate_where_the_models_own_photos_are_not(exported: Path, tmp_path: Path, bpnet: Run) -> None:
-    """As for a model that was trained elsewhere: what to do comes first."""
-    words = ("--set", "dataset.validation={images: gone, annotations: gone.json}")
-    result = bpnet("evaluate", "-m", exported, "-r", tmp_path / "results", *words)
-    assert result.exit_code == 1
-    assert result.output.startswith("Error: give --images and --annotations; those that the model file names can't be ")
-    assert "gone.json: no such annotation file (dataset.validation of the spec inside the model file" in result.output
-
-
-def test_evaluate_says_where_areas_are_missing(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
-    raw = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
-    for entry in raw["annotations"]:
-        del entry["area"]
-    (tmp_path / "labels.json").write_text(json.dumps(raw))
-    words = ("--images", drawn / "images", "--annotations", tmp_path / "labels.json", "-r", tmp_path / "results")
-    result = bpnet("evaluate", "-m", exported, *words)
-    count = len(raw["annotations"])
-    line = (
-        f"{count} of {count} annotations have no area: 0.53 x their box, the median ratio in COCO, is used; AP is not"
-    )
-    assert line in result.output
-    assert line in (tmp_path / "results" / "report.html").read_text()
+def test_train_says_where_a_run_is_too_short_to_learn(drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 2, batch_size: 4}")
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run")
+    assert "2 steps in all (1 epochs of 2) are too few to learn much: raise training.epochs or" in result.output
 
 
 def test_keras_and_onnx_agree(trained: Path, exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:

@@ -13,6 +13,7 @@ import pytest
 from bpnet_cli import BpnetError
 from bpnet_cli.files import write_text
 from bpnet_cli.inference.outputs import announced, check_overwriting, drawn_before
+from bpnet_cli.inference.photos import photos_of_folder
 from bpnet_cli.inference.sources import find_inputs, read_frames, read_photo, write_photo
 
 
@@ -104,3 +105,15 @@ def test_a_picture_that_its_format_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(BpnetError, match=r"wide.webp: can't be encoded"):
         write_photo(tmp_path / "wide.webp", np.zeros((1, 20_000, 3), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def test_photos_of_a_folder_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
+    for number in range(40):
+        photo(tmp_path / f"{number:02}.png")
+    photos = photos_of_folder(tmp_path, "calibration", most=33)
+    assert len(photos) == 33
+    assert [image.shape for image in photos[:2]] == [(8, 12, 3)] * 2
+    (tmp_path / "00.png").write_bytes(b"no photo")
+    with pytest.raises(BpnetError, match=r"00.png: can't be .*; mend it or take it out of the calibration photos"):
+        next(iter(photos))
+    np.testing.assert_array_equal(photos[-1], read_photo(tmp_path / "39.png"))

@@ -70,3 +70,9 @@ def test_nobody_labelled(tmp_path: Path) -> None:
         write_coco(tmp_path, [coco_person(1, 1, keypoints=[0] * 51, num_keypoints=0)], sizes=((99, 99),))
     )
     assert bootstrap_interval(evaluate_detections(truth, [], BODY_18).matches) == (-1, -1)
+
+
+def test_no_interval_from_a_handful(tmp_path: Path) -> None:
+    truth, detections = labels_and_detections(tmp_path)
+    scores = evaluate_detections(truth, detections, BODY_18, image_ids=[1, 2, 3, 4, 5])
+    assert bootstrap_interval(scores.matches) == (-1, -1)
