@@ -31,8 +31,8 @@ class BatchMemory:
         if memory.size != size + _ALIGNMENT:
             memory = np.empty(size + _ALIGNMENT, np.uint8)
         start = -memory.ctypes.data % _ALIGNMENT
-        # Views of this array refer to it, but views of `memory` would not: numpy skips to the array that owns the data,
-        # except behind a buffer. So its end is that of all of them.
+        # numpy lets a view refer to the array that owns the memory. Made from a buffer, `lent` is that owner: it lives
+        # until its last view is gone, and only then may the memory be lent again.
         lent = np.frombuffer(memory.data[start : start + size], np.uint8)
         # At exit it may still be in use, and need not come back.
         weakref.finalize(lent, self._unused.append, memory).atexit = False

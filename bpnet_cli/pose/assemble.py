@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from bpnet_cli.pose.limbs import LimbCandidates
 from bpnet_cli.pose.peaks import Peaks
 
-# A fragment of one keypoint has no size and a head has less than its person: this share of the map's diagonal is added.
+# Sizes of fragments are compared. A single keypoint has size 0, and a head is smaller than its person: therefore this
+# share of the map's diagonal is added to every size.
 _SIZE_PRIOR = 1 / 16
-# Smallest score of a peak for which a missing limb tells something.
+# A missing limb is evidence for two people only where the peak at its end is at least this high.
 _SURE = 0.3
 # Only so many fragments, those with the highest peaks, are compared with each other; bounds the time on noisy maps.
 _MOST_FRAGMENTS = 256

@@ -31,8 +31,9 @@ _NOT_THE_GRAPH = {"graph", "pretrained", "input_height", "input_width", "initial
 class Start:
     """What a run begins with.
 
-    network: with its pretrained weights, of the run's precision. saved: the network itself, or a float32 twin that
-    learns in every layer and holds the average of the weights: files don't tell how they came about.
+    network: what is trained, with its pretrained weights, in the run's precision. saved: what goes into model files:
+    the network itself, or a float32 copy with every layer trainable that holds the averaged weights. So model files
+    don't depend on the precision and the frozen layers of the run.
     filled, fresh: layers with and without pretrained weights. thawed_later: layers that don't learn at first.
     """
 
@@ -47,10 +48,9 @@ class Start:
 def make_start(spec: ExperimentSpec, skeleton: Skeleton, distribution: Distribution) -> Start:
     """Build the spec's network, or take the graph of the file that it names as pretrained.
 
-    That is a pruned file, or any with `model.graph: file`.
-
-    The network is on all devices of the distribution, the one to save on a single one: a host can't run alone what it
-    shares with others. Raises BpnetError for weights or patterns that don't fit.
+    The graph is taken from a pruned file, and from any file with `model.graph: file`. The network is placed on all
+    devices of the distribution. The copy to save is on one device, because a host can't run alone a network that it
+    shares with other hosts. Raises BpnetError for weights or patterns that don't fit.
     """
     model, training = spec.model, spec.training
     path = _own_graph(spec, skeleton)
