@@ -81,7 +81,8 @@ def _group(
 ) -> list[Person]:
     """What `decode` does once it has peaks."""
     limbs = find_limbs(pafs, peaks, skeleton.limb_indices, options.limb_threshold, options.limb_samples)
-    diagonal = math.hypot(*pafs.shape[:2])
+    # The diagonal stands for the size of a person that fits into the map: a very wide map has no larger people.
+    diagonal = min(math.hypot(*pafs.shape[:2]), 2 * min(pafs.shape[:2]))
     groups = assemble(peaks, limbs, skeleton.neighbours, diagonal, options.merge_distance)
     found = np.full((3, len(peaks.score) + 1), np.nan, np.float32)
     found[:2, :-1] = cell_to_pixel(peaks.points.view(np.float32).reshape(-1, 2).T, stride)

@@ -18,6 +18,9 @@ from bpnet_cli.pose.peaks import Peaks, highest_first, sane
 _MANY_PAIRS = 2048
 # Then only so many, those that agree best with the PAFs, are sampled; bounds the time on noisy maps.
 _MOST_PAIRS = 16384
+# A limb longer than this share of the map's shorter side needs better evidence, as in OpenPose: its score falls by
+# 1 - share / length. Otherwise the noise of a very wide map would join people at its two ends.
+_EASY_LENGTH = np.float32(0.5)
 # Score of a limb that is too short to leave a mark: low, so that limbs with a mark come first.
 _UNSEEN = np.float32(0.05)
 
@@ -118,7 +121,7 @@ def _limb_scores(
     vector: NDArray[np.complex64],
     shares: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """(M,) mean of PAF . direction at points of the segments.
+    """(M,) mean of PAF . direction at points of the segments, less what a long limb loses, see `_EASY_LENGTH`.
 
     0 where one of them between the ends disagrees: a limb has no gap. `_UNSEEN` where the ends are closer than
     `UNMARKED` and the PAFs say nothing.
@@ -131,6 +134,7 @@ def _limb_scores(
     gap = np.minimum.reduce(along[1:-1], initial=1) <= 0
     score: NDArray[np.float32] = np.add.reduce(along) / np.float32(len(shares))
     unseen = (length < UNMARKED) & (np.abs(score) < MARK)
+    score += np.minimum(_EASY_LENGTH * min(vectors.shape[:2]) / np.maximum(length, SHORTEST) - 1, 0)
     score[gap] = 0
     score[unseen] = _UNSEEN
     score[length < SHORTEST] = 1

@@ -119,7 +119,7 @@ def slow_limb_score(paf, start, end, samples):
 
     1 where both are one point, 0 where a point between the ends disagrees, 0.05 where the ends are closer than a cell
     and the PAF says nothing. The segment is sampled between the places on the map that are nearest to its ends, closer
-    together towards them.
+    together towards them. Beyond half of the map's shorter side, the score falls with the length.
     """
     if abs(end - start) < 0.125:
         return 1.0
@@ -139,7 +139,9 @@ def slow_limb_score(paf, start, end, samples):
         values.append(value)
     if abs(end - start) < 1 and abs(np.mean(values)) < 0.03:
         return 0.05
-    return np.mean(values) if min(values[1:-1]) > 0 else 0.0
+    if min(values[1:-1]) <= 0:
+        return 0.0
+    return np.mean(values) + min(0.5 * min(paf.shape[:2]) / abs(end - start) - 1, 0)
 
 
 def noisy_maps():

@@ -74,3 +74,22 @@ def test_perfect_maps_of_real_labels(shared_data: Path, rounded: bool) -> None:
         found = [person.moved(invert_affine(matrix)) for person in decode(heatmaps, pafs, BODY_18)]
         detections += coco_entries(image_id, found, BODY_18, truth.keypoint_names, truth.category_id)
     assert evaluate_detections(truth, detections, BODY_18).metrics["AP"] >= 0.92
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_people_at_the_two_ends_of_a_long_map_are_not_joined(wide: bool) -> None:
+    """What one lacks, the other has, and the PAFs have a little noise in the direction from one to the other."""
+    first, second = standing(120, 60, 200), standing(2800, 60, 200)
+    upper = [
+        BODY_18.keypoints.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "ankle", "ear")
+    ]
+    first[upper] = 0
+    second[[k for k in range(18) if k not in upper]] = 0
+    people = np.stack([first, second])
+    if not wide:
+        people = people[..., [1, 0, 2]]
+    size = (272, 2944) if wide else (2944, 272)
+    heatmaps, pafs = render_targets(people, *size, BODY_18)
+    pafs[..., 0 if wide else 1 :: 2] += 0.13
+    for person in decode(heatmaps, pafs, BODY_18):
+        assert max(person.box[2:]) < 250
