@@ -32,17 +32,18 @@ _CENTRE = np.complex64(0.5 + 0.5j)
 def _bilinear_forms() -> NDArray[np.float32]:
     """(2, 1, 8, 8) matrices that take what is known of a start s and an end e to two numbers of `_foreseen_in_crowd`.
 
-    Known are x, y, ux, uy, u . p, p . p, 1 (and another 1); wanted the mean of us and ue . (e - s), and (e - s) .
-    (e - s) less `UNMARKED` squared.
+    Known are x, y, ux, uy, u . p, p . p, 1, and 1 where there is no mark, else 0. Wanted are the mean of us and ue .
+    (e - s); and (e - s) . (e - s) less `SHORTEST` squared, or less `UNMARKED` squared where neither end has a mark.
     """
     forms = np.zeros((2, 1, 8, 8), np.float32)
     foreseen, squared = forms[:, 0]
-    x, y, ux, uy, along, square, one = range(7)
+    x, y, ux, uy, along, square, one, unmarked = range(8)
     foreseen[[ux, uy, one], [x, y, along]] = 0.5
     foreseen[[x, y, along], [ux, uy, one]] = -0.5
     squared[[x, y], [x, y]] = -2
     squared[[square, one], [one, square]] = 1
-    squared[one, one] = -(UNMARKED**2)
+    squared[one, one] = -(SHORTEST**2)
+    squared[unmarked, unmarked] = SHORTEST**2 - UNMARKED**2
     return forms
 
 
@@ -73,7 +74,7 @@ def aligned_pairs(
         between = _between_cells(points, peak.reshape(-1)[unmarked], unmarked // (2 * most), vectors)
         unit.reshape(-1)[unmarked], length.reshape(-1)[unmarked] = between, np.abs(between)
     unit *= 1 / np.maximum(length, SHORTEST)
-    place = _foreseen(at[peak], unit)
+    place = _foreseen(at[peak], unit, length < MARK)
     start = place // most
     limb = start // most
     end = place - (start - limb) * most
@@ -101,28 +102,33 @@ def _between_cells(
     return total
 
 
-def _foreseen(points: NDArray[np.complex64], units: NDArray[np.complex64]) -> NDArray[np.intp]:
+def _foreseen(
+    points: NDArray[np.complex64], units: NDArray[np.complex64], unmarked: NDArray[np.bool_]
+) -> NDArray[np.intp]:
     """Flat indices into (L, n, n) of the starts and ends that may be joined, by the PAFs' unit vectors at both.
 
     The unit vectors' mean . (end - start) is the length that the PAFs foresee. It must be more than half of the length
     (they are within 60 degrees of the segment, on the average), and of a long segment more than the length less
-    `_SHORTFALL`. Of the squared length, `UNMARKED` squared is taken off: two peaks that close
-    may be joined whatever the PAFs say.
-    points, units: (L, 2, n), the starts and the ends.
+    `_SHORTFALL`. Of the squared length, `SHORTEST` squared is taken off, and `UNMARKED` squared where
+    there is no mark at either end: two peaks that close may be joined whatever the PAFs say.
+    points, units, unmarked: (L, 2, n), the starts and the ends.
     """
     if points.size and points.shape[2] > _MANY_PEAKS:
-        return _foreseen_in_crowd(points, units)
+        return _foreseen_in_crowd(points, units, unmarked)
     vector = points[:, 1, None, :] - points[:, 0, :, None]
     unit = units[:, 1, None, :] + units[:, 0, :, None]
     foreseen = _HALF * (unit.conj() * vector).real
     longest = np.minimum(foreseen, _SHORTFALL) + foreseen
     length = np.abs(vector)
-    joined = longest * np.abs(longest) > length * length - UNMARKED**2
+    spared = np.where(unmarked[:, 1, None, :] & unmarked[:, 0, :, None], UNMARKED**2, SHORTEST**2)
+    joined = longest * np.abs(longest) > length * length - spared
     place: NDArray[np.intp] = joined.reshape(-1).nonzero()[0]
     return place
 
 
-def _foreseen_in_crowd(points: NDArray[np.complex64], units: NDArray[np.complex64]) -> NDArray[np.intp]:
+def _foreseen_in_crowd(
+    points: NDArray[np.complex64], units: NDArray[np.complex64], unmarked: NDArray[np.bool_]
+) -> NDArray[np.intp]:
     """`_foreseen` by products of matrices: for a hundred people, ten thousand pairs per limb in a third of the time."""
     limbs, _, most = points.shape
     if np.fmax.reduce(np.abs(points), axis=None) > _FAR:
@@ -133,6 +139,7 @@ def _foreseen_in_crowd(points: NDArray[np.complex64], units: NDArray[np.complex6
     conjugate = points.conj()
     terms[..., 4] = (units * conjugate).real
     terms[..., 5] = (points * conjugate).real
+    terms[..., 7] = unmarked
     starts, ends = terms[:, 0] @ _FORMS, terms[:, 1].transpose(0, 2, 1)
     step = max(_BLOCK // most**2, 1)
     found = []

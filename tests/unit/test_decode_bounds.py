@@ -85,7 +85,11 @@ def test_shortcuts_change_nothing(monkeypatch, people, module, name, other):
 def test_in_a_crowd_two_peaks_in_one_place_are_a_limb_wherever_they_are(corner):
     points = np.full((1, 2, 30), corner * (1 + 1j), np.complex64) + np.arange(30, dtype=np.float32)
     units = np.ones((1, 2, 30), np.complex64) * 1j
-    np.testing.assert_array_equal(pairs._foreseen_in_crowd(points, units), 31 * np.arange(30))
+    marked = np.zeros(points.shape, np.bool_)
+    np.testing.assert_array_equal(pairs._foreseen_in_crowd(points, units, marked), 31 * np.arange(30))
+    # Half as far from each other: without a mark at either end, neighbours are a limb too.
+    near, limbs = pairs._foreseen_in_crowd(points / 2, units, ~marked), np.add.outer(np.arange(30), np.zeros(30, int))
+    assert near.tolist() == np.flatnonzero(np.abs(limbs - limbs.T) <= 1).tolist()
 
 
 def test_indices_in_a_mask_are_those_of_numpy():
