@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -32,19 +33,24 @@ def named_skeleton(given: str | SkeletonFile) -> Skeleton:
     """A built-in skeleton by its name, one from a file by its path, or one by its keys. Raises SpecError."""
     if isinstance(given, str) and given in BUILT_IN_SKELETONS:
         return BUILT_IN_SKELETONS[given]
-    try:
+    with _naming_the_skeleton():
         file = load_skeleton_file(given) if isinstance(given, str) else given
         return Skeleton.from_dict(skeleton_values(file))
-    except SpecError as error:
-        raise SpecError(f"skeleton: {error}") from None
 
 
 def with_whole_skeleton(spec: ExperimentSpec) -> ExperimentSpec:
     """The spec with the content of its skeleton file in the place of the path. Raises SpecError."""
     if not isinstance(spec.skeleton, str) or spec.skeleton in BUILT_IN_SKELETONS:
         return spec
-    try:
+    with _naming_the_skeleton():
         return spec.model_copy(update={"skeleton": load_skeleton_file(spec.skeleton)})
+
+
+@contextmanager
+def _naming_the_skeleton() -> Iterator[None]:
+    """Put the spec's key in front of errors."""
+    try:
+        yield
     except SpecError as error:
         raise SpecError(f"skeleton: {error}") from None
 

@@ -31,8 +31,8 @@ from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.pose.targets import render_targets
+from bpnet_cli.strides import STRIDE
 
-STRIDE = 8
 UPSAMPLING = 8
 CROWDS = (1, 5, 10, 30, 60, 100)
 CROWD_SIZE = (736, 1312)

@@ -6,9 +6,6 @@ Imports click and nothing else, so that `--help` answers at once; every verb imp
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -18,6 +15,7 @@ from bpnet_cli.cli.benchmark_verbs import benchmark
 from bpnet_cli.cli.data_verbs import dataset, dataset_convert, spec
 from bpnet_cli.cli.model_verbs import evaluate, export, import_, infer, info, prune, train
 from bpnet_cli.errors import BpnetError, StoppedByUser
+from bpnet_cli.signals import handled
 
 # A second spelling that TAO's users know.
 _ALIASES = {"inference": "infer"}
@@ -28,7 +26,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _sigterm_like_ctrl_c():
+            # `kill`, `docker stop` and clusters send SIGTERM: the command ends in good order, as at Ctrl-C.
+            with handled((signal.SIGTERM,), signal.default_int_handler):
                 return super().invoke(ctx)
         except StoppedByUser:
             ctx.exit(1)  # click would add "Aborted!"
@@ -37,19 +36,6 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))
-
-
-@contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """End the command at SIGTERM (`kill`, a cluster's time limit, `docker stop`) as Ctrl-C does: in good order."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only a process's first thread can take signals
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

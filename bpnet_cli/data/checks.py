@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import imagesize
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.images import EncodedImage, image_file
+from bpnet_cli.data.images import EncodedImage, image_file, read_header
 from bpnet_cli.errors import DataError
 
 DAMAGED = "photos left out: damaged, cut off or of an unknown format"
@@ -121,13 +120,11 @@ def _check_image(folder: Path, entry: Mapping[str, Any]) -> EncodedImage | Probl
         return f"{path} does not exist"
     try:
         with open(path, "rb") as file:
-            info = imagesize.get_info(file, dpi=False, colors=False, channels=False, exif_rotation=False)
+            info = read_header(file)
             whole, kind = _is_whole(file), _first_bytes(file, 2)
     except OSError as error:
         return f"{path} can't be read: {error.strerror or error}"
-    except Exception:  # noqa: BLE001 - imagesize raises what its parsing of damaged headers runs into
-        return Problem(DAMAGED, str(path))
-    if not whole or min(info.width, info.height) < 1:
+    if info is None or not whole or min(info.width, info.height) < 1:
         return Problem(DAMAGED, str(path))
     stored, wanted = (info.width, info.height), (entry["width"], entry["height"])
     turned = stored[::-1] if info.rotation in (5, 6, 7, 8) else stored

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import imagesize
@@ -78,20 +78,24 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
     return image
 
 
-def _header_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that an image's header states; None where it can't be told."""
+def read_header(file: BinaryIO) -> Any:
+    """What an image's header states: width, height and rotation as EXIF's number; None where it is damaged.
+
+    Raises OSError for a file that can't be read.
+    """
     try:
-        info = imagesize.get_info(BytesIO(data), dpi=False, colors=False, channels=False, exif_rotation=False)
-        width, height = int(info.width), int(info.height)
+        return imagesize.get_info(file, dpi=False, colors=False, channels=False, exif_rotation=False)
+    except OSError:
+        raise
     except Exception:  # noqa: BLE001 - imagesize raises what its parsing of damaged headers runs into
         return None
-    return (width, height) if width > 0 and height > 0 else None
 
 
 def _refusal(data: bytes) -> str:
     """Why OpenCV doesn't decode an image, in words."""
-    size = _header_size(data)
-    if size is not None and (size[0] * size[1] > _MOST_PIXELS or max(size) > _MOST_IN_A_ROW):
+    header = read_header(BytesIO(data))
+    size = (header.width, header.height) if header else (0, 0)
+    if size[0] * size[1] > _MOST_PIXELS or max(size) > _MOST_IN_A_ROW:
         limits = f"OpenCV reads at most {_MOST_PIXELS:,} pixels, {_MOST_IN_A_ROW:,} in a row or column"
         return f"is too large: {size[0]} x {size[1]} pixels, and {limits}; make it smaller"
     return "can't be decoded as an image; is it damaged, or unknown to OpenCV?"

@@ -27,8 +27,8 @@ from bpnet_cli.log import say
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.strides import STRIDE
 
-_STRIDE = 8
 # Largest difference of any map value to a file that computes in float32, and largest mean one to a rounded file.
 _TOLERANCE, _MEAN_TOLERANCE = 1e-3, 0.02
 _SEED = 0
@@ -209,13 +209,13 @@ def _grid(network: Any, path: str) -> tuple[int, int]:
     size = 256
     fixed = keras.models.clone_model(network, input_tensors=keras.Input((size, size, 3), dtype="uint8", name="image"))
     rows = {tuple(tensor.shape[1:3]) for tensor in fixed.outputs}
-    if rows != {(size // _STRIDE, size // _STRIDE)}:
+    if rows != {(size // STRIDE, size // STRIDE)}:
         raise ModelFileError(
             f"{path}: has maps of {' and '.join(f'{h} x {w}' for h, w in sorted(rows))} cells for a photo of"
-            f" {size} x {size}; bpnet's have one for every {_STRIDE} x {_STRIDE} pixels; nothing was written"
+            f" {size} x {size}; bpnet's have one for every {STRIDE} x {STRIDE} pixels; nothing was written"
         )
     smallest = min(layer.output.shape[1] for layer in fixed.layers if len(layer.output.shape) == 4)
-    return _STRIDE, size // smallest
+    return STRIDE, size // smallest
 
 
 def _inputs(network: Any, metadata: ModelMetadata, photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

@@ -129,12 +129,13 @@ def _limb_scores(
     shares: (S, 1) of the way from start to end.
     """
     length = np.abs(vector)
-    direction = vector / np.maximum(length, SHORTEST)
+    divisor = np.maximum(length, SHORTEST)
+    direction = vector / divisor
     along = (_sample(vectors, limb, ends[0] + shares * (ends[1] - ends[0])) * direction.conj()).real
     gap = np.minimum.reduce(along[1:-1], initial=1) <= 0
     score: NDArray[np.float32] = np.add.reduce(along) / np.float32(len(shares))
     unseen = (length < UNMARKED) & (np.abs(score) < MARK)
-    score += np.minimum(_EASY_LENGTH * min(vectors.shape[:2]) / np.maximum(length, SHORTEST) - 1, 0)
+    score += np.minimum(_EASY_LENGTH * min(vectors.shape[:2]) / divisor - 1, 0)
     score[gap] = 0
     score[unseen] = _UNSEEN
     score[length < SHORTEST] = 1

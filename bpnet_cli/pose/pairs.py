@@ -22,7 +22,7 @@ _NOWHERE = np.complex64(complex(np.nan, np.nan))
 _MANY_PEAKS = 24
 # In a crowd, pairs are compared in blocks of about so many; larger ones would leave the processor's cache.
 _BLOCK = 131072
-# Farther than this many cells from the origin, squares in single precision are too rough to compare with `UNMARKED`.
+# Farther than this many cells from the origin, squares of single precision can't tell `SHORTEST` from nothing.
 _FAR = 256
 _FAR_AWAY = np.float32(1e9)
 _HALF = np.float32(0.5)
@@ -95,8 +95,7 @@ def _between_cells(
     corner = points.imag.astype(np.intp)
     corner *= width
     corner += points.real.astype(np.intp)
-    cells = corner.take(peak, mode="clip") * limbs + limb
-    cells = cells + limbs * np.array([[0], [1], [width], [width + 1]])
+    cells = (corner.take(peak, mode="clip") + np.array([[0], [1], [width], [width + 1]])) * limbs + limb
     total: NDArray[np.complex64] = np.add.reduce(vectors.reshape(-1)[cells])
     total /= np.float32(4)
     return total
@@ -109,8 +108,8 @@ def _foreseen(
 
     The unit vectors' mean . (end - start) is the length that the PAFs foresee. It must be more than half of the length
     (they are within 60 degrees of the segment, on the average), and of a long segment more than the length less
-    `_SHORTFALL`. Of the squared length, `SHORTEST` squared is taken off, and `UNMARKED` squared where
-    there is no mark at either end: two peaks that close may be joined whatever the PAFs say.
+    `_SHORTFALL`. Of the squared length, `SHORTEST` squared is taken off, or `UNMARKED` squared where there is no mark
+    at either end: two peaks that close may be joined whatever the PAFs say.
     points, units, unmarked: (L, 2, n), the starts and the ends.
     """
     if points.size and points.shape[2] > _MANY_PEAKS:

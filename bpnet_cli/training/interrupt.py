@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any
+
+from bpnet_cli.signals import handled
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -19,21 +19,9 @@ class StopRequest:
     def __init__(self) -> None:
         self.made = False
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals for a while. The second one stops at once, as it would without this.
-
-        Signals reach a process's first thread only; in others there is nothing to take.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._note) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def listening(self) -> AbstractContextManager[None]:
+        """Take the signals for a while. The second one stops at once, as it would without this."""
+        return handled(_SIGNALS, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> Any:
         if self.made:

@@ -109,15 +109,12 @@ def _fit_and_tell(run: Run, watchers: Sequence[keras.callbacks.Callback]) -> Non
     try:
         run.fit(watchers)
         run.distribution.finish()
-    except BpnetError as error:
-        # Where the disk is full the status can't be told either; the error itself is what counts.
-        with suppress(BpnetError):
-            run.status.add("FAILURE", str(error))
-        raise
     except Exception as error:
-        # A bug, or no memory left. Programs that watch the run must not take it for one that goes on.
+        # Also at a bug, or without memory: programs that watch the run must not take it for one that goes on. Where the
+        # disk is full the status can't be told either; the error itself is what counts.
+        kind = "" if isinstance(error, BpnetError) else f"{type(error).__name__}: "
         with suppress(BpnetError):
-            run.status.add("FAILURE", f"{type(error).__name__}: {error}")
+            run.status.add("FAILURE", f"{kind}{error}")
         raise
     except KeyboardInterrupt:
         epoch, step = run.progress.epoch, run.progress.step

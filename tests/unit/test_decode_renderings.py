@@ -13,6 +13,7 @@ from bpnet_cli.data.coco import people_of, read_coco_file
 from bpnet_cli.evaluation.coco import evaluate_detections, restrict
 from bpnet_cli.inference.results import coco_entries
 from bpnet_cli.pose.geometry import apply_affine, invert_affine, resize_affine
+from tests.unit.people import STANDING, people_at
 
 STRIDE, HALF_WIDTH = 8, 8.0
 
@@ -37,21 +38,10 @@ def marked_between_the_ends(people: NDArray[np.floating], height: int, width: in
     return pafs
 
 
-def standing(x: float, y: float, height: float) -> NDArray[np.float32]:
-    """(18, 3) a person seen from the front; x, y: of the nose."""
-    places = {
-        "nose": (0, 0), "neck": (0, 0.12), "right_shoulder": (-0.1, 0.12), "right_elbow": (-0.13, 0.3),
-        "right_wrist": (-0.14, 0.45), "left_shoulder": (0.1, 0.12), "left_elbow": (0.13, 0.3),
-        "left_wrist": (0.14, 0.45), "right_hip": (-0.06, 0.45), "right_knee": (-0.06, 0.68),
-        "right_ankle": (-0.06, 0.9), "left_hip": (0.06, 0.45), "left_knee": (0.06, 0.68), "left_ankle": (0.06, 0.9),
-        "right_eye": (-0.02, -0.02), "left_eye": (0.02, -0.02), "right_ear": (-0.04, -0.01), "left_ear": (0.04, -0.01),
-    }  # fmt: skip
-    return np.array([(x + height * places[k][0], y + height * places[k][1], 2) for k in BODY_18.keypoints], np.float32)
-
-
 @pytest.mark.parametrize("height", [40.0, 55.0, 80.0, 150.0, 300.0])
 def test_small_and_large_people_stay_whole(height: float) -> None:
-    people = np.stack([standing(120.3, 60.7, height), standing(330.9, 75.1, height)])
+    scale = height / np.ptp(STANDING[:, 1])
+    people = people_at((120.3, 190.7, scale), (330.9, 195.1, scale))
     heatmaps, _ = render_targets(people, 384, 480, BODY_18)
     found = decode(heatmaps, marked_between_the_ends(people, 384, 480), BODY_18)
     assert len(found) == 2
@@ -79,7 +69,7 @@ def test_perfect_maps_of_real_labels(shared_data: Path, rounded: bool) -> None:
 @pytest.mark.parametrize("wide", [True, False])
 def test_people_at_the_two_ends_of_a_long_map_are_not_joined(wide: bool) -> None:
     """What one lacks, the other has, and the PAFs have a little noise in the direction from one to the other."""
-    first, second = standing(120, 60, 200), standing(2800, 60, 200)
+    first, second = people_at((120, 150, 1.7), (2800, 150, 1.7))
     upper = [
         BODY_18.keypoints.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "ankle", "ear")
     ]

@@ -16,7 +16,7 @@ PACKAGE = Path(bpnet_cli.__file__).parent
 LAYERS = (
     {"__init__"},
     {"errors"},
-    {"log", "files", "engine", "timing", "strides"},
+    {"log", "files", "engine", "timing", "strides", "signals"},
     {"pose", "spec"},
     {"data", "models"},
     {"build"},
