@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from bpnet_cli.build import open_sources
 from bpnet_cli.data.coco import CocoFile
 from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict, without_area
+from bpnet_cli.evaluation.keypoints import KeypointScores, score_keypoints
 from bpnet_cli.evaluation.limbs import LimbScores, score_limbs
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries
@@ -33,14 +34,15 @@ class LabelledSet:
 class Evaluation:
     """What came out.
 
-    persons: by image id. limbs: of those among them that `infer` keeps. detections: all of them in COCO's results
-    format. seconds: reading included.
+    shown: people as `infer` draws them, by image id. limbs: theirs. keypoints: of all people, shown or not. detections:
+    all people in COCO's results format. seconds: reading included.
     """
 
     labelled: LabelledSet
     scores: Scores
     limbs: LimbScores
-    persons: dict[int, list[Person]]
+    keypoints: KeypointScores
+    shown: dict[int, list[Person]]
     detections: list[dict[str, Any]]
     seconds: float
 
@@ -65,11 +67,9 @@ def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
 def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluating") -> Evaluation:
     """COCO metrics of a predictor on every photo of a labelled set.
 
-    `min_person_score` does not apply to AP, which ranks people itself and gains from every right one, however weak. It
-    does to the limbs, which are those that `infer` draws.
+    AP counts all people and keypoints: it ranks people itself and gains from every right one, however weak. Limbs and
+    pictures show what `infer` draws.
     """
-    least = predictor.min_person_score
-    predictor = replace(predictor, min_person_score=0.0)
     skeleton = predictor.backend.metadata.skeleton
     truth = labelled.truth
     persons: dict[int, list[Person]] = {}
@@ -78,8 +78,10 @@ def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluatin
     image_ids = sorted(labelled.files)
     photos = read_ahead((labelled.files[image_id] for image_id in image_ids), EncodedImage.rgb)
     for image_id, photo in progress(zip(image_ids, photos, strict=True), len(image_ids), what):
-        persons[image_id] = predictor.predict(photo)
+        persons[image_id] = predictor.everyone(photo)
         detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, truth.category_id)
     scores = evaluate_detections(truth, detections, skeleton)
-    limbs = score_limbs(truth, persons, skeleton, least)
-    return Evaluation(labelled, scores, limbs, persons, detections, time.perf_counter() - start)
+    shown = {image_id: predictor.shown(predictor.strong(found)) for image_id, found in persons.items()}
+    limbs = score_limbs(truth, shown, skeleton)
+    keypoints = score_keypoints(truth, persons, skeleton)
+    return Evaluation(labelled, scores, limbs, keypoints, shown, detections, time.perf_counter() - start)

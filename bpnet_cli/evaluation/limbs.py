@@ -20,7 +20,7 @@ TOLERANCE = 0.2
 class LimbScores:
     """Limbs over all photos, (L,) by limb of the skeleton.
 
-    drawn: with both ends found, of the people that `infer` keeps. right: of these, those whose ends both lie near the
+    drawn: with both ends found, of the people that `infer` draws. right: of these, those whose ends both lie near the
     same labelled person's. labelled: with both ends labelled. found: of these, those that some right limb covers.
     """
 
@@ -40,20 +40,16 @@ class LimbScores:
         return _share(self.found, self.labelled)
 
 
-def score_limbs(
-    truth: CocoFile, persons: Mapping[int, Sequence[Person]], skeleton: Skeleton, min_person_score: float
-) -> LimbScores:
-    """Limbs of detected people, by image id, in photo pixels, against the labels.
+def score_limbs(truth: CocoFile, persons: Mapping[int, Sequence[Person]], skeleton: Skeleton) -> LimbScores:
+    """Limbs of the people that `infer` draws, by image id, in photo pixels, against the labels.
 
-    truth: labels keypoints of the skeleton only, see `evaluation.coco.restrict`. People below `min_person_score` don't
-    count, as `infer` doesn't draw them. Limbs that the file never labels don't count, nor wrong ones that lie in the
-    box of a crowd or of a person without keypoints.
+    truth: labels keypoints of the skeleton only, see `evaluation.coco.restrict`. Limbs that the file never labels don't
+    count, nor wrong ones that lie in the box of a crowd or of a person without keypoints.
     """
     starts, ends = skeleton.limb_indices.T
     counts = np.zeros((4, len(starts)), np.intp)
     for image_id, detected in persons.items():
-        kept = [person.keypoints for person in detected if person.score >= min_person_score]
-        found = np.array(kept, np.float64).reshape(-1, len(skeleton.keypoints), 3)
+        found = np.array([person.keypoints for person in detected], np.float64).reshape(-1, len(skeleton.keypoints), 3)
         labels = people_of(truth, image_id, skeleton).astype(np.float64)
         areas = [area_of(entry) for entry in truth.annotations[image_id] if not entry.get("iscrowd")]
         reach = TOLERANCE * np.sqrt(np.array(areas, np.float64))

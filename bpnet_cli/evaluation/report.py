@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bpnet_cli.data.coco import people_of
 from bpnet_cli.evaluation.coco import METRICS, Scores, without_area
 from bpnet_cli.evaluation.evaluate import Evaluation
+from bpnet_cli.evaluation.keypoints import RIGHT
 from bpnet_cli.evaluation.limbs import TOLERANCE
 from bpnet_cli.evaluation.resample import ap_by_people
 from bpnet_cli.inference.draw import draw_persons
@@ -30,8 +31,15 @@ _LEGEND = (
     " .95; AP50 and AP75: only that one), AR the largest share of people found. m: people of 32 x 32 to 96 x 96 pixels"
     " of area, l: larger ones."
 )
+_KEYPOINTS = (
+    "Each labelled person is compared with the detection that fits it best. Right: keypoints whose similarity (OKS of"
+    f" one keypoint) is at least {RIGHT:g}. Missed: keypoints that the detection lacks. Distance: median of the others,"
+    " in shares of the root of the person's area. Sigma: the skeleton's OKS constant; with a larger one, more"
+    " distance counts as near. AP can't be compared with that of a skeleton with other constants."
+)
 _LIMBS = (
-    "Of the limbs that infer would draw (people of at least inference.min_person_score), precision is the share whose"
+    "Of the limbs that infer would draw (people of at least inference.min_person_score, keypoints of at least"
+    " inference.min_drawn_score), precision is the share whose"
     f" ends both lie within {TOLERANCE:g} of the root of the area from the same labelled person's; recall is the share"
     " of labelled limbs that are found so. A limb that is there but not labelled counts as wrong."
 )
@@ -71,6 +79,8 @@ def render_report(result: Evaluation, interval: tuple[float, float], metadata: M
             f" {html.escape(str(result.labelled.truth.path))}</p>",
             f"<table><tr>{names}</tr><tr>{cells}</tr></table><p>{bounds} {found}</p><p>{_LEGEND}</p>",
             f"<p>{html.escape(without_area(result.labelled.truth))}</p>",
+            "<h2>Keypoints</h2>",
+            _keypoint_table(result, metadata.skeleton),
             "<h2>Limbs</h2>",
             _limb_table(result, metadata.skeleton),
             "<h2>AP by number of people</h2>",
@@ -87,6 +97,20 @@ def _people_table(result: Evaluation) -> str:
     groups = ap_by_people(result.scores.matches)
     rows = "".join(f"<tr><td>{name}</td><td>{photos}</td><td>{ap:.3f}</td></tr>" for name, photos, ap in groups)
     return f"<table><tr><th>labelled in a photo</th><th>photos</th><th>AP</th></tr>{rows}</table>"
+
+
+def _keypoint_table(result: Evaluation, skeleton: Skeleton) -> str:
+    scores = result.keypoints
+    rows = []
+    for k, (name, sigma) in enumerate(zip(skeleton.keypoints, skeleton.sigmas, strict=True)):
+        labelled, right, missed = (int(part[k]) for part in (scores.labelled, scores.right, scores.missed))
+        share = _number(right / labelled if labelled else -1.0)
+        distance = _number(np.nan_to_num(scores.distance[k], nan=-1.0))
+        cells = "".join(f"<td>{value}</td>" for value in (f"{sigma:g}", labelled, share, missed, distance))
+        rows.append(f"<tr><td>{html.escape(name)}</td>{cells}</tr>")
+    titles = ("keypoint", "sigma", "labelled", "right", "missed", "distance")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    return f"<p>{_KEYPOINTS}</p><table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
 def _limb_table(result: Evaluation, skeleton: Skeleton) -> str:
@@ -144,7 +168,7 @@ def _worst_photos(result: Evaluation, skeleton: Skeleton) -> list[str]:
     for image_id in worst_photos(result.scores, result.labelled.truth.images)[:_WORST_PHOTOS]:
         photo = result.labelled.files[image_id].rgb()
         labels = draw_persons(photo, labelled_persons(people_of(result.labelled.truth, image_id, skeleton)), skeleton)
-        found = draw_persons(photo, result.persons[image_id], skeleton)
+        found = draw_persons(photo, result.shown[image_id], skeleton)
         name = result.labelled.truth.images[image_id]["file_name"]
         caption = f"{name}: mean OKS {result.scores.best_oks[image_id].mean():.2f}"
         figures.append(

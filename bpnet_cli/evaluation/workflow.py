@@ -15,6 +15,7 @@ from bpnet_cli.evaluation.report import render_report
 from bpnet_cli.evaluation.resample import bootstrap_interval
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import load_predictor, spec_of
+from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -60,7 +61,7 @@ def evaluate_model(
     shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50", "AP75", "APm", "APl", "AR"))
     count = len(labelled.files)
     return (
-        f"{shown}\n{_trust(low, high, count)}\n"
+        f"{shown}\n{_constants(predictor.backend.metadata.skeleton)}{_trust(low, high, count)}\n"
         f"limbs that infer would draw: {_percent(result.limbs.precision)} are right; of those that are labelled,"
         f" {_percent(result.limbs.recall)} are found\n"
         f"{count} photos, {count / result.seconds:.1f} per second: {results_dir / 'report.html'}"
@@ -83,6 +84,17 @@ def metrics_entry(result: Evaluation, low: float, high: float) -> dict[str, floa
         "persons_found": len(result.detections),
         "seconds": round(result.seconds, 3),
     }
+
+
+def _constants(skeleton: Skeleton) -> str:
+    """A line about the OKS constants of a skeleton of the user's own: they decide what counts as near."""
+    if skeleton in BUILT_IN_SKELETONS.values():
+        return ""
+    groups: dict[float, list[str]] = {}
+    for name, sigma in zip(skeleton.keypoints, skeleton.sigmas, strict=True):
+        groups.setdefault(sigma, []).append(name)
+    listed = "; ".join(f"{sigma:g} for {', '.join(names)}" for sigma, names in groups.items())
+    return f"OKS sigmas of skeleton {skeleton.name}: {listed} (`sigmas` in its file sets them)\n"
 
 
 def _trust(low: float, high: float, count: int) -> str:

@@ -12,7 +12,7 @@ from bpnet_cli.inference.onnx_layout import PEAKS
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.geometry import cell_to_pixel
 from bpnet_cli.pose.options import DecodeOptions
-from bpnet_cli.pose.peaks import FLOOR, STRAIGHT, Peaks, find_peaks, read_peaks
+from bpnet_cli.pose.peaks import FLOOR, PLATEAU_STEPS, STRAIGHT, Peaks, find_peaks, read_peaks
 
 # Of the nodes and tensors inside.
 _PREFIX = "peaks/"
@@ -40,7 +40,7 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   sizes = Abs (heights)
   finite = LessOrEqual (sizes, largest)
   maps = Where (finite, heights, nought)
-  # No neighbour is higher, and none before the cell in reading order is as high: a plateau is one peak.
+  # No neighbour is higher, and none before the cell in reading order is as high: a plateau is one peak, or none.
   framed = Pad (maps, frame, outside)
   threes = MaxPool <kernel_shape = [1, 3]> (framed)
   above = Slice (threes, int_0, two_less, int_2)
@@ -52,8 +52,10 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   later = Max (below, right)
   is_above = Greater (maps, threshold)
   is_first = Greater (maps, earlier)
-  is_highest = GreaterOrEqual (maps, later)
-  is_top = And (is_first, is_highest)
+  around = Max (earlier, later)
+  is_left_0 = GreaterOrEqual (maps, around)
+  {leaning}
+  is_top = And (is_first, is_left_{steps})
   is_peak = And (is_top, is_above)
   # The highest; the zeros at the end are for maps of fewer cells than that.
   tops = Where (is_peak, maps, nought)
@@ -88,6 +90,14 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   rows = Concat <axis = 3> (x, y, z)
   peaks = Where (found, rows, nought)
 }}
+"""
+# A cell as high as one that is no peak itself leans on something higher.
+_LEANING = """
+  rest_{after} = Where (is_left_{before}, outside, maps)
+  framed_{after} = Pad (rest_{after}, frame, outside)
+  beside_{after} = MaxPool <kernel_shape = [3, 3]> (framed_{after})
+  is_higher_{after} = Greater (maps, beside_{after})
+  is_left_{after} = And (is_left_{before}, is_higher_{after})
 """
 # Of each peak: the cell itself as the middle of three, at the map's border the next one on the inner side.
 _NEIGHBOURS = """
@@ -158,6 +168,8 @@ def finder_of(model: Any, keypoints: int, stride: int, options: DecodeOptions) -
         straight=float(STRAIGHT),
         stride=stride,
         offset=cell_to_pixel(0.0, stride),
+        steps=PLATEAU_STEPS,
+        leaning="".join(_LEANING.format(before=step, after=step + 1) for step in range(PLATEAU_STEPS)),
         **{f"neighbours_{axis}": _NEIGHBOURS.format(**names) for axis, names in _AXES.items()},
         **{f"top_{axis}": _TOP.format(**names) for axis, names in _AXES.items()},
     )

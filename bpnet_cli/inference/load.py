@@ -38,8 +38,15 @@ def make_predictor(backend: Backend, spec: ExperimentSpec) -> Predictor:
     """A predictor with a spec's input size and thresholds."""
     section = spec.inference
     size = InputSize(section.input_height, section.input_width, section.max_aspect_ratio)
-    options = decode_options_of(spec)
-    return Predictor(backend, size, options, section.min_person_score, section.scales, section.flip)
+    return Predictor(
+        backend,
+        size,
+        decode_options_of(spec),
+        section.min_person_score,
+        section.scales,
+        section.flip,
+        section.min_drawn_score,
+    )
 
 
 def predictor_of_network(network: Any, metadata: ModelMetadata, spec: ExperimentSpec) -> Predictor:

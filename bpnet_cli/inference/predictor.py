@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ class Predictor:
     """A network with its decoder. People whose score is below `min_person_score` are left out.
 
     scales: factors of the input size whose maps are averaged, decoded on the grid of the first; flip: average with the
-    maps of the mirrored input. Each costs another run of the network.
+    maps of the mirrored input. Each costs another run of the network. min_drawn_score: see `shown`.
     """
 
     backend: Backend
@@ -43,9 +44,25 @@ class Predictor:
     min_person_score: float = 0.0
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    min_drawn_score: float = 0.0
 
     def predict(self, image: NDArray[np.uint8]) -> list[Person]:
         """People in a (H, W, 3) uint8 RGB photo, best first, keypoints in the photo's pixels."""
+        return self.strong(self.everyone(image))
+
+    def strong(self, persons: Sequence[Person]) -> list[Person]:
+        """Those of at least `min_person_score`."""
+        return [person for person in persons if person.score >= self.min_person_score]
+
+    def shown(self, persons: Sequence[Person]) -> list[Person]:
+        """What pictures show of people: without their keypoints of a score below `min_drawn_score`.
+
+        Such a guess costs nothing where right ones are counted, but draws a limb to where nobody is.
+        """
+        return [person.without_weak(self.min_drawn_score) for person in persons]
+
+    def everyone(self, image: NDArray[np.uint8]) -> list[Person]:
+        """As `predict`, also the people below `min_person_score`."""
         heatmaps, pafs, matrix = self.maps(image)
         height, width = image.shape[:2]
         # A keypoint at the edge may be found in the padding beside it.
@@ -99,8 +116,8 @@ class Predictor:
     def decode(
         self, heatmaps: NDArray[np.float32], pafs: NDArray[np.float32], matrix: NDArray[np.float64]
     ) -> list[Person]:
-        """People of one photo's maps, in the photo's pixels; `matrix` as `prepare` gave it."""
+        """People of one photo's maps, in its pixels, also weak ones; `matrix` as `prepare` gave it."""
         metadata = self.backend.metadata
         persons = decode(heatmaps, pafs, metadata.skeleton, metadata.stride, self.options)
         inverse = invert_affine(matrix)
-        return [person.moved(inverse) for person in persons if person.score >= self.min_person_score]
+        return [person.moved(inverse) for person in persons]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
@@ -113,7 +112,7 @@ def _infer_photos(
             entries = image_entry(source.name, width, height, persons), coco
             if drawn is not None:
                 try:
-                    write_photo(drawn / source.name, draw_persons(photo, persons, skeleton))
+                    write_photo(drawn / source.name, draw_persons(photo, predictor.shown(persons), skeleton))
                 except BpnetError as error:
                     check_folder(results_dir)  # where no file can be written at all, the run ends here
                     reason = str(error).removeprefix(f"{drawn / source.name}: ")
@@ -149,8 +148,8 @@ def _write_photos(
 
 def _people(predictor: Predictor, photo: NDArray[np.uint8], summary: Summary) -> list[Person]:
     """The people that count; the weaker ones are counted only."""
-    everyone = replace(predictor, min_person_score=0.0).predict(photo)
-    persons = [person for person in everyone if person.score >= predictor.min_person_score]
+    everyone = predictor.everyone(photo)
+    persons = predictor.strong(everyone)
     summary.weaker += len(everyone) - len(persons)
     return persons
 
@@ -211,7 +210,7 @@ def _infer_frames(
             persons = _people(predictor, frame, summary)
             line = json.dumps(_frame_entry(video, done, rate, frame, persons))
             if canvas is not None:
-                canvas.add(draw_persons(frame, persons, predictor.backend.metadata.skeleton))
+                canvas.add(draw_persons(frame, predictor.shown(persons), predictor.backend.metadata.skeleton))
             file.write(line + "\n")
             summary.persons += len(persons)
             done += 1

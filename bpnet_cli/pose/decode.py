@@ -19,6 +19,8 @@ from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 __all__ = ["DecodeOptions", "decode", "decode_peaks"]
 
 _DEFAULTS = DecodeOptions()
+# A person's size in its score is that in an input of this height, so that a score means the same at any height.
+_SCORE_HEIGHT = 368
 # Pixels by which a peak at the edge may lie beyond it: rounding.
 _SLACK = 0.05
 
@@ -87,14 +89,14 @@ def _group(
     found = np.full((3, len(peaks.score) + 1), np.nan, np.float32)
     found[:2, :-1] = cell_to_pixel(peaks.points.view(np.float32).reshape(-1, 2).T, stride)
     found[2, :-1] = peaks.score
-    return _rank(found.take(groups.T, axis=1), options)
+    return _rank(found.take(groups.T, axis=1), options, _SCORE_HEIGHT / (stride * pafs.shape[0]))
 
 
-def _rank(keypoints: NDArray[np.float32], options: DecodeOptions) -> list[Person]:
+def _rank(keypoints: NDArray[np.float32], options: DecodeOptions, scale: float) -> list[Person]:
     """People worth keeping, best first; keypoints: (3, K, P) x, y, score, NaN where not found.
 
-    The score is the mean keypoint score x count ** 0.25 x log of the size in pixels: many keypoints and a large person
-    make a right pose likelier than the height of its peaks tells.
+    The score is the mean keypoint score x count ** 0.25 x log of (1 + the size in pixels x scale): many keypoints and a
+    large person make a right pose likelier than the height of its peaks tells.
     """
     score = keypoints[2]
     found = score == score  # NaN is not
@@ -103,7 +105,7 @@ def _rank(keypoints: NDArray[np.float32], options: DecodeOptions) -> list[Person
     kept = ((total >= options.person_threshold) & (count >= options.min_keypoints)).nonzero()[0]
     total, count, keypoints = total[kept], count[kept], keypoints.take(kept, axis=2)
     width, height = np.fmax.reduce(keypoints[:2], axis=1) - np.fmin.reduce(keypoints[:2], axis=1)
-    scores = total * count**-0.75 * np.log1p(np.hypot(width, height))
+    scores = total * count**-0.75 * np.log1p(scale * np.hypot(width, height))
     order = (-scores).argsort(kind="stable")
     rows = keypoints.T[order]
     return list(map(Person, rows, scores[order].tolist()))

@@ -32,10 +32,15 @@ class Peaks:
 FLOOR = np.float32(1e-3)
 # No network answers more than this; squares of larger values could overflow.
 _ABSURD = 1e3
+# A plateau of equal heights that leans on a higher cell is no peak. So many cells along it are looked at, besides the
+# one beside the higher cell; the same number of steps is in exported files that find peaks themselves.
+PLATEAU_STEPS = 2
 # Three equal heights have no top: the largest curvature that counts as one.
 STRAIGHT = np.float32(-1e-6)
 _HALF = np.float32(0.5)
 _AROUND = np.ones((3, 3), np.uint8)
+# Of a cell's eight neighbours, those that come before it in reading order.
+_BEFORE = 4
 # From so many on, see `highest_first`.
 _MANY = 256
 # OpenCV refuses more channels than its build allows (128 in version 5).
@@ -101,10 +106,10 @@ def highest_first(score: NDArray[np.float32], group: NDArray[np.intp] | None = N
 def _peak_cells(heatmaps: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
     """(N,) flat indices, ascending, of cells above `threshold` of which no neighbour is higher.
 
-    None before the cell in reading order is as high either, so that a plateau is one peak, at its first cell. The
-    background has no peaks.
+    Where neighbours are as high, they are a plateau: it is one peak, at its first cell in reading order, or none where
+    it leans on a higher cell, see `PLATEAU_STEPS`. The background has no peaks.
     """
-    steps, on_map = _neighbours_before(*heatmaps.shape)
+    steps, on_map = _neighbours(*heatmaps.shape)
     peak: NDArray[np.bool_] = heatmaps > np.float32(threshold)
     peak &= heatmaps == _highest_around(heatmaps)
     peak[..., -1] = False
@@ -113,16 +118,35 @@ def _peak_cells(heatmaps: NDArray[np.float32], threshold: float) -> NDArray[np.i
     tied = flat.take(cell + steps, mode="clip") == flat[cell]
     if np.count_nonzero(tied):
         tied &= on_map[:, cell // heatmaps.shape[2]]
-        cell = cell[~np.logical_or.reduce(tied)]
+        cell = cell[~(_leaning(tied, cell, steps, peak.reshape(-1)) | np.logical_or.reduce(tied[:_BEFORE]))]
     return cell
 
 
+def _leaning(
+    tied: NDArray[np.bool_], cell: NDArray[np.intp], steps: NDArray[np.intp], peak: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(N,) which cells of peaks are on a plateau that leans on a higher cell, see `PLATEAU_STEPS`.
+
+    tied: (8, N) which neighbours are on the map and as high. cell: (N,) flat indices. steps: (8, 1) to the neighbours.
+    peak: flat, which cells have no higher neighbour; those that lean are taken out of it.
+    """
+    (on_plateau,) = np.logical_or.reduce(tied).nonzero()
+    cells, tied = cell[on_plateau], tied[:, on_plateau]
+    neighbours = cells + steps
+    leaning = np.zeros(len(cell), np.bool_)
+    for _ in range(PLATEAU_STEPS):
+        beside = np.logical_or.reduce(tied & ~peak.take(neighbours, mode="clip"))
+        peak[cells[beside]] = False
+        leaning[on_plateau[beside]] = True
+    return leaning
+
+
 @lru_cache(maxsize=16)
-def _neighbours_before(height: int, width: int, channels: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """(4, 1) steps to the neighbours that come before a cell in reading order; (4, h * w) which are on the map."""
-    down, right = np.array([[[-1], [-1], [-1], [0]], [[-1], [0], [1], [-1]]])
+def _neighbours(height: int, width: int, channels: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """(8, 1) steps to a cell's neighbours in reading order; (8, h * w) which of them are on the map."""
+    down, right = np.array([[-1, -1, -1, 0, 0, 1, 1, 1], [-1, 0, 1, -1, 1, -1, 0, 1]])[..., None]
     row, column = np.divmod(np.arange(height * width), width)
-    on_map = (row + down >= 0) & (column + right >= 0) & (column + right < width)
+    on_map = (row + down >= 0) & (row + down < height) & (column + right >= 0) & (column + right < width)
     return channels * (width * down + right), on_map
 
 

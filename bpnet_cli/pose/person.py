@@ -41,6 +41,11 @@ class Person:
         keypoints[:, :2] = np.clip(keypoints[:, :2], 0, (width - 1, height - 1))
         return replace(self, keypoints=keypoints)
 
+    def without_weak(self, least: float) -> Person:
+        """The same person with its keypoints of a score below `least` absent."""
+        weak = self.keypoints[:, 2:] < least
+        return replace(self, keypoints=np.where(weak, np.float32(np.nan), self.keypoints)) if weak.any() else self
+
     def moved(self, matrix: NDArray[np.float64]) -> Person:
         """The same person with its keypoints mapped by a 2 x 3 matrix."""
         keypoints = self.keypoints.copy()

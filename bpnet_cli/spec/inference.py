@@ -54,6 +54,13 @@ class InferenceSpec(Model):
         default=2.0,
         ge=0,
         description="weaker people are left out of the results of infer; evaluate, where ranking is what counts, keeps "
-        "them all. The score is the mean height of a person's peaks x their number ** 0.25 x log of its size in pixels",
+        "them all. The score is the mean height of a person's peaks x their number ** 0.25 x log of its size in pixels "
+        "of an input 368 high",
+    )
+    min_drawn_score: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description="keypoints of a lower score are not drawn, nor are limbs to them; the result files hold them all",
     )
     decode: DecodeSpec = Field(default=DecodeSpec(), description="how maps become people")

@@ -6,6 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+from bpnet_cli import BODY_18, Skeleton
+from bpnet_cli.evaluation.workflow import _constants
 from tests.cli.conftest import Run
 
 
@@ -29,6 +31,8 @@ def test_evaluate_writes_the_documented_files(trained: Path, tmp_path: Path, bpn
     assert metrics["limb_precision"] == -1 or 0 <= metrics["limb_precision"] <= 1  # -1: an untrained network draws none
     assert 0 <= metrics["limb_recall"] <= 1
     assert "<td>neck - right_hip</td>" in report
+    assert "<td>right_wrist</td><td>0.062</td>" in report
+    assert "OKS sigmas" not in result.output
 
 
 def test_evaluate_on_a_handful_of_photos_gives_no_interval(
@@ -68,3 +72,10 @@ def test_evaluate_says_where_areas_are_missing(exported: Path, drawn: Path, tmp_
     )
     assert line in result.output
     assert line in (tmp_path / "results" / "report.html").read_text()
+
+
+def test_evaluate_names_the_constants_of_an_own_skeleton() -> None:
+    assert _constants(BODY_18) == ""
+    paw = Skeleton("paw", ("tip", "heel", "toe"), (("tip", "heel"),), (), (0.05, 0.1, 0.05))
+    line = "OKS sigmas of skeleton paw: 0.05 for tip, toe; 0.1 for heel (`sigmas` in its file sets them)\n"
+    assert _constants(paw) == line

@@ -7,8 +7,6 @@ import pytest
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.pose.decode import DecodeOptions, decode
-from bpnet_cli.pose.limbs import find_limbs
-from bpnet_cli.pose.peaks import find_peaks
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 from bpnet_cli.pose.targets import render_targets
 from tests.unit.people import FISH, SWIMMING, assert_same_people, crowd, people_at, same
@@ -98,50 +96,6 @@ def test_best_person_first():
     found = decode(heatmaps, pafs)
     assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
     assert found[0].box[0] > found[1].box[0]
-
-
-def test_limb_scores_agree_with_a_slow_oracle():
-    rng = np.random.default_rng(3)
-    heatmaps, pafs = rng.random((14, 18, 5)).astype(np.float32), rng.uniform(-1, 1, (14, 18, 6)).astype(np.float32)
-    peaks = find_peaks(heatmaps, 0.5, 100)
-    found = find_limbs(pafs, peaks, FISH.limb_indices, -1.0, 9)
-    assert len(found.weight) > 20
-    assert (np.diff(found.weight) <= 0).all()
-    for start, end, weight in zip(found.start, found.end, found.weight, strict=True):
-        pair = (peaks.keypoint[start], peaks.keypoint[end])
-        limb = next(i for i, indices in enumerate(FISH.limb_indices) if tuple(indices) == pair)
-        score = slow_limb_score(pafs[..., 2 * limb : 2 * limb + 2], peaks.points[start], peaks.points[end], 9)
-        assert weight == pytest.approx(score * np.sqrt(peaks.score[start] * peaks.score[end]), abs=1e-4)
-
-
-def slow_limb_score(paf, start, end, samples):
-    """Mean of PAF . direction, point by point; paf (h, w, 2), start and end complex.
-
-    1 where both are one point, 0 where a point between the ends disagrees, 0.05 where the ends are closer than a cell
-    and the PAF says nothing. The segment is sampled between the places on the map that are nearest to its ends, closer
-    together towards them. Beyond half of the map's shorter side, the score falls with the length.
-    """
-    if abs(end - start) < 0.125:
-        return 1.0
-    values = []
-    direction = (end - start) / abs(end - start)
-    last = np.array([paf.shape[1], paf.shape[0]]) - 1.001
-    first, final = (np.clip([point.real, point.imag], 0, last) for point in (start, end))
-    for even in np.linspace(0, 1, samples):
-        t = even / 2 + (1 - np.cos(np.pi * even)) / 4
-        x, y = first + t * (final - first)
-        value = 0.0
-        for row in (int(y), int(y) + 1):
-            for column in (int(x), int(x) + 1):
-                share = (1 - abs(x - column)) * (1 - abs(y - row))
-                if share > 0:
-                    value += share * (paf[row, column] @ (direction.real, direction.imag))
-        values.append(value)
-    if abs(end - start) < 1 and abs(np.mean(values)) < 0.03:
-        return 0.05
-    if min(values[1:-1]) <= 0:
-        return 0.0
-    return np.mean(values) + min(0.5 * min(paf.shape[:2]) / abs(end - start) - 1, 0)
 
 
 def noisy_maps():

@@ -30,9 +30,9 @@ def labels(tmp_path: Path, *annotations: dict) -> object:
     return read_coco_file(path)
 
 
-def person(*points: tuple[float, float] | None, score: float = 3.0) -> Person:
+def person(*points: tuple[float, float] | None) -> Person:
     rows = [(np.nan,) * 3 if point is None else (*point, 0.9) for point in points]
-    return Person(np.array(rows, np.float32), score)
+    return Person(np.array(rows, np.float32), 3.0)
 
 
 FIRST = {"keypoints": [10, 10, 2, 50, 10, 2, 90, 10, 2], "bbox": [0, 0, 100, 50], "area": 2500}  # reach: 10 pixels
@@ -40,7 +40,7 @@ SECOND = {"keypoints": [10, 110, 2, 50, 110, 2, 0, 0, 0], "bbox": [0, 100, 100, 
 
 
 def counts(truth: object, *people: Person) -> list[list[int]]:
-    scores = score_limbs(truth, {1: people}, ARM, 2.0)
+    scores = score_limbs(truth, {1: people}, ARM)
     return [part.tolist() for part in (scores.drawn, scores.right, scores.labelled, scores.found)]
 
 
@@ -50,10 +50,9 @@ def test_a_limb_is_right_if_both_ends_are_near_those_of_one_person(tmp_path: Pat
     near, far = person((10, 19), (50, 10), (90, 21), (95, 10)), person((10, 113), (50, 116), None, None)
     assert counts(truth, near) == [[1, 1, 0], [1, 0, 0], [2, 1, 0], [1, 0, 0]]
     assert counts(truth, far) == [[1, 0, 0], [0, 0, 0], [2, 1, 0], [0, 0, 0]]
-    # From one person's shoulder to another's elbow; and somebody that infer would not draw.
+    # From one person's shoulder to another's elbow.
     assert counts(truth, person((10, 10), (50, 110), None, None)) == [[1, 0, 0], [0, 0, 0], [2, 1, 0], [0, 0, 0]]
-    assert counts(truth, person((10, 10), (50, 10), (90, 10), None, score=1.9)) == counts(truth)
-    scores = score_limbs(truth, {1: [near, far]}, ARM, 2.0)
+    scores = score_limbs(truth, {1: [near, far]}, ARM)
     assert (scores.precision, scores.recall) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
     # Two detections of the same limb: both are right, and it is found once.
     assert counts(truth, near, near) == [[2, 2, 0], [2, 0, 0], [2, 1, 0], [1, 0, 0]]
@@ -70,5 +69,5 @@ def test_crowds_and_people_without_keypoints_are_left_out(tmp_path: Path) -> Non
 
 
 def test_nothing_labelled_and_nothing_found(tmp_path: Path) -> None:
-    scores = score_limbs(labels(tmp_path, FIRST), {1: []}, ARM, 0.0)
+    scores = score_limbs(labels(tmp_path, FIRST), {1: []}, ARM)
     assert (scores.precision, scores.recall) == (-1.0, 0.0)

@@ -18,19 +18,29 @@ def gaussians(centres, height=20, width=30, sigma=0.875):
 
 
 def slow_peaks(heatmaps, threshold):
-    """The obvious way: every cell, every neighbour; of neighbours that tie, the first in reading order."""
+    """The obvious way: every cell, every neighbour; of neighbours that tie, the first in reading order.
+
+    None where a higher cell is beside it, beside an equal neighbour, or beside an equal neighbour of that.
+    """
     height, width, channels = heatmaps.shape
+
+    def around(y, x):
+        cells = [(v, u) for v in (y - 1, y, y + 1) for u in (x - 1, x, x + 1) if (v, u) != (y, x)]
+        return [(v, u) for v, u in cells if 0 <= v < height and 0 <= u < width]
+
+    def leans(y, x, k, steps):
+        heights = {cell: heatmaps[(*cell, k)] for cell in around(y, x)}
+        if max(heights.values()) > heatmaps[y, x, k]:
+            return True
+        equal = [cell for cell, height in heights.items() if height == heatmaps[y, x, k]]
+        return steps > 0 and any(leans(*cell, k, steps - 1) for cell in equal)
+
     found = set()
-    for k in range(channels):
-        for y in range(height):
-            for x in range(width):
-                value = heatmaps[y, x, k]
-                around = [(v, u) for v in (y - 1, y, y + 1) for u in (x - 1, x, x + 1) if (v, u) != (y, x)]
-                around = [(v, u) for v, u in around if 0 <= v < height and 0 <= u < width]
-                if value > threshold and all(
-                    value > heatmaps[v, u, k] if (v, u) < (y, x) else value >= heatmaps[v, u, k] for v, u in around
-                ):
-                    found.add((k, x, y, float(value)))
+    for y, x, k in np.ndindex(height, width, channels):
+        value = heatmaps[y, x, k]
+        first = all(heatmaps[(*cell, k)] != value for cell in around(y, x) if cell < (y, x))
+        if value > threshold and first and not leans(y, x, k, module.PLATEAU_STEPS):
+            found.add((k, x, y, float(value)))
     return found
 
 
@@ -84,6 +94,14 @@ def test_a_plateau_is_one_peak():
     heatmaps[3:5, 4:6] = 0.5
     peaks = find_peaks(heatmaps, 0.1, 10)
     np.testing.assert_allclose(peaks.points, [4.5 + 3.5j])
+
+
+@pytest.mark.parametrize("row", [[4, 4, 5], [5, 4, 4], [4, 4, 4, 5], [5, 4, 4, 4], [1, 4, 4, 5, 4, 4, 1]])
+def test_a_plateau_that_leans_on_a_higher_cell_is_no_peak(row):
+    heatmaps = np.array(row, np.float32)[None, :, None] / 8
+    for maps in (heatmaps, heatmaps.transpose(1, 0, 2)):
+        peaks = find_peaks(np.ascontiguousarray(maps), 0.1, 10)
+        np.testing.assert_array_equal(peaks.score, [0.625])
 
 
 def test_the_threshold_is_a_smallest_height():

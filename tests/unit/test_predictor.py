@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bpnet_cli import BODY_18, BpnetError, Predictor, render_targets
+from bpnet_cli import BODY_18, BpnetError, Person, Predictor, render_targets
 from bpnet_cli.inference.predictor import InputSize
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.geometry import apply_affine, letterbox
@@ -92,6 +92,25 @@ def test_weak_people_are_left_out_on_request() -> None:
     assert strong > weak
     picky = replace(predictor, min_person_score=(strong + weak) / 2)
     assert [person.score for person in picky.predict(photo)] == [strong]
+
+
+@pytest.mark.parametrize("height", [184, 736])
+def test_scores_mean_the_same_at_any_input_height(height: int) -> None:
+    photo = np.zeros((480, 640, 3), np.uint8)
+    backend = PerfectBackend(np.stack([standing_person(150, 20, 400), standing_person(450, 100, 200)]), photo)
+    scores = [[p.score for p in Predictor(backend, InputSize(size)).predict(photo)] for size in (368, height)]
+    np.testing.assert_allclose(scores[1], scores[0], rtol=0.04)
+
+
+def test_weak_keypoints_are_not_shown() -> None:
+    rows = np.array([(1, 2, 0.9), (3, 4, 0.1), (np.nan,) * 3, (5, 6, 0.15)], np.float32)
+    predictor = Predictor(PerfectBackend(rows[None], np.zeros((8, 8, 3), np.uint8)), min_drawn_score=0.15)
+    person = Person(rows, 3.0)
+    (shown,) = predictor.shown([person])
+    np.testing.assert_array_equal(shown.found, [True, False, False, True])
+    np.testing.assert_array_equal(shown.keypoints[[0, 3]], rows[[0, 3]])
+    assert np.isnan(shown.keypoints[1]).all()
+    np.testing.assert_array_equal(person.found, [True, True, False, True])
 
 
 @pytest.mark.parametrize(
