@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from bpnet_cli.benchmark.data import benchmark_data, make_renderer
 from bpnet_cli.benchmark.decode import benchmark_crowds, benchmark_rendered, benchmark_stored, one_thread
@@ -11,12 +10,10 @@ from bpnet_cli.benchmark.report import as_table, plot_crowds
 from bpnet_cli.build import decode_options_of, skeleton_of, training_loader_of
 from bpnet_cli.files import write_text
 from bpnet_cli.spec.experiment import ExperimentSpec
-from bpnet_cli.spec.loader import apply_overrides, load_spec
 
 
 def benchmark_decode(
-    spec_path: str | None,
-    overrides: Sequence[str],
+    spec: ExperimentSpec,
     annotations: str | None,
     maps: str | None,
     size: tuple[int, int],
@@ -24,7 +21,6 @@ def benchmark_decode(
     as_json: bool,
 ) -> str:
     """Measure the decoder with a spec's thresholds and skeleton; the figures as text or JSON. Raises BpnetError."""
-    spec = _load(spec_path, overrides)
     skeleton, options = skeleton_of(spec), decode_options_of(spec)
     one_thread()
     photos = []
@@ -40,14 +36,9 @@ def benchmark_decode(
     return "\n\n".join(as_table(rows) for rows in (photos, crowds) if rows)
 
 
-def benchmark_samples(spec_path: str | None, overrides: Sequence[str], seconds: float, as_json: bool) -> str:
+def benchmark_samples(spec: ExperimentSpec, seconds: float, as_json: bool) -> str:
     """Measure how fast a spec's training samples are made; the figures as text or JSON. Raises BpnetError."""
-    spec = _load(spec_path, overrides)
     loader = training_loader_of(spec, skeleton_of(spec))
     render = make_renderer(loader, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
     rows = benchmark_data(loader, render, spec.training.batch_size, spec.training.workers, seconds)
     return json.dumps({"samples": rows}, indent=2) if as_json else as_table(rows)
-
-
-def _load(spec_path: str | None, overrides: Sequence[str]) -> ExperimentSpec:
-    return load_spec(spec_path, overrides) if spec_path else apply_overrides(ExperimentSpec(), overrides)

@@ -12,8 +12,9 @@ import click
 
 from bpnet_cli import __version__
 from bpnet_cli.cli.benchmark_verbs import benchmark
-from bpnet_cli.cli.data_verbs import dataset, dataset_convert, spec
+from bpnet_cli.cli.data_verbs import dataset, dataset_convert
 from bpnet_cli.cli.model_verbs import evaluate, export, import_, infer, info, prune, train
+from bpnet_cli.cli.spec_verbs import spec
 from bpnet_cli.errors import BpnetError, StoppedByUser
 from bpnet_cli.signals import handled
 
@@ -51,7 +52,7 @@ def main() -> None:
     A first round on drawn people (minutes, no downloads):
       bpnet dataset synthetic -o demo/train --images 1500
       bpnet dataset synthetic -o demo/validation --images 80 --seed 1
-      bpnet train -e specs/quickstart.yaml -r demo/run
+      bpnet train -e quickstart -r demo/run
       bpnet infer demo/validation/images -m demo/run/model.keras -r results
     """
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from typing import TYPE_CHECKING
 
 import click
 
 from bpnet_cli.cli.options import engine_option, model_or_box, set_option, spec_option
+
+if TYPE_CHECKING:
+    from bpnet_cli.spec.experiment import ExperimentSpec
 
 
 @click.group()
@@ -44,9 +48,10 @@ def decode(
         raise click.UsageError("--maps needs the --annotations of its photos")
     # Times are of one thread; numpy reads this when it loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    spec = _spec_or_defaults(spec_path, overrides)
     from bpnet_cli.benchmark.workflow import benchmark_decode
 
-    click.echo(benchmark_decode(spec_path, overrides, annotations, maps, size, plot, as_json))
+    click.echo(benchmark_decode(spec, annotations, maps, size, plot, as_json))
 
 
 @benchmark.command()
@@ -75,12 +80,13 @@ def data(
         raise click.UsageError("--images and --annotations go together")
     if images and annotations:
         overrides = (*overrides, f"dataset.train={json.dumps({'images': images, 'annotations': annotations})}")
+    spec = _spec_or_defaults(spec_path, overrides)
     from bpnet_cli.engine import load_keras
 
     load_keras()
     from bpnet_cli.benchmark.workflow import benchmark_samples
 
-    click.echo(benchmark_samples(spec_path, overrides, seconds, as_json))
+    click.echo(benchmark_samples(spec, seconds, as_json))
 
 
 @benchmark.command()
@@ -94,7 +100,7 @@ def train(spec_path: str, steps: int, as_json: bool, overrides: tuple[str, ...])
     """Time of a training step with all of bpnet train around it, against the bare Keras step, in the same run.
 
     \b
-    Example: bpnet benchmark train -e specs/lite_coco.yaml --set training.batch_size=8
+    Example: bpnet benchmark train -e lite_coco --set training.batch_size=8
     """
     from bpnet_cli.spec.loader import load_spec
 
@@ -107,6 +113,14 @@ def train(spec_path: str, steps: int, as_json: bool, overrides: tuple[str, ...])
 
     figures = benchmark_train(spec, steps)
     click.echo(json.dumps(figures, indent=2) if as_json else describe_training(figures))
+
+
+def _spec_or_defaults(path: str | None, overrides: tuple[str, ...]) -> ExperimentSpec:
+    """The spec that -e names, else the default one."""
+    from bpnet_cli.spec.experiment import ExperimentSpec
+    from bpnet_cli.spec.loader import apply_overrides, load_spec
+
+    return load_spec(path, overrides) if path else apply_overrides(ExperimentSpec(), overrides)
 
 
 def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> list[tuple[int, int]]:

@@ -1,69 +1,10 @@
-"""Verbs around files that people write or make: spec, dataset, dataset_convert."""
+"""Verbs around data sets: dataset, dataset_convert."""
 
 from __future__ import annotations
-
-import os
 
 import click
 
 from bpnet_cli.cli.options import set_option, spec_option
-
-
-@click.group()
-def spec() -> None:
-    """Check, show or describe experiment specs."""
-
-
-@spec.command()
-@click.argument("spec_path", metavar="SPEC")
-@set_option
-def check(spec_path: str, overrides: tuple[str, ...]) -> None:
-    """Validate a spec; every problem is reported with its line.
-
-    \b
-    Example: bpnet spec check specs/quickstart.yaml
-    """
-    from bpnet_cli.spec.loader import load_spec
-
-    loaded = load_spec(spec_path, overrides)
-    from bpnet_cli.build import check_input_size, graph_file_of, skeleton_of
-
-    skeleton_of(loaded)
-    graph_file = graph_file_of(loaded)
-    if graph_file is not None and os.path.exists(graph_file):  # a spec may be checked before that file is made
-        check_input_size(loaded)
-    click.echo(f"{spec_path}: ok")
-
-
-@spec.command()
-@click.argument("spec_path", metavar="SPEC")
-@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
-@set_option
-def show(spec_path: str, output: str | None, overrides: tuple[str, ...]) -> None:
-    """Print a spec with every default filled in and each key explained.
-
-    \b
-    Example: bpnet spec show specs/quickstart.yaml -o full.yaml
-    """
-    from bpnet_cli.spec.dump import dump_spec
-    from bpnet_cli.spec.loader import load_spec
-
-    _print_or_write(dump_spec(load_spec(spec_path, overrides)), output)
-
-
-@spec.command()
-@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
-def schema(output: str | None) -> None:
-    """Print the JSON schema of specs, for editors.
-
-    \b
-    Example: bpnet spec schema -o experiment.schema.json
-    """
-    import json
-
-    from bpnet_cli.spec.loader import json_schema
-
-    _print_or_write(json.dumps(json_schema(), indent=2) + "\n", output)
 
 
 @click.group()
@@ -112,7 +53,7 @@ def show_samples(spec_path: str, output: str, count: int, columns: int, override
     """Draw training samples as training sees them: crops, labels, ignored parts, targets.
 
     \b
-    Example: bpnet dataset show -e specs/quickstart.yaml -o sheet.png
+    Example: bpnet dataset show -e quickstart -o sheet.png
     """
     from bpnet_cli.spec.loader import load_spec
 
@@ -140,7 +81,7 @@ def dataset_convert(
     Rerunning the same line goes on after an interruption.
 
     \b
-    Example: bpnet dataset_convert -e specs/lite_coco.yaml -o shards --shards 32
+    Example: bpnet dataset_convert -e lite_coco -o shards --shards 32
     """
     from bpnet_cli.spec.loader import load_spec
 
@@ -155,12 +96,3 @@ def dataset_convert(
         glob = f"{output}/{name}-*-of-{entry['shards']:05d}.tfrecord"
         size = f"{entry['photos']['kept']} photos, {entry['people']['kept']} people, {entry['bytes'] / 1e6:.1f} MB"
         click.echo(f"{name}: {size}: {glob}")
-
-
-def _print_or_write(text: str, output: str | None) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    from bpnet_cli.files import write_text
-
-    write_text(output, text)

@@ -30,7 +30,7 @@ def train(spec_path: str, results_dir: str, overrides: tuple[str, ...], resume: 
     """Train a network by a spec; rerunning the same line goes on where it stopped.
 
     \b
-    Example: bpnet train -e specs/lite_coco.yaml -r runs/lite --set training.epochs=20
+    Example: bpnet train -e lite_coco -r runs/lite --set training.epochs=20
     """
     from bpnet_cli.spec.loader import load_spec
 
@@ -266,7 +266,7 @@ def prune(
 
     \b
     Example: bpnet prune -m runs/lite/model.keras -o small.keras --target-macs 0.5 --refit-images photos
-             bpnet train -e specs/lite_coco.yaml -r runs/small --set model.pretrained=small.keras
+             bpnet train -e lite_coco -r runs/small --set model.pretrained=small.keras
     """
     if (threshold is None) == (target_macs is None):
         raise click.UsageError("give either --threshold or --target-macs")
@@ -284,7 +284,7 @@ def info(spec_path: str | None, model_path: str | None, as_json: bool, overrides
     """Show a network's size, cost, inputs, outputs and skeleton.
 
     \b
-    Example: bpnet info -e specs/bodyposenet_vgg19_coco.yaml
+    Example: bpnet info -e bodyposenet_vgg19_coco
              bpnet info -m lite.onnx --json
     """
     if (spec_path is None) == (model_path is None):

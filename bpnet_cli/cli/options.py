@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,8 +20,21 @@ def spec_option(required: bool = True) -> Callable[[Function], Function]:
         "spec_path",
         metavar="SPEC",
         required=required,
-        help="Experiment spec (YAML).",
+        help="Experiment spec: a YAML file, or the name of a shipped one (bpnet spec list).",
     )
+
+
+def spec_argument(function: Function) -> Callable[..., Any]:
+    """SPEC, which may be written as `-e SPEC` too; the function gets it as spec_path."""
+
+    @functools.wraps(function)
+    def run(argument: str | None, spec_path: str | None, **flags: Any) -> Any:
+        given = [word for word in (argument, spec_path) if word is not None]
+        if len(given) != 1:
+            raise click.UsageError("give one SPEC: a YAML file, or the name of a shipped spec (bpnet spec list)")
+        return function(spec_path=given[0], **flags)
+
+    return click.argument("argument", metavar="SPEC", required=False)(spec_option(required=False)(run))
 
 
 set_option = click.option(

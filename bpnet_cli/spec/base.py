@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Discriminator
 from pydantic_core import PydanticCustomError
@@ -13,6 +13,16 @@ class Model(BaseModel):
     """A closed, frozen section of typed keys; `description` of each key says its meaning and unit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class OnDisk(NamedTuple):
+    """Marks a key (in `Annotated`) whose text is a path relative to the working directory.
+
+    kind: what must be there. names: texts that are no paths.
+    """
+
+    kind: Literal["folder", "file", "glob"]
+    names: tuple[str, ...] = ()
 
 
 def named_or(default: str) -> Discriminator:

@@ -6,20 +6,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PositiveFloat, Tag, model_validator
 
-from bpnet_cli.spec.base import Model, refusal
+from bpnet_cli.spec.base import Model, OnDisk, refusal
 
 
 class DataSource(Model):
     """Photos with COCO keypoint labels."""
 
-    images: str = Field(description="folder of photos; relative to the working directory")
-    annotations: str = Field(description="COCO keypoint JSON file; relative to the working directory")
+    images: Annotated[str, OnDisk("folder")] = Field(description="folder of photos; relative to the working directory")
+    annotations: Annotated[str, OnDisk("file")] = Field(
+        description="COCO keypoint JSON file; relative to the working directory"
+    )
 
 
 class RecordSource(Model):
     """Photos and labels in TFRecord shards."""
 
-    records: str = Field(
+    records: Annotated[str, OnDisk("glob")] = Field(
         description="glob of shards that `bpnet dataset_convert` wrote, as in shards/train-*.tfrecord; a path that"
         " TensorFlow reads"
     )

@@ -6,22 +6,39 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bpnet_cli.errors import SpecError
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.overrides import override
+from bpnet_cli.spec.paths import absent_paths
 from bpnet_cli.spec.problems import check
+from bpnet_cli.spec.shipped import find_spec
+from bpnet_cli.spec.skeleton_file import SkeletonFile
 from bpnet_cli.spec.yaml_text import Document, Place, load_yaml, parse_section
 
-__all__ = ["load_spec", "load_spec_text", "apply_overrides", "dump_spec", "json_schema"]
+__all__ = ["load_spec", "load_to_check", "load_spec_text", "apply_overrides", "dump_spec", "json_schema"]
 
 
 def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
-    """Read a spec file. Paths in it stay as written; they mean the working directory at use.
+    """Read a spec file, or a shipped spec by its name. Paths in it stay as written; they mean the working directory.
 
     overrides: `model.stages=2` and the like, applied in order on top of the file.
     Raises SpecError with one line per problem: `file:line: dotted.path: what (got ...)`.
     """
-    return _checked(load_yaml(path), overrides)
+    document = load_yaml(find_spec(path))
+    if _is_skeleton(document):
+        raise SpecError(f"{path}: is a skeleton file, not a spec; `skeleton: {path}` in a spec points to it")
+    return _checked(document, overrides)
+
+
+def load_to_check(path: str | Path, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec | SkeletonFile, list[str]]:
+    """Like `load_spec`, with a line for each path in the spec at which nothing is; takes a skeleton file as well."""
+    document = load_yaml(find_spec(path))
+    if _is_skeleton(document):
+        override(document, overrides)
+        return check(SkeletonFile, document), []
+    spec = _checked(document, overrides)
+    return spec, absent_paths(spec, document)
 
 
 def load_spec_text(text: str, origin: str, overrides: Sequence[str] = ()) -> ExperimentSpec:
@@ -40,6 +57,12 @@ def json_schema() -> dict[str, Any]:
     """JSON schema of spec files, as checked in at specs/schema/experiment.schema.json."""
     schema = ExperimentSpec.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _is_skeleton(document: Document) -> bool:
+    """Whether a file is meant as a skeleton: it has a key of its own, and none of a spec's but the name."""
+    keys = set(document.data)
+    return bool(keys & {"keypoints", "limbs"}) and not keys & (ExperimentSpec.model_fields.keys() - {"name"})
 
 
 def _checked(document: Document, overrides: Sequence[str]) -> ExperimentSpec:

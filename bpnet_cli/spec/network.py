@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
-from bpnet_cli.spec.base import Model, refusal
+from bpnet_cli.spec.base import Model, OnDisk, refusal
 from bpnet_cli.strides import INPUT_MULTIPLES
 
 
@@ -48,10 +48,12 @@ class RefinementStageSpec(StageSpec):
     head_channels: _HeadChannels = 128
 
 
+_WEIGHTS = ("none", "imagenet", "box")
+
+
 def _known_weights(value: str) -> str:
-    names = ("none", "imagenet", "box")
-    if value not in names and not value.endswith((".npz", ".keras")):
-        raise refusal("must be 'none', 'imagenet', 'box' or a path to a .npz or .keras file", choices=names)
+    if value not in _WEIGHTS and not value.endswith((".npz", ".keras")):
+        raise refusal("must be 'none', 'imagenet', 'box' or a path to a .npz or .keras file", choices=_WEIGHTS)
     return value
 
 
@@ -70,7 +72,7 @@ class ModelSpec(Model):
         description="feature extractor: vgg19_strided, vgg19, efficientnet_lite0, mobilenet_v2, mobilenet_v3_large, "
         "resnet50 or tiny",
     )
-    pretrained: Annotated[str, AfterValidator(_known_weights)] = Field(
+    pretrained: Annotated[str, AfterValidator(_known_weights), OnDisk("file", _WEIGHTS)] = Field(
         default="none",
         description="weights to start from: none, imagenet, box (the model in the box), or a path to a .npz or .keras "
         "file relative to the working directory",
@@ -151,7 +153,7 @@ class LossSpec(Model):
 class DistillationSpec(Model):
     """Learning from another network's maps besides the labels."""
 
-    teacher: str | None = Field(
+    teacher: Annotated[str | None, OnDisk("file")] = Field(
         default=None,
         description="network to learn from, run on every crop: .onnx, .keras, or OpenVINO's .xml; null: labels alone",
     )

@@ -62,7 +62,7 @@ def _problem(model: type[Model], document: Document, details: ErrorDetails) -> P
     kind, context, loc = details["type"], details.get("ctx", {}), details["loc"]
     if kind == "union_tag_invalid":
         loc = (*loc, "name")
-    path, got = _find(document.data, (*loc, *context.get("key", ())))
+    path, got = find_written(document.data, (*loc, *context.get("key", ())))
     if kind == "extra_forbidden":
         text = _unknown_key(model, loc, path)
     elif kind == "missing" and got is not _ABSENT:
@@ -82,7 +82,7 @@ def _is_real(details: ErrorDetails) -> bool:
     return details["type"] != "too_short" or len(details["input"]) < details["ctx"]["min_length"]
 
 
-def _find(data: Any, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
+def find_written(data: Any, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
     """The path in the written data that pydantic's location means, and the value there.
 
     A location also names members of unions and items of what was written as a single one; those aren't in the data.

@@ -38,7 +38,7 @@ def test_every_verb_has_help_with_an_example(bpnet: Run) -> None:
     verbs = [[name] for name in main.commands if name not in groups]
     verbs += [[group, name] for group in groups for name in main.commands[group].commands]
     assert ["spec", "check"] in verbs
-    for verb in verbs:
+    for verb in [*verbs, ["spec"]]:
         result = bpnet(*verb, "--help")
         assert result.exit_code == 0
         assert f"Example: bpnet {' '.join(verb)}" in result.output
@@ -68,9 +68,9 @@ def test_wrong_usage_exits_with_2(bpnet: Run, words: list[str]) -> None:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.name)
 def test_shipped_specs_are_valid_and_say_what_they_cost(bpnet: Run, path: Path) -> None:
-    assert bpnet("spec", "check", path).output == f"{path}: ok\n"
+    assert bpnet("spec", "check", path).output.endswith(f"{path}: ok\n")
     header = "\n".join(line for line in path.read_text().splitlines() if line.startswith("#"))
-    for words in (f"bpnet train -e specs/{path.name}", "Expected cost:", "Expected result:"):
+    for words in (f"bpnet train -e {path.stem} ", "Expected cost:", "Expected result:"):
         assert words in header
 
 

@@ -97,7 +97,7 @@ def test_keypoints_that_nobody_labels_are_named(tmp_path: Path, drawn: Path, bpn
 def test_an_input_size_that_the_file_cannot_take_is_found_by_spec_check(tmp_path: Path, bpnet: Run) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text("model: {graph: file, pretrained: m.keras, input_height: 360}")
-    assert bpnet("spec", "check", path).output == f"{path}: ok\n"  # the file may be made later
+    assert bpnet("spec", "check", path).output.endswith(f"{path}: ok\n")  # the file may be made later
     spec = ExperimentSpec.model_validate_json('{"model": {"backbone": "resnet50"}}')
     metadata = metadata_of(spec, BODY_18).to_json()
     with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:

@@ -1,0 +1,158 @@
+"""Verbs around specs: check, show, schema, list, init."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from bpnet_cli.cli.options import set_option, spec_argument
+
+if TYPE_CHECKING:
+    from bpnet_cli.spec.experiment import ExperimentSpec
+    from bpnet_cli.spec.skeleton_file import SkeletonFile
+
+
+@click.group()
+def spec() -> None:
+    """Check, show, describe or begin experiment specs.
+
+    \b
+    Example: bpnet spec list
+             bpnet spec init finetune -o mine.yaml
+             bpnet spec check mine.yaml
+    """
+
+
+@spec.command()
+@spec_argument
+@set_option
+@click.option("--paths", is_flag=True, help="Files and folders that do not exist are errors, not remarks.")
+def check(spec_path: str, overrides: tuple[str, ...], paths: bool) -> None:
+    """Validate a spec or a skeleton file; every problem is reported with its line.
+
+    Files and folders of the spec that do not exist are named as well.
+
+    \b
+    Example: bpnet spec check mine.yaml --paths
+    """
+    from bpnet_cli.spec.experiment import ExperimentSpec
+    from bpnet_cli.spec.loader import load_to_check
+
+    loaded, absent = load_to_check(spec_path, overrides)
+    if isinstance(loaded, ExperimentSpec):
+        _check_spec(loaded, absent, paths)
+        click.echo(f"{spec_path}: ok")
+    else:
+        _check_skeleton(loaded, spec_path)
+        click.echo(f"{spec_path}: ok; this is a skeleton file, `skeleton: {spec_path}` in a spec points to it")
+
+
+@spec.command()
+@spec_argument
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+@set_option
+def show(spec_path: str, output: str | None, overrides: tuple[str, ...]) -> None:
+    """Print a spec with every default filled in and each key explained.
+
+    \b
+    Example: bpnet spec show quickstart -o full.yaml
+    """
+    from bpnet_cli.spec.dump import dump_spec
+    from bpnet_cli.spec.loader import load_spec
+
+    _print_or_write(dump_spec(load_spec(spec_path, overrides)), output)
+
+
+@spec.command()
+@click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
+def schema(output: str | None) -> None:
+    """Print the JSON schema of specs, for editors.
+
+    \b
+    Example: bpnet spec schema -o experiment.schema.json
+    """
+    import json
+
+    from bpnet_cli.spec.loader import json_schema
+
+    _print_or_write(json.dumps(json_schema(), indent=2) + "\n", output)
+
+
+@spec.command("list")
+def list_() -> None:
+    """List the shipped specs: the names that -e takes, and what each is.
+
+    \b
+    Example: bpnet spec list
+    """
+    from bpnet_cli.spec.shipped import shipped_specs, summary_of
+
+    specs = shipped_specs()
+    width = max(map(len, specs))
+    for name, path in specs.items():
+        click.echo(f"{name:{width}}  {summary_of(path)}")
+
+
+@spec.command()
+@click.argument("name", metavar="NAME")
+@click.option("-o", "--output", metavar="FILE.yaml", required=True, help="File to write.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def init(name: str, output: str, overwrite: bool) -> None:
+    """Write a shipped spec, comments included, as a file to change.
+
+    \b
+    Example: bpnet spec init finetune -o mine.yaml
+    """
+    from bpnet_cli.files import check_output, write_text
+    from bpnet_cli.spec.loader import load_to_check
+    from bpnet_cli.spec.shipped import text_for
+
+    text = text_for(name, output)
+    target = check_output(output, ".yaml", overwrite)
+    write_text(target, text)
+    _, absent = load_to_check(target)
+    click.echo(f"{target}: the spec {name}, to change")
+    if absent:
+        click.echo("\n  ".join(["Next, write the paths of your files at:", *absent]))
+    file, run = shlex.quote(str(target)), shlex.quote(f"runs/{target.stem}")
+    click.echo(f"Then: bpnet spec check {file} --paths && bpnet train -e {file} -r {run}")
+
+
+def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:
+    """What needs more than the text of a spec. Raises SpecError."""
+    from bpnet_cli.build import check_input_size, graph_file_of, skeleton_of
+    from bpnet_cli.errors import SpecError
+    from bpnet_cli.log import say
+
+    skeleton_of(loaded)
+    graph_file = graph_file_of(loaded)
+    if graph_file is not None and os.path.exists(graph_file):
+        check_input_size(loaded)
+    if absent and paths:
+        raise SpecError("\n".join(absent))
+    for line in absent:  # a spec may be checked before its files are made, or for another machine
+        say(line)
+
+
+def _check_skeleton(file: SkeletonFile, path: str) -> None:
+    """Raise SpecError, with the file's name, where names in a skeleton file don't match."""
+    from bpnet_cli.errors import SpecError
+    from bpnet_cli.pose.skeleton import Skeleton
+    from bpnet_cli.spec.skeleton_file import skeleton_values
+
+    try:
+        Skeleton.from_dict(skeleton_values(file))
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+
+
+def _print_or_write(text: str, output: str | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    from bpnet_cli.files import write_text
+
+    write_text(output, text)

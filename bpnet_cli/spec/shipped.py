@@ -1,0 +1,73 @@
+"""The specs that come with the package: their names, what they are, and a copy to begin with."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+from pathlib import Path
+
+from bpnet_cli.errors import SpecError
+
+_PACKAGE = Path(__file__).parents[1]
+_SCHEMA_LINE = re.compile(r"(?<=\$schema=)\S+")
+
+
+def shipped_folder() -> Path:
+    """Where the shipped specs and `schema/experiment.schema.json` lie: inside an installed package, else beside it."""
+    inside = _PACKAGE / "specs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "specs"
+
+
+def shipped_specs() -> dict[str, Path]:
+    """The files of the shipped specs by name."""
+    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"))}
+
+
+def summary_of(path: Path) -> str:
+    """What a shipped spec is: the first line of its header that has words, behind the schema's."""
+    return path.read_text(encoding="utf-8").split("\n")[2].removeprefix("# ")
+
+
+def find_spec(given: str | Path) -> Path:
+    """The file that a spec's path or name means: the file of this path, else the shipped spec of this name.
+
+    Raises SpecError for a word that is neither. A path of no file is given back as it is.
+    """
+    word, specs = str(given), shipped_specs()
+    if os.path.exists(word) and not (os.path.isdir(word) and word in specs):
+        return Path(given)
+    if word in specs:
+        return specs[word]
+    stem = Path(word).stem
+    if stem in specs:
+        raise SpecError(f"{word}: there is no such file; for the shipped spec, give its name alone: {stem}")
+    if stem == word:  # no folder and no ending: a name
+        raise SpecError(f"{word}: there is no such file, and {_unknown(word, specs)}")
+    return Path(given)
+
+
+def shipped_spec(name: str) -> Path:
+    """The file of a shipped spec. Raises SpecError for an unknown name."""
+    specs = shipped_specs()
+    if name not in specs:
+        raise SpecError(f"{name}: {_unknown(name, specs)}")
+    return specs[name]
+
+
+def text_for(name: str, target: str | Path) -> str:
+    """The text of a shipped spec as a file of the user's: commands name that file, editors find the installed schema.
+
+    target: the path that the file will have. Raises SpecError for an unknown name.
+    """
+    text = shipped_spec(name).read_text(encoding="utf-8")
+    schema = (shipped_folder() / "schema" / "experiment.schema.json").resolve().as_uri()
+    text = _SCHEMA_LINE.sub(lambda _: schema, text, count=1)
+    return re.sub(rf"(?<=-e ){re.escape(name)}\b", lambda _: shlex.quote(str(target)), text)
+
+
+def _unknown(word: str, specs: dict[str, Path]) -> str:
+    near = difflib.get_close_matches(word, specs, n=1)
+    hint = f", did you mean '{near[0]}'?" if near else ""
+    return f"no shipped spec has this name{hint} (shipped: {', '.join(specs)})"

@@ -1,0 +1,220 @@
+"""Shipped specs by name, list and init; paths that are absent; skeleton files; `--set` wherever `-e` is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import click
+import pytest
+
+from bpnet_cli.cli import main
+from bpnet_cli.spec.loader import load_spec
+from bpnet_cli.spec.shipped import shipped_specs
+from tests.cli.conftest import Run
+
+NAMES = ["bodyposenet_vgg19_coco", "box", "finetune", "lite_coco", "openpose_vgg19_coco", "quickstart"]
+SHIPPED = f"(shipped: {', '.join(NAMES)})"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in an empty folder outside of the clone."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_list_has_a_line_for_each_shipped_spec(bpnet: Run) -> None:
+    lines = bpnet("spec", "list").output.splitlines()
+    assert [line.split()[0] for line in lines] == NAMES == list(shipped_specs())
+    for line in lines:
+        assert re.fullmatch(r"\w+ +[A-Z][^`]{30,110}\.", line)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_spec_is_taken_by_its_name(bpnet: Run, name: str) -> None:
+    for words in (["spec", "check", name], ["spec", "check", "-e", name]):
+        result = bpnet(*words)
+        assert result.exit_code == 0
+        assert result.output.endswith(f"{name}: ok\n")
+    assert f"name: {name}\n" in bpnet("spec", "show", "-e", name).output
+
+
+def test_a_file_of_that_name_wins_and_a_folder_does_not(bpnet: Run) -> None:
+    Path("box").mkdir()
+    Path("quickstart").write_text("name: my_own")
+    assert "name: box\n" in bpnet("spec", "show", "box").output
+    assert "name: my_own\n" in bpnet("spec", "show", "quickstart").output
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("lite_cooc", f"there is no such file, and no shipped spec has this name, did you mean 'lite_coco'? {SHIPPED}"),
+        ("horses", f"there is no such file, and no shipped spec has this name {SHIPPED}"),
+        ("specs/box.yaml", "there is no such file; for the shipped spec, give its name alone: box"),
+        ("horses.yaml", "there is no such file"),
+        (".", "is a folder, not a YAML file"),
+    ],
+)
+def test_an_unknown_spec_is_refused_with_what_there_is(bpnet: Run, word: str, message: str) -> None:
+    for words in (["spec", "check", word], ["train", "-e", word, "-r", "run"]):
+        result = bpnet(*words)
+        assert (result.exit_code, result.output) == (1, f"Error: {word}: {message}\n")
+
+
+def test_one_spec_must_be_given(bpnet: Run) -> None:
+    for verb in ("check", "show"):
+        for words in ([], ["box", "-e", "box"]):
+            result = bpnet("spec", verb, *words)
+            assert result.exit_code == 2
+            assert "give one SPEC" in result.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_init_writes_a_spec_to_change(bpnet: Run, name: str, tmp_path: Path) -> None:
+    result = bpnet("spec", "init", name, "-o", "my specs/mine.yaml")
+    assert result.exit_code == 0
+    assert "\n  my specs/mine.yaml:" in result.output.split("Next, ")[1]
+    assert "dataset.train.images: " in result.output
+    assert "Then: bpnet spec check 'my specs/mine.yaml' --paths && bpnet train -e" in result.output
+    text, shipped = (tmp_path / "my specs" / "mine.yaml").read_text(), shipped_specs()[name].read_text()
+    assert "bpnet train -e 'my specs/mine.yaml' -r " in text
+    assert f"-e {name}" not in text
+    assert text.split("\n")[1:] == shipped.replace(f"-e {name}", "-e 'my specs/mine.yaml'").split("\n")[1:]
+    assert load_spec("my specs/mine.yaml") == load_spec(name)
+    schema = text.split("\n")[0].removeprefix("# yaml-language-server: $schema=")
+    assert '"ExperimentSpec"' in Path(url2pathname(urlparse(schema).path)).read_text()
+
+
+def test_init_overwrites_nothing_and_knows_its_names(bpnet: Run) -> None:
+    Path("mine.yaml").write_text("name: precious")
+    result = bpnet("spec", "init", "box", "-o", "mine.yaml")
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: mine.yaml: exists already; give --overwrite to replace it\n",
+    )
+    assert bpnet("spec", "init", "boxx", "-o", "mine.yaml", "--overwrite").output == (
+        f"Error: boxx: no shipped spec has this name, did you mean 'box'? {SHIPPED}\n"
+    )
+    assert Path("mine.yaml").read_text() == "name: precious"
+    assert bpnet("spec", "init", "box", "-o", "mine.yaml", "--overwrite").exit_code == 0
+    assert "name: box" in Path("mine.yaml").read_text()
+
+
+def test_list_init_and_check_load_nothing_heavy() -> None:
+    for words in (("list",), ("init", "finetune", "-o", "a.yaml"), ("check", "finetune")):
+        code = f"import sys; from bpnet_cli.cli import main; main({('spec', *words)!r}, standalone_mode=False)"
+        run = subprocess.run([sys.executable, "-c", code + "; print(*sys.modules)"], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        assert not {"keras", "tensorflow", "cv2", "onnxruntime"} & set(run.stdout.split())
+
+
+ABSENT = """\
+dataset:
+  train:
+  - images: photos
+    annotations: train.json
+  - {records: 'shards/train-*.tfrecord'}
+  validation: {records: 'gs://bucket/*.tfrecord'}
+distillation:
+  teacher: teacher.onnx
+model:
+  backbone: tiny
+  pretrained: start.keras
+"""
+HINT = "(paths are relative to the working directory)"
+LINES = [
+    f"s.yaml:3: dataset.train.0.images: photos: no such folder {HINT}",
+    f"s.yaml:4: dataset.train.0.annotations: train.json: no such file {HINT}",
+    f"s.yaml:5: dataset.train.1.records: shards/train-*.tfrecord: no such file {HINT}",
+    f"s.yaml:8: distillation.teacher: teacher.onnx: no such file {HINT}",
+    f"s.yaml:11: model.pretrained: start.keras: no such file {HINT}",
+]
+
+
+def test_absent_paths_are_named_and_with_paths_are_errors(bpnet: Run) -> None:
+    Path("s.yaml").write_text(ABSENT)
+    result = bpnet("spec", "check", "s.yaml")
+    assert (result.exit_code, result.output.splitlines()) == (0, [*LINES, "s.yaml: ok"])
+    result = bpnet("spec", "check", "s.yaml", "--paths")
+    assert (result.exit_code, result.output) == (1, "Error: " + "\n".join(LINES) + "\n")
+
+
+def test_paths_that_are_there_are_not_named(bpnet: Run) -> None:
+    Path("s.yaml").write_text(ABSENT)
+    Path("photos").mkdir()
+    Path("shards").mkdir()
+    for name in ("train.json", "shards/train-0.tfrecord", "teacher.onnx", "start.keras"):
+        Path(name).touch()
+    assert bpnet("spec", "check", "s.yaml", "--paths").output == "s.yaml: ok\n"
+    for weights in ("none", "box", "imagenet"):
+        words = ("--set", f"model.pretrained={weights}", "--set", "model.backbone=vgg19")
+        assert bpnet("spec", "check", "s.yaml", "--paths", *words).output == "s.yaml: ok\n"
+    result = bpnet("spec", "check", "s.yaml", "--set", "model.pretrained=b.npz")
+    assert result.output.startswith(f"--set model.pretrained=b.npz: model.pretrained: b.npz: no such file {HINT}\n")
+
+
+def test_a_skeleton_file_is_checked_as_such(bpnet: Run) -> None:
+    Path("hand.yaml").write_text("name: hand\nkeypoints: [a, b]\nlimbs: [[a, b]]\n")
+    result = bpnet("spec", "check", "hand.yaml")
+    assert result.exit_code == 0
+    assert result.output == "hand.yaml: ok; this is a skeleton file, `skeleton: hand.yaml` in a spec points to it\n"
+    result = bpnet("train", "-e", "hand.yaml", "-r", "run")
+    assert result.exit_code == 1
+    assert "hand.yaml: is a skeleton file, not a spec; `skeleton: hand.yaml` in a spec points to it" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nkeypoints: [a]\nlimps: [[a, a]]", "hand.yaml:3: limps: unknown key, did you mean 'limbs'?"),
+        ("name: x\nkeypoints: [a, b]\nlimbs: [[a, c]]", "hand.yaml: skeleton x: limbs ['a', 'c']: 'c' is not one of"),
+        ("model: {stages: 2}\nkeypoints: [a]", "hand.yaml:2: keypoints: unknown key"),
+    ],
+)
+def test_a_wrong_skeleton_file_is_refused(bpnet: Run, text: str, message: str) -> None:
+    Path("hand.yaml").write_text(text)
+    result = bpnet("spec", "check", "hand.yaml")
+    assert result.exit_code == 1
+    assert message in result.output
+
+
+def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+MORE = {"train": ["-r", "out"], "evaluate": ["-r", "out"], "dataset_convert": ["-o", "out"]}
+WITH_SPEC = [path for path, command in commands() if any("-e" in option.opts for option in command.params)]
+
+
+@pytest.mark.parametrize("path", WITH_SPEC, ids=" ".join)
+def test_set_works_wherever_a_spec_is_given_and_is_checked_first(bpnet: Run, path: tuple[str, ...]) -> None:
+    words = (*path, "-e", "quickstart", *MORE.get(path[-1], []) * (len(path) == 1))
+    result = bpnet(*words, "--set", "model.stages=2", "--set", "model.stagse=1")
+    assert result.exit_code == 1
+    assert result.output.endswith("Error: --set model.stagse=1: model.stagse: unknown key, did you mean 'stages'?\n")
+    assert not Path("out").exists()
+
+
+def test_the_readme_says_which_commands_take_set() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert {("train",), ("evaluate",), ("spec", "check"), ("dataset_convert",)} < set(WITH_SPEC)
+    others = {path[0] for path, command in commands() if any("--set" in option.opts for option in command.params)}
+    others -= {path[0] for path in WITH_SPEC}
+    sentence = re.search(r"Every command with `-e SPEC` takes `--set key=value`.*?\. ", readme, re.DOTALL)
+    assert sentence
+    assert others == set(re.findall(r"`([a-z]+)`", sentence[0]))
+
+
+def test_the_readme_lists_all_shipped_specs() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert [name for name in NAMES if f"| `{name}` |" in readme] == NAMES
