@@ -8,7 +8,7 @@ BPNET = $(VENV)/bin/bpnet
 DEMO ?= demo
 PHOTOS = $(addprefix $(DEMO)/package/skimage/data/, astronaut.png camera.png)
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow package lint format clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,12 @@ test: $(VENV)/installed lint
 
 test-slow: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m slow
+
+# What is published, and the wheel tried in an environment of its own.
+package: $(VENV)/installed
+	rm -rf build dist
+	$(VENV)/bin/python -m build
+	PYTHON=$(VENV)/bin/python tests/package.sh dist/bpnet_cli-*.whl
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -37,7 +37,7 @@ def test_decode_measures_rendered_and_stored_maps(drawn: Path, tmp_path: Path, b
     words = ("--annotations", labels, "--maps", tmp_path / "maps.npz", "--size", 256, 256)
     result = bpnet("benchmark", "decode", *words, "--plot", tmp_path / "plot.svg", "--json")
     assert result.exit_code == 0, result.output
-    figures = json.loads(result.output)
+    figures = json.loads(result.stdout)
     rendered, stored = figures["photos"]
     assert rendered["photos"] == stored["photos"] == 12
     assert rendered["AP"] > 0.9
@@ -51,12 +51,12 @@ def test_decode_measures_rendered_and_stored_maps(drawn: Path, tmp_path: Path, b
 def test_thresholds_come_from_the_spec(drawn: Path, bpnet: Run) -> None:
     labels = drawn / "annotations" / "person_keypoints.json"
     words = ("benchmark", "decode", "--annotations", labels, "--json")
-    strict = json.loads(bpnet(*words, "--set", "inference.decode.peak_threshold=1.0").output)
+    strict = json.loads(bpnet(*words, "--set", "inference.decode.peak_threshold=1.0").stdout)
     assert strict["photos"][0]["AP"] == 0
 
 
 def test_the_table_is_markdown(bpnet: Run) -> None:
-    lines = bpnet("benchmark", "decode").output.splitlines()
+    lines = bpnet("benchmark", "decode").stdout.splitlines()
     assert lines[0].split() == ["|", "people", "|", "found", "|", "decode_ms", "|", "first_ms", "|", "upsample_ms", "|"]
     assert len(lines) == 4
 
@@ -88,7 +88,7 @@ def test_crowds_keep_their_places() -> None:
 def test_data_measures_decoding_loading_and_rendering(trained: Path, bpnet: Run) -> None:
     result = bpnet("benchmark", "data", "-e", trained / "spec.yaml", "--seconds", 0, "--json")
     assert result.exit_code == 0, result.output
-    rows = json.loads(result.output)["samples"]
+    rows = json.loads(result.stdout)["samples"]
     assert [row["work"] for row in rows] == ["decode", "pipeline", "pipeline + targets"]
     assert all(row["slowest"] <= row["images_per_second"] <= row["fastest"] for row in rows)
     assert all(row["lowest_ratio"] <= row["ratio"] <= row["highest_ratio"] for row in rows)
