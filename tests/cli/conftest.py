@@ -10,8 +10,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bpnet_cli.cli import main
+from bpnet_cli.data.synthetic import generate
 
 Run = Callable[..., Result]
+Words = tuple[object, ...]
+# The network of the tests has hardly learnt; so low, it finds people all the same.
+FINDING = tuple(
+    word
+    for change in ("input_width=80", "min_person_score=0", "decode.peak_threshold=0.001", "decode.person_threshold=0")
+    for word in ("--set", f"inference.{change}")
+)
 
 TINY_MODEL = """
 model:
@@ -71,3 +79,30 @@ def exported(trained: Path, bpnet: Run) -> Path:
     result = bpnet("export", "-m", trained / "run" / "model.keras", "-o", trained / "model.onnx")
     assert result.exit_code == 0, result.output
     return trained / "model.onnx"
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 32 photos, half of them one level down."""
+    directory = tmp_path_factory.mktemp("calibration")
+    generate(directory, 32, people=(1, 2), height=64, width=96, seed=3)
+    below = directory / "images" / "below"
+    below.mkdir()
+    for path in sorted((directory / "images").glob("*.jpg"))[:16]:
+        path.rename(below / path.name)
+    return directory / "images"
+
+
+@pytest.fixture
+def model(trained: Path) -> Path:
+    return trained / "run" / "model.keras"
+
+
+def labelled(drawn: Path) -> Words:
+    return "--images", drawn / "images", "--annotations", drawn / "annotations" / "person_keypoints.json"
+
+
+def persons(bpnet: Run, model: Path, photos: Path, results: Path) -> list:
+    result = bpnet("infer", photos, "-m", model, "-r", results, "--no-annotate", *FINDING)
+    assert result.exit_code == 0, result.output
+    return [image["persons"] for image in json.loads((results / "detections.json").read_text())["images"]]
