@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.inference.backends import OnnxBackend
 from bpnet_cli.inference.compare import map_errors
+from bpnet_cli.log import progress
 from bpnet_cli.timing import timed_turn
 
 # Turns of each network, and in one the runs that are counted and those before them that are not.
@@ -32,7 +33,8 @@ class Comparison:
 
 def compare(reference: OnnxBackend, other: OnnxBackend, inputs: Sequence[NDArray[np.uint8]]) -> Comparison:
     """Run both on (B, H, W, 3) uint8 inputs. They are timed in turns, so that other load falls on both alike."""
-    largest, mean = np.array([map_errors(reference, other, images) for images in inputs]).T
+    shown = progress(inputs, len(inputs), "comparing")
+    largest, mean = np.array([map_errors(reference, other, images) for images in shown]).T
     turns = np.array([(_turn(reference, inputs[0]), _turn(other, inputs[0])) for _ in range(_TURNS)])
     seconds = np.median(turns, axis=(0, 2))
     ratios = turns[:, 1].sum(axis=1) / turns[:, 0].sum(axis=1)

@@ -7,7 +7,7 @@ activations and weights is that of Xiao et al., SmoothQuant, ICML 2023).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class _Pair:
     tensor: str
 
 
-def equalize(model: Any, name: str, inputs: Sequence[NDArray[Any]]) -> None:
+def equalize(model: Any, name: str, inputs: Iterable[NDArray[Any]]) -> None:
     """Scale the channels between pairs of convolutions of a float32 ONNX model in place; its maps stay the same.
 
     name: of the model's input. inputs: photos as it takes them, whose activations tell how large each channel gets.
@@ -99,7 +99,7 @@ def _known(pair: _Pair, constants: Any) -> bool:
 
 
 def _channel_ranges(
-    model: Any, name: str, tensors: Sequence[str], inputs: Sequence[NDArray[Any]]
+    model: Any, name: str, tensors: Sequence[str], inputs: Iterable[NDArray[Any]]
 ) -> dict[str, NDArray[np.float32]]:
     """Largest absolute value of each channel, (C,), over all inputs."""
     import onnx

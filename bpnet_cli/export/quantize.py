@@ -16,7 +16,7 @@ from bpnet_cli.export.equalize import equalize
 from bpnet_cli.export.onnx import set_metadata
 from bpnet_cli.export.plain import drop_unread_constants, rename_tensors
 from bpnet_cli.inference.onnx_layout import OnnxLayout
-from bpnet_cli.log import silenced
+from bpnet_cli.log import progress, silenced
 from bpnet_cli.models.metadata import ModelMetadata
 
 # Names of `export.calibration` in ONNX Runtime.
@@ -46,16 +46,18 @@ def quantize(
     # Folds scales and offsets of batch norm into the convolutions, which quantising needs.
     quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
     model = onnx.load(str(folded))
-    equalize(model, layout.input, [layout.feed(images) for images in inputs])
+    shown = progress(inputs, len(inputs), "looking at photos")
+    equalize(model, layout.input, (layout.feed(images) for images in shown))
     onnx.save(model, str(folded))
     graph = model.graph
     excluded = _normalisation(graph) + ([] if heads else _last_convolutions(graph))
+    reader = _Inputs(inputs, layout)
     try:
         with _quiet():
             quantize_static(
                 str(folded),
                 str(target),
-                _Inputs(inputs, layout),
+                reader,
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
@@ -67,6 +69,7 @@ def quantize(
             )
     except (ValueError, RuntimeError) as error:
         raise BpnetError(f"nothing written: ONNX Runtime can't quantise the network: {error}") from None
+    reader.close()
     model = onnx.load(str(target))
     _compact(model.graph)
     set_metadata(model, metadata)
@@ -106,11 +109,12 @@ def _quiet() -> Iterator[None]:
 
 
 class _Inputs:
-    """Network inputs, as ONNX Runtime's calibrators read them."""
+    """Network inputs, as ONNX Runtime's calibrators read them; shows how far they are."""
 
     def __init__(self, inputs: Sequence[NDArray[np.uint8]], layout: OnnxLayout) -> None:
         self.inputs, self.layout = inputs, layout
         self.rest: Iterator[NDArray[np.uint8]] = iter(inputs)
+        self._shown = progress(range(len(inputs)), len(inputs), "calibrating")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -122,7 +126,15 @@ class _Inputs:
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         """The next input by name; None behind the last."""
         images = next(self.rest, None)
-        return None if images is None else {self.layout.input: self.layout.feed(images)}
+        if images is None:
+            return None
+        next(self._shown, None)
+        return {self.layout.input: self.layout.feed(images)}
+
+    def close(self) -> None:
+        """The last one is through."""
+        for _ in self._shown:
+            pass
 
 
 def _last_convolutions(graph: Any) -> list[str]:

@@ -19,7 +19,8 @@ from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
 from bpnet_cli.export.deploy import check_triton, triton_name, trtexec_line, write_triton
 from bpnet_cli.files import atomic_path, check_output
 from bpnet_cli.inference.load import spec_of
-from bpnet_cli.inference.photos import photos_of_folder
+from bpnet_cli.inference.photos import MIN_PHOTOS, photos_of_folder
+from bpnet_cli.log import counted, say
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
@@ -97,7 +98,12 @@ def _prepare(request: ExportRequest) -> _Work:
     labelled = None
     if request.images or request.max_ap_drop is not None:
         labelled = load_labelled(_labelled_sources(request, spec), metadata.skeleton)
-    photos = photos_of_folder(request.calibration, "calibration") if request.calibration else []
+    photos = photos_of_folder(request.calibration, "calibration", 1) if request.calibration else []
+    if precision == "int8" and len(photos) < MIN_PHOTOS:
+        say(
+            f"{request.calibration}: has {counted(len(photos), 'photo')}; ranges from fewer than {MIN_PHOTOS} may cut"
+            " what other photos bring: measure the result with --images and --annotations"
+        )
     return _Work(metadata.with_spec(spec.model_dump(mode="json")), spec, labelled, photos)
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.inference.search import search_folder
 from bpnet_cli.inference.sources import IMAGE_SUFFIXES, read_photo, spread
+from bpnet_cli.log import counted
 
+# Fewer say little about what a network sees.
 MIN_PHOTOS = 32
 # More don't change the ranges, and the time grows with each.
 MAX_PHOTOS = 256
@@ -58,7 +60,7 @@ def photos_of_folder(folder: str | Path, purpose: str, fewest: int = MIN_PHOTOS,
     files = [file for file, _ in search_folder(path).files if file.suffix.lower() in IMAGE_SUFFIXES]
     if len(files) < fewest:
         raise BpnetError(
-            f"{folder}: has {len(files)} photos, {purpose} needs at least {fewest}: photos like those that the"
-            " network will see"
+            f"{folder}: has {counted(len(files), 'photo')}, {purpose} needs at least {fewest}: photos like those"
+            " that the network will see"
         )
     return Photos(spread(files, most), purpose)

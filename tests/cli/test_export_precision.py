@@ -109,20 +109,13 @@ def no_photos(photos: Path) -> None:
     photos.mkdir()
 
 
-def one_too_few(photos: Path) -> None:
-    """What a Mac keeps beside a photo is none."""
-    one = next(photos.glob("*.jpg"))
-    one.rename(photos / f"._{one.name}")
-
-
 def corrupt(photos: Path) -> None:
     (photos / "broken.jpg").write_bytes(b"no photo")
 
 
 REFUSED = [
     (no_folder, "no such folder of calibration photos"),
-    (no_photos, "has 0 photos, calibration needs at least 32"),
-    (one_too_few, "has 31 photos, calibration needs at least 32"),
+    (no_photos, "has 0 photos, calibration needs at least 1"),
     (corrupt, "broken.jpg: can't be decoded as an image; is it damaged, or unknown to OpenCV?; mend it or take it out"),
 ]
 
@@ -139,6 +132,28 @@ def test_photos_that_will_not_do(
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_few_photos_are_warned_of_and_the_wait_is_told(
+    model: Path, photos: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a Mac keeps beside a photo is none."""
+    from bpnet_cli import log
+
+    monkeypatch.setattr(log, "_FIRST_LINE", 0.0)
+    shutil.copytree(photos, tmp_path / "photos")
+    one = next((tmp_path / "photos").glob("*.jpg"))
+    one.rename(one.with_name(f"._{one.name}"))
+    words = ("--precision", "int8", "--calibration-images", tmp_path / "photos")
+    result = bpnet("export", "-m", model, "-o", tmp_path / "m.onnx", *words)
+    assert result.exit_code == 0, result.output
+    assert "has 31 photos; ranges from fewer than 32 may cut what other photos bring" in result.output
+    for what in ("calibrating: 31/31", "comparing: 31/31"):
+        assert what in result.output
+    enough = bpnet("export", "-m", model, "-o", tmp_path / "n.onnx", *words[:-1], photos)
+    assert "fewer than" not in enough.output
+    halves = bpnet("export", "-m", model, "-o", tmp_path / "h.onnx", "--precision", "fp16", *words[2:])
+    assert "fewer than" not in halves.output
 
 
 def test_a_model_that_lost_too_much_is_not_written(
