@@ -8,11 +8,12 @@ import numpy as np
 
 from bpnet_cli.export.plain import rename_tensors
 from bpnet_cli.inference.onnx_layout import TAO_OFFSET, TAO_SCALE
+from bpnet_cli.models import names
 
 INPUT = "input_1:0"
-HEATMAPS = "heatmap_out/BiasAdd:0"
+HEATMAPS = f"{names.output(0, names.HEATMAPS, last=True)}/BiasAdd:0"
 # By upsampling: NVIDIA appends a transposed convolution that repeats every value.
-PAFS = {1: "paf_out/BiasAdd:0", 4: "conv2d_transpose_1/BiasAdd:0"}
+PAFS = {1: f"{names.output(0, names.PAFS, last=True)}/BiasAdd:0", 4: "conv2d_transpose_1/BiasAdd:0"}
 
 
 def to_tao_layout(model: Any, upsampling: int) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.importing.graph import ARITHMETIC, Graph, Node
+from bpnet_cli.models import names
 from bpnet_cli.pose.skeleton import Skeleton
 
 
@@ -30,11 +31,11 @@ class StageMaps:
     def layer_names(self) -> dict[str, str]:
         """Layer name of each tensor, by the contract that this project's own networks keep."""
         last = len(self.heatmaps)
-        names = {}
-        for index, (heat, paf) in enumerate(zip(self.heatmaps, self.pafs, strict=True), start=1):
-            names[heat] = "heatmap_out" if index == last else f"stage{index}_heat_out"
-            names[paf] = "paf_out" if index == last else f"stage{index}_paf_out"
-        return names
+        found = {}
+        for branch, tensors in ((names.HEATMAPS, self.heatmaps), (names.PAFS, self.pafs)):
+            for index, tensor in enumerate(tensors, start=1):
+                found[tensor] = names.output(index, branch, last=index == last)
+        return found
 
 
 def find_maps(graph: Graph, skeleton: Skeleton) -> StageMaps:

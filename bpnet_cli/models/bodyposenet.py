@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from bpnet_cli.models import names
 from bpnet_cli.models.backbones import BACKBONES
 from bpnet_cli.models.stages import Convolutions, StageShape, build_stage
 
@@ -35,14 +36,14 @@ def build_network(
     image = keras.Input((height, width, 3), dtype="uint8", name="image")
     x = layers.Rescaling(parts.scale, list(parts.offset), name="normalization")(image)
     x = parts.build(x)
-    features = convolutions.hidden(x, feature_channels, 3, "channel_reduction_conv")
+    features = convolutions.hidden(x, feature_channels, 3, names.FEATURES)
     heatmaps: list[Any] = []
     pafs: list[Any] = []
     for index in range(1, stages + 1):
         shape, x = initial_stage, features
         if index > 1:
             shape = refinement_stage
-            x = layers.Concatenate(name=f"stage{index}_concat")([features, heatmaps[-1], pafs[-1]])
+            x = layers.Concatenate(name=names.concatenation(index))([features, heatmaps[-1], pafs[-1]])
         heat, paf = build_stage(
             x,
             index,
@@ -62,10 +63,9 @@ def backbone_layers(network: Any) -> frozenset[str]:
 
     In a graph of another tool, whose names say nothing: the layers that all maps depend on.
     """
-    names = [layer.name for layer in network.layers]
-    if "channel_reduction_conv" in names:
-        others = ("channel_reduction_conv", "stage", "heatmap_out", "paf_out")
-        return frozenset(name for name in names if not name.startswith(others))
+    every = [layer.name for layer in network.layers]
+    if names.FEATURES in every:
+        return frozenset(name for name in every if names.parse(name) is None)
     return frozenset.intersection(*(_before(tensor) for tensor in network.outputs))
 
 

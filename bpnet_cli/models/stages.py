@@ -11,7 +11,7 @@ from typing import Any
 
 from keras import initializers, layers
 
-HEATMAPS, PAFS = "heat", "paf"
+from bpnet_cli.models import names
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Convolutions:
     def hidden(self, x: Any, channels: int, kernel: int, name: str) -> Any:
         """Convolution, optional batch norm, ReLU."""
         if self.separable and kernel > 1:
-            x = layers.DepthwiseConv2D(kernel, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
+            x = layers.DepthwiseConv2D(kernel, padding="same", use_bias=False, name=name + names.DEPTHWISE)(x)
             if self.batch_norm:
-                x = layers.BatchNormalization(momentum=0.9, name=f"{name}_depthwise_bn")(x)
+                x = layers.BatchNormalization(momentum=0.9, name=name + names.DEPTHWISE + names.NORM)(x)
             kernel = 1
         x = layers.Conv2D(
             channels,
@@ -51,8 +51,8 @@ class Convolutions:
             name=name,
         )(x)
         if self.batch_norm:
-            x = layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
-        return layers.ReLU(name=f"{name}_relu")(x)
+            x = layers.BatchNormalization(momentum=0.9, name=name + names.NORM)(x)
+        return layers.ReLU(name=name + names.ACTIVATION)(x)
 
     def _kernel_initializer(self) -> Any:
         if self.initializer == "random_normal":
@@ -75,22 +75,24 @@ def build_stage(
     shared: one trunk for both branches, else each has its own. channels: of the heatmaps and of the PAFs.
     """
     trunk_end = len(shape.kernel_sizes) + 1
-    shared_trunk = _trunk(x, f"stage{index}", shape, convolutions) if shared else None
+    shared_trunk = _trunk(x, index, None, shape, convolutions) if shared else None
     maps = []
-    for branch, width in zip((HEATMAPS, PAFS), channels, strict=True):
-        name = f"stage{index}_{branch}"
-        trunk = shared_trunk if shared else _trunk(x, name, shape, convolutions)
-        hidden = convolutions.hidden(trunk, shape.head_channels, 1, f"{name}_conv{trunk_end}")
-        output_name = {HEATMAPS: "heatmap_out", PAFS: "paf_out"}[branch] if last else f"{name}_out"
+    for branch, width in zip((names.HEATMAPS, names.PAFS), channels, strict=True):
+        trunk = shared_trunk if shared else _trunk(x, index, branch, shape, convolutions)
+        hidden = convolutions.hidden(trunk, shape.head_channels, 1, names.convolution(index, branch, trunk_end))
         maps.append(
             layers.Conv2D(
-                width, 1, kernel_initializer=initializers.RandomNormal(stddev=0.01), dtype="float32", name=output_name
+                width,
+                1,
+                kernel_initializer=initializers.RandomNormal(stddev=0.01),
+                dtype="float32",
+                name=names.output(index, branch, last=last),
             )(hidden)
         )
     return maps[0], maps[1]
 
 
-def _trunk(x: Any, name: str, shape: StageShape, convolutions: Convolutions) -> Any:
+def _trunk(x: Any, index: int, branch: str | None, shape: StageShape, convolutions: Convolutions) -> Any:
     for i, kernel in enumerate(shape.kernel_sizes, start=1):
-        x = convolutions.hidden(x, shape.channels, kernel, f"{name}_conv{i}")
+        x = convolutions.hidden(x, shape.channels, kernel, names.convolution(index, branch, i))
     return x

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.models import names
 from bpnet_cli.pose.skeleton import Skeleton
 
 # Of one layer, in Keras' order.
 Weights = Sequence[NDArray[Any]]
 
-_MAKES_MAPS = re.compile(r"(stage\d+_(heat|paf)|heatmap|paf)_out")
-# Layers that read what a refinement stage reads: features, heatmaps and PAFs side by side.
-_FIRST_OF_STAGE = re.compile(r"stage(?!1_)\d+(_heat|_paf)?_conv1(_depthwise|_depthwise_bn)?")
+_DEPTHWISE_NORM = names.DEPTHWISE + names.NORM
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +99,27 @@ class Transfer:
 
     def _places(self, name: str, source: Weights) -> Iterator[tuple[Channels | None, int, bool]]:
         """For each array of a layer: its channels, along which axis they lie, and whether their signs count."""
-        if _MAKES_MAPS.fullmatch(name):
-            channels = self.heatmaps if "heat" in name else self.pafs
+        place = names.parse(name)
+        if place and place.makes_maps:
+            channels = self.heatmaps if place.branch == names.HEATMAPS else self.pafs
             yield from ((channels, values.ndim - 1, True) for values in source)
             return
-        match = _FIRST_OF_STAGE.fullmatch(name)
         for values in source:
-            if match is None or (values.ndim == 1 and match[2] != "_depthwise_bn"):
+            if place is None or not _reads_maps(place) or (values.ndim == 1 and place.part != _DEPTHWISE_NORM):
                 yield None, 0, False
                 continue
             axis = 0 if values.ndim == 1 else 2
             width = len(self.theirs.keypoints) + 1
             features = values.shape[axis] - width - 2 * len(self.theirs.limbs)
             # Behind a depthwise convolution the sign is mended already.
-            signed = values.ndim == 4 and (match[2] is not None or f"{name}_depthwise" not in self.source)
+            signed = values.ndim == 4 and (place.part != "" or name + names.DEPTHWISE not in self.source)
             yield self.heatmaps.behind(features, self.pafs, width), axis, signed
+
+
+def _reads_maps(place: names.Place) -> bool:
+    """Whether a layer reads what a refinement stage reads: features, heatmaps and PAFs side by side."""
+    first = place.refines and place.convolution == 1
+    return first and place.part in ("", names.DEPTHWISE, _DEPTHWISE_NORM)
 
 
 def _same_but(a: NDArray[Any], b: NDArray[Any], axis: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
 from bpnet_cli.spec.base import Model, OnDisk, refusal
-from bpnet_cli.strides import INPUT_MULTIPLES
+from bpnet_cli.strides import INPUT_MULTIPLES, STRIDE
 
 
 def _odd(size: int) -> int:
@@ -82,8 +82,8 @@ class ModelSpec(Model):
         description="shared: heatmaps and PAFs leave one trunk per stage; separate: a trunk for each, as in OpenPose",
     )
     stages: int = Field(default=3, ge=1, le=12, description="stages: the initial one plus refinements, 1 to 12")
-    input_height: int = Field(default=256, ge=32, multiple_of=8, description="training input's height, pixels")
-    input_width: int = Field(default=256, ge=32, multiple_of=8, description="training input's width, pixels")
+    input_height: int = Field(default=256, ge=32, multiple_of=STRIDE, description="training input's height, pixels")
+    input_width: int = Field(default=256, ge=32, multiple_of=STRIDE, description="training input's width, pixels")
     feature_channels: int = Field(default=128, ge=1, description="channels of the features that every stage sees")
     convolution: Literal["plain", "separable"] = Field(
         default="plain", description="convolutions of the stages: plain, or separable (depthwise, then 1x1)"

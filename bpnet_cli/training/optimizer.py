@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from bpnet_cli.models import names
+
 Multiplier = Callable[[str], float]
 
 
@@ -26,9 +28,8 @@ def bodyposenet_multipliers(path: str) -> float:
     layer, variable = _layer_of(path), path.rpartition("/")[2]
     if variable not in ("kernel", "bias"):
         return 1.0
-    refinement = layer.endswith("_out") and not layer.startswith("stage1_")
-    refinement = refinement or (layer.startswith("stage") and not layer.startswith("stage1_"))
-    return (4.0 if refinement else 1.0) * (2.0 if variable == "bias" else 1.0)
+    place = names.parse(layer)
+    return (4.0 if place and place.refines else 1.0) * (2.0 if variable == "bias" else 1.0)
 
 
 def _layer_of(path: str) -> str:
