@@ -68,7 +68,9 @@ def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
 
     if (path := graph_file_of(spec)) is not None:
         theirs = _graph_metadata(path)
-        return replace(theirs, spec=spec.model_dump(mode="json"), skeleton=skeleton, version=__version__)
+        # Wherever its PAFs lay, training draws them on the heatmaps' grid.
+        theirs = replace(theirs, skeleton=skeleton, version=__version__, paf_offset_px=0.0)
+        return theirs.with_spec(spec.model_dump(mode="json"))
     backbone = BACKBONES[spec.model.backbone]
     return ModelMetadata(
         spec=spec.model_dump(mode="json"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.backends import OnnxBackend, load_backend
 from bpnet_cli.inference.load import make_predictor, spec_of
 from bpnet_cli.inference.predictor import InputSize, Predictor
 from bpnet_cli.log import say
+from bpnet_cli.models.formats import format_of
 from bpnet_cli.pose.geometry import network_input_size
 
 Size = tuple[int, int]
@@ -37,11 +37,13 @@ class Contender:
 def load_contenders(paths: Sequence[str], threads: int | None, engines: Sequence[str]) -> list[Contender]:
     """Models from what `infer -m` takes, one run of the network per photo whatever averaging their specs ask for.
 
-    engines: an `.onnx` model is there once for each. Raises BpnetError for a file that is missing or no model.
+    engines: a model that several can compute is there once for each. Raises BpnetError for a file that is
+    missing or no model.
     """
     contenders = []
     for path in paths:
-        for engine in dict.fromkeys(engines) if Path(path).suffix == ".onnx" else ("onnxruntime",):
+        known = format_of(path).engines
+        for engine in dict.fromkeys(engines) if len(known) > 1 else known:
             contenders.append(_load(path, threads, engine))
         if contenders[-1].batch > 1:
             batch = contenders[-1].batch
@@ -85,7 +87,7 @@ def _load(path: str, threads: int | None, engine: str) -> Contender:
     predictor = replace(make_predictor(backend, spec_of(backend.metadata, path)), scales=(1.0,), flip=False)
     if isinstance(backend, OnnxBackend):
         return Contender(path, engine, predictor, backend.fixed_size, backend.layout.batch or 1)
-    return Contender(path, "openvino" if Path(path).suffix == ".xml" else "keras", predictor)
+    return Contender(path, engine, predictor)
 
 
 def _check(contender: Contender, size: Size) -> None:

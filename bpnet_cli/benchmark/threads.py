@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 
 from bpnet_cli.engine import load_keras
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.models.formats import format_of
 
 
 def set_threads(threads: int | None, models: Sequence[str]) -> None:
@@ -20,7 +20,7 @@ def set_threads(threads: int | None, models: Sequence[str]) -> None:
     if threads is None:
         return
     cv2.setNumThreads(threads)
-    if not any(Path(model).suffix == ".keras" for model in models):
+    if not any("keras" in format_of(model).engines for model in models):
         return
     load_keras()
     import keras

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.export.align import align_channels
 from bpnet_cli.export.plain import make_plain, rename_tensors
-from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
+from bpnet_cli.inference.backends import KerasBackend, load_backend
 from bpnet_cli.inference.compare import map_difference
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 
@@ -70,8 +70,8 @@ def set_metadata(model: Any, metadata: ModelMetadata) -> None:
 
 
 def check_against_keras(network: Any, metadata: ModelMetadata, exported: Path, opset: int) -> float:
-    """Largest map difference between Keras and a float32 ONNX file. Raises BpnetError above `TOLERANCE`."""
-    difference = largest_difference(KerasBackend(network, metadata), OnnxBackend(exported))
+    """Largest map difference between Keras and a float32 file of any format. Raises BpnetError above `TOLERANCE`."""
+    difference = largest_difference(KerasBackend(network, metadata), load_backend(exported))
     if not difference <= TOLERANCE:
         raise BpnetError(
             f"nothing written: ONNX Runtime's maps differ from Keras' by {difference:.2g} (at most {TOLERANCE:g});"

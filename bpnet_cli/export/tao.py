@@ -20,8 +20,8 @@ def to_tao_layout(model: Any, upsampling: int) -> Any:
     """A copy of an exported model in NVIDIA's form; its metadata stay.
 
     Input `input_1:0`: float32 RGB [batch, height, width, 3], (pixel - 128) / 256. Outputs: PAFs, every value repeated
-    `upsampling` times along both axes (1 or 4), then heatmaps. The grid is this product's, cell centres at 8j + 3.5:
-    NVIDIA's own PAFs lie 3.5 input pixels up and left of that.
+    `upsampling` times along both axes (1 or 4), then heatmaps. The grid stays the network's: cell centres at
+    8j + 3.5 for one trained here, for PAFs too, where NVIDIA's have 8j (`ModelMetadata.paf_offset_px`).
     """
     import onnx
 

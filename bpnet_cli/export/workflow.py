@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,12 @@ from bpnet_cli.files import atomic_path, check_output
 from bpnet_cli.inference.load import spec_of
 from bpnet_cli.inference.photos import MIN_PHOTOS, photos_of_folder
 from bpnet_cli.log import counted, say
+from bpnet_cli.models.formats import FORMATS, check_format
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
+
+_FORMAT = "onnx"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def export_model(request: ExportRequest) -> str:
     Raises BpnetError, before the network is loaded where a name, a folder or the spec forbid it; when a photo
     is damaged; when the maps differ from Keras'; when AP falls by more than it may. Nothing is written then.
     """
-    target = check_output(request.output, ".onnx", request.overwrite) if request.output else None
+    target = check_output(request.output, FORMATS[_FORMAT].suffix, request.overwrite) if request.output else None
     work = _prepare(request)
     name = triton_name(work.spec)
     if request.triton:
@@ -70,7 +73,7 @@ def export_model(request: ExportRequest) -> str:
     with ExitStack() as stack:
         file = stack.enter_context(atomic_path(target)) if target else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bpnet-export-")))
-        model, lines = _convert(request, work, folder)
+        model, lines = WRITERS[_FORMAT](request, work, folder)
         data = (folder / "model.onnx").read_bytes()
         written = []
         if request.triton:
@@ -84,8 +87,7 @@ def export_model(request: ExportRequest) -> str:
 
 
 def _prepare(request: ExportRequest) -> _Work:
-    if Path(request.model).suffix != ".keras":
-        raise BpnetError(f"{request.model}: export needs a .keras file")
+    check_format(request.model, ("keras",), "export")
     metadata = read_keras_metadata(request.model)
     spec = _at_fixed_size(spec_of(metadata, request.model, request.overrides), metadata)
     precision = spec.export.precision
@@ -128,7 +130,7 @@ def _labelled_sources(request: ExportRequest, spec: ExperimentSpec) -> Sequence[
     return spec.dataset.validation_sources
 
 
-def _convert(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any, list[str]]:
+def _write_onnx(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any, list[str]]:
     """Write `model.onnx` into a folder; returns the model and lines that describe it."""
     load_tensorflow("export")
     load_keras()
@@ -166,3 +168,7 @@ def _convert(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any, li
     lines += [f"output  {value.name}: {describe(value)}" for value in model.graph.output]
     what = "" if section.precision == "fp32" else ", before lowering the precision"
     return model, [*lines, *costs, f"largest difference to Keras{what}: {difference:.1e}"]
+
+
+# By format: (request, work, folder) -> the file's model and lines that describe it.
+WRITERS: dict[str, Callable[[ExportRequest, _Work, Path], tuple[Any, list[str]]]] = {"onnx": _write_onnx}

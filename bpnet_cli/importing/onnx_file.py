@@ -26,22 +26,19 @@ _FUNCTIONS = {
 _DROPPED = ("Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear")
 
 
-def read_onnx(path: str | Path) -> tuple[Graph, dict[str, str]]:
-    """The graph of a file, and its metadata entries.
+def read_onnx(path: str | Path) -> Graph:
+    """The graph of a file.
 
     Raises ModelFileError for a file that is damaged, or has operators not known here.
     """
     import onnx
 
-    if not Path(path).is_file():
-        raise ModelFileError(f"{path}: no such model file")
     try:
         model = onnx.load(str(path))
         onnx.checker.check_model(model, full_check=False)
     except Exception as error:  # noqa: BLE001 - protobuf's and the checker's errors have no common base but this one
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelFileError(f"{path}: not a whole ONNX file ({reason})") from None
-    entries = {entry.key: entry.value for entry in model.metadata_props}
     constants = {tensor.name: _array(tensor, path) for tensor in model.graph.initializer}
     image = _image(model.graph, constants, path)
     reader = _Reader(str(path), Folding(constants))
@@ -52,7 +49,7 @@ def read_onnx(path: str | Path) -> tuple[Graph, dict[str, str]]:
         tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer
     )
     graph = Graph(str(path), image, reader.nodes, reader.folding.constants, outputs, rounded)
-    return graph.without_identities(), entries
+    return graph.without_identities()
 
 
 def _image(graph: Any, constants: Mapping[str, Any], path: str | Path) -> ImageInput:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.importing.graph import Folding, Graph, ImageInput, Node, unknown
-from bpnet_cli.inference.openvino import openvino_core, read_openvino
+from bpnet_cli.inference.openvino import check_weights, openvino_core, read_openvino
 
 _ARITHMETIC = {"Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Divide": "divide"}
 _FUNCTIONS = {
@@ -29,11 +29,7 @@ _DROPPED = ("FakeQuantize", "Convert")
 
 def read_openvino_ir(path: str | Path) -> Graph:
     """The graph of an IR file. Raises ModelFileError for a file that is damaged or has operators not known here."""
-    if not Path(path).is_file():
-        raise ModelFileError(f"{path}: no such model file")
-    weights = Path(path).with_suffix(".bin")
-    if not weights.is_file():
-        raise ModelFileError(f"{path}: its weights are missing: {weights}")
+    check_weights(path)
     model = read_openvino(openvino_core(), path)
     operations = model.get_ordered_ops()
     constants = {_name(op.output(0)): _data(op, path) for op in operations if op.get_type_name() == "Constant"}

@@ -12,6 +12,8 @@ from bpnet_cli.errors import ModelFileError
 from bpnet_cli.importing.graph import ImageInput
 from bpnet_cli.inference.backends import Maps
 from bpnet_cli.inference.openvino import openvino_core, read_openvino
+from bpnet_cli.inference.paf_grid import on_the_heatmaps_grid
+from bpnet_cli.models.formats import format_of
 from bpnet_cli.models.metadata import ModelMetadata
 
 Run = Callable[[NDArray[Any]], list[NDArray[Any]]]
@@ -26,7 +28,7 @@ class Original:
     def __init__(self, path: str, image: ImageInput, heatmaps: int, pafs: int, metadata: ModelMetadata) -> None:
         self.metadata = metadata
         self.path, self.image, self.places = path, image, (heatmaps, pafs)
-        self._run = _in_openvino(path) if path.endswith(".xml") else _in_onnxruntime(path, image.name)
+        self._run = _RUNTIMES[format_of(path).name](path, image.name)
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
         """See `Backend.maps`."""
@@ -40,7 +42,8 @@ class Original:
         channels = self.metadata.skeleton.heatmap_channels, self.metadata.skeleton.paf_channels
         heatmaps, pafs = (_last(outputs[i], count) for i, count in zip(self.places, channels, strict=True))
         repeats = pafs.shape[1] // heatmaps.shape[1]
-        return heatmaps, np.ascontiguousarray(pafs[:, ::repeats, ::repeats])
+        thinned = np.ascontiguousarray(pafs[:, ::repeats, ::repeats])
+        return heatmaps, on_the_heatmaps_grid(thinned, self.metadata)
 
 
 def _last(maps: NDArray[Any], channels: int) -> NDArray[np.float32]:
@@ -61,7 +64,7 @@ def _in_onnxruntime(path: str, name: str) -> Run:
     return lambda values: list(session.run(None, {name: values}))
 
 
-def _in_openvino(path: str) -> Run:
+def _in_openvino(path: str, _: str) -> Run:
     core = openvino_core()
     model = read_openvino(core, path)
 
@@ -72,3 +75,7 @@ def _in_openvino(path: str) -> Run:
         return [outputs[index] for index in range(len(model.outputs))]
 
     return run
+
+
+# By format: (file, name of its input) -> what runs it.
+_RUNTIMES: dict[str, Callable[[str, str], Run]] = {"onnx": _in_onnxruntime, "openvino": _in_openvino}

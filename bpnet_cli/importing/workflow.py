@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from bpnet_cli.importing.graph import Graph
 from bpnet_cli.importing.maps import StageMaps, find_maps
 from bpnet_cli.inference.compare import map_errors
 from bpnet_cli.inference.load import spec_of
-from bpnet_cli.inference.onnx_layout import TAO_OFFSET, TAO_SCALE, is_nvidias
+from bpnet_cli.inference.onnx_layout import TAO_OFFSET, TAO_PAF_OFFSET_PX, TAO_SCALE, is_nvidias
 from bpnet_cli.inference.photos import photos_of_folder
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.log import say
-from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
+from bpnet_cli.models.formats import FORMATS, check_format
+from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.strides import STRIDE
@@ -68,7 +69,7 @@ def import_model(request: ImportRequest) -> str:
 
     The original runs beside the result, and nothing is written where they differ. Raises BpnetError.
     """
-    target = check_output(request.output, ".keras", request.overwrite)
+    target = check_output(request.output, FORMATS["keras"].suffix, request.overwrite)
     source = _read(request)
     photos = photos_of_folder(request.images, "comparison", 1, _MOST_PHOTOS) if request.images else []
     maps = find_maps(source.graph, source.skeleton)
@@ -89,22 +90,27 @@ def import_model(request: ImportRequest) -> str:
 
 def _read(request: ImportRequest) -> _Source:
     """The file's graph with all that was said about its photo. Raises BpnetError where something is missing."""
-    suffix, said = Path(request.model).suffix, (request.colour, request.mean, request.scale)
-    if suffix == ".xml":
-        from bpnet_cli.importing.openvino_ir import read_openvino_ir
+    found = check_format(request.model, READERS, "import")
+    return READERS[found.name](request, found.metadata(request.model))
 
-        skeleton = named_skeleton(request.skeleton) if request.skeleton else BODY_18
-        # Open Model Zoo's networks take raw BGR pixels: mean and scale are inside.
-        graph = _with_photo(read_openvino_ir(request.model), request, "bgr")
-        return _Source(graph, None, skeleton)
-    if suffix != ".onnx":
-        raise ModelFileError(f"{request.model}: must be an .onnx file or OpenVINO's .xml")
+
+def _read_openvino(request: ImportRequest, metadata: ModelMetadata | None) -> _Source:
+    from bpnet_cli.importing.openvino_ir import read_openvino_ir
+
+    if metadata is not None:
+        raise ModelFileError(f"{request.model}: was written by bpnet; import the .onnx file that it was made of")
+    skeleton = named_skeleton(request.skeleton) if request.skeleton else BODY_18
+    # Open Model Zoo's networks take raw BGR pixels: mean and scale are inside.
+    return _Source(_with_photo(read_openvino_ir(request.model), request, "bgr"), None, skeleton)
+
+
+def _read_onnx(request: ImportRequest, metadata: ModelMetadata | None) -> _Source:
     load_keras()
     from bpnet_cli.importing.onnx_file import read_onnx
 
-    graph, entries = read_onnx(request.model)
-    if ONNX_KEY in entries:
-        metadata = ModelMetadata.from_json(entries[ONNX_KEY], request.model)
+    said = (request.colour, request.mean, request.scale)
+    graph = read_onnx(request.model)
+    if metadata is not None:
         # How the file was exported says nothing about the network.
         metadata = metadata.with_spec({**metadata.spec, "export": {}})
         _refuse_flags(request, "it was exported by bpnet, and says itself what it is")
@@ -119,6 +125,13 @@ def _read(request: ImportRequest) -> _Source:
             " the network reads (pixel - mean) * scale, as it was trained; nothing was written"
         )
     return _Source(_with_photo(graph, request, "rgb"), None, skeleton)
+
+
+# By format: (request, the file's metadata) -> what was read.
+READERS: dict[str, Callable[[ImportRequest, ModelMetadata | None], _Source]] = {
+    "onnx": _read_onnx,
+    "openvino": _read_openvino,
+}
 
 
 def _refuse_flags(request: ImportRequest, why: str) -> None:
@@ -155,7 +168,7 @@ def _ours(graph: Graph) -> Graph:
 
 def _nvidias(request: ImportRequest) -> ModelMetadata:
     spec = ExperimentSpec(name=Path(request.model).stem)
-    return metadata_of(spec, BODY_18)
+    return replace(metadata_of(spec, BODY_18), paf_offset_px=TAO_PAF_OFFSET_PX)
 
 
 def _build(
@@ -181,6 +194,7 @@ def _build(
     made = ModelMetadata(
         whole, source.skeleton, stride, multiple, normalization.scale, normalization.offset, __version__, "imported"
     )
+    made = replace(made, paf_offset_px=metadata.paf_offset_px if metadata else 0.0)
     return network, made, "a graph of its own"
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.engine import load_keras
-from bpnet_cli.errors import BpnetError, ModelFileError
+from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.onnx_layout import OnnxLayout
 from bpnet_cli.inference.onnxruntime import OnnxRuntimeNetwork
-from bpnet_cli.inference.openvino import OpenVinoBackend, OpenVinoNetwork
+from bpnet_cli.inference.openvino import OpenVinoBackend, OpenVinoNetwork, check_weights
+from bpnet_cli.inference.paf_grid import on_the_heatmaps_grid
+from bpnet_cli.models.formats import FORMATS, format_of
 from bpnet_cli.models.metadata import ModelMetadata
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -26,7 +28,7 @@ class Backend(Protocol):
     metadata: ModelMetadata
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
-        """(B, H, W, 3) uint8 RGB -> heatmaps (B, h, w, K + 1) and pafs (B, h, w, 2L), float32."""
+        """(B, H, W, 3) uint8 RGB -> heatmaps (B, h, w, K + 1) and pafs (B, h, w, 2L), float32, on one grid."""
 
 
 class KerasBackend:
@@ -41,7 +43,8 @@ class KerasBackend:
     def maps(self, images: NDArray[np.uint8]) -> Maps:
         """See `Backend.maps`."""
         outputs = self._run(images)
-        return np.asarray(outputs["heatmaps"], np.float32), np.asarray(outputs["pafs"], np.float32)
+        heatmaps, pafs = (np.asarray(outputs[name], np.float32) for name in ("heatmaps", "pafs"))
+        return heatmaps, on_the_heatmaps_grid(pafs, self.metadata)
 
 
 class OnnxNetwork(Protocol):
@@ -61,7 +64,7 @@ _ENGINES: dict[str, Callable[[str | Path, int | None], OnnxNetwork]] = {
 
 
 class OnnxBackend:
-    """An exported network, or NVIDIA's BodyPoseNet; never imports Keras or TensorFlow.
+    """An exported network, also converted by OpenVINO, or NVIDIA's BodyPoseNet; never imports Keras or TensorFlow.
 
     engine: what computes, `onnxruntime` or `openvino`. fixed_size: the only (height, width) that the file takes, or
     None. Raises ModelFileError for other files, BpnetError for an engine that is unknown or not installed.
@@ -84,30 +87,42 @@ class OnnxBackend:
         return heatmaps, pafs
 
     def _maps(self, values: NDArray[Any]) -> Maps:
-        return self.layout.read(*self._network.run(values))
+        heatmaps, pafs = self.layout.read(*self._network.run(values))
+        return heatmaps, on_the_heatmaps_grid(pafs, self.metadata)
 
 
 def load_backend(path: str | Path, threads: int | None = None, engine: str = "onnxruntime") -> Backend:
-    """A backend by the file's ending: `.keras`, `.onnx`, or `.xml` for OpenVINO. Raises BpnetError.
+    """A backend for a file of any format, see `models.formats`. Raises BpnetError.
 
     threads: that one call of an `.onnx` or `.xml` network may use; by default as many as there are cores. engine: what
     computes an `.onnx` network, `onnxruntime` or `openvino`; an `.xml` is always OpenVINO's.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file")
-    if path.suffix == ".onnx":
-        return OnnxBackend(path, threads, engine)
-    if path.suffix == ".keras":
-        if engine != "onnxruntime":
-            raise BpnetError(f"{path}: engine {engine} takes .onnx files; bpnet export -m {path} -o OUT.onnx makes one")
-        load_keras()
-        from bpnet_cli.models.model_file import load_network
+    return LOADERS[format_of(path).name](path, threads, engine)
 
-        return KerasBackend(*load_network(path))
-    if path.suffix == ".xml":
-        return OpenVinoBackend(path, threads)
-    raise ModelFileError(f"{path}: must be a .keras or an .onnx file (or OpenVINO's .xml)")
+
+def _load_keras(path: str | Path, _: int | None, engine: str) -> Backend:
+    if engine not in ("onnxruntime", *FORMATS["keras"].engines):
+        raise BpnetError(f"{path}: engine {engine} takes .onnx files; bpnet export -m {path} -o OUT.onnx makes one")
+    load_keras()
+    from bpnet_cli.models.model_file import load_network
+
+    return KerasBackend(*load_network(path))
+
+
+def _load_openvino(path: str | Path, threads: int | None, _: str) -> Backend:
+    """One of ours by its metadata, else the foreign network whose form is known."""
+    check_weights(path)
+    if FORMATS["openvino"].metadata(path) is not None:
+        return OnnxBackend(path, threads, "openvino")
+    return OpenVinoBackend(path, threads)
+
+
+# By format: (file, threads, engine) -> backend.
+LOADERS: dict[str, Callable[[str | Path, int | None, str], Backend]] = {
+    "keras": _load_keras,
+    "onnx": OnnxBackend,
+    "openvino": _load_openvino,
+}
 
 
 def _filled(values: NDArray[Any], batch: int) -> NDArray[Any]:

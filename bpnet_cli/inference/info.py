@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bpnet_cli.build import metadata_of, network_of, skeleton_of
 from bpnet_cli.engine import load_keras
-from bpnet_cli.errors import ModelFileError
 from bpnet_cli.inference.load import spec_of
+from bpnet_cli.inference.onnx_layout import OnnxLayout
+from bpnet_cli.models.formats import format_of
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -43,28 +44,49 @@ def describe_spec(spec: ExperimentSpec) -> Description:
 
 def describe_model(path: str, overrides: Sequence[str]) -> Description:
     """A model file: the network inside, whatever its spec says now. Raises BpnetError."""
-    if Path(path).suffix == ".onnx":
-        from bpnet_cli.inference.backends import OnnxBackend
+    values = DESCRIBERS[format_of(path).name](path, overrides)
+    return Description(values | {"file_bytes": Path(path).stat().st_size})
 
-        backend = OnnxBackend(path)
-        metadata, spec = backend.metadata, spec_of(backend.metadata, path, overrides)
-        own: dict[str, Any] = {"precision": spec.export.precision, "file_bytes": Path(path).stat().st_size}
-        if backend.layout.normalised:
-            own |= {"input": f"{backend.layout.input}: float32 RGB, (pixel - 128) / 256; as NVIDIA's"}
-            own |= {"outputs": [f"{maps.name}: float32" for maps in (backend.layout.pafs, backend.layout.heatmaps)]}
-        common = _common(spec, metadata)
-        if backend.layout.peaks:
-            rows = f"[batch, {len(metadata.skeleton.keypoints)}, {backend.layout.peaks}, 3]"
-            own |= {"outputs": [*common["outputs"], f"peaks: float32 {rows}, x, y in input pixels and score"]}
-        return Description(common | own)
-    if Path(path).suffix != ".keras":
-        raise ModelFileError(f"{path}: must be a .keras or an .onnx file")
+
+def _keras_file(path: str, overrides: Sequence[str]) -> dict[str, Any]:
     load_keras()
     from bpnet_cli.models.model_file import load_network
 
     network, metadata = load_network(path)
     spec = spec_of(metadata, path, overrides)
-    return Description(_common(spec, metadata) | _costs(network, spec) | {"file_bytes": Path(path).stat().st_size})
+    return _common(spec, metadata) | _costs(network, spec)
+
+
+def _file_at_work(path: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """A file that is described by what computes it."""
+    from bpnet_cli.inference.backends import OnnxBackend, load_backend
+
+    backend = load_backend(path)
+    spec = spec_of(backend.metadata, path, overrides)
+    common = _common(spec, backend.metadata)
+    if isinstance(backend, OnnxBackend):
+        return common | {"precision": spec.export.precision} | _of_layout(backend.layout, common, backend.metadata)
+    planes = f"{common['skeleton']}'s channels, float32 planes"
+    return common | {"input": "float32 planes BGR 0..255 [batch, 3, height, width]", "outputs": [planes]}
+
+
+def _of_layout(layout: OnnxLayout, common: dict[str, Any], metadata: ModelMetadata) -> dict[str, Any]:
+    """What differs from the plain form: input and outputs as NVIDIA's, peaks."""
+    if layout.normalised:
+        outputs = [f"{maps.name}: float32" for maps in (layout.pafs, layout.heatmaps)]
+        return {"input": f"{layout.input}: float32 RGB, (pixel - 128) / 256; as NVIDIA's", "outputs": outputs}
+    if layout.peaks:
+        rows = f"[batch, {len(metadata.skeleton.keypoints)}, {layout.peaks}, 3]"
+        return {"outputs": [*common["outputs"], f"peaks: float32 {rows}, x, y in input pixels and score"]}
+    return {}
+
+
+# By format: (file, overrides) -> values.
+DESCRIBERS: dict[str, Callable[[str, Sequence[str]], dict[str, Any]]] = {
+    "keras": _keras_file,
+    "onnx": _file_at_work,
+    "openvino": _file_at_work,
+}
 
 
 def _common(spec: ExperimentSpec, metadata: ModelMetadata) -> dict[str, Any]:
@@ -75,6 +97,7 @@ def _common(spec: ExperimentSpec, metadata: ModelMetadata) -> dict[str, Any]:
         "graph": metadata.graph,
         **network,
         "stride": metadata.stride,
+        **({"paf_offset_px": metadata.paf_offset_px} if metadata.paf_offset_px else {}),
         "input": f"image: uint8 RGB [batch, height, width, 3], height and width multiples of {metadata.input_multiple}",
         "outputs": [
             f"heatmaps: float32 [batch, height / {metadata.stride}, width / {metadata.stride}, "

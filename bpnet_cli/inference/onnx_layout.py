@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 
 from bpnet_cli import __version__
 from bpnet_cli.errors import BpnetError, ModelFileError
+from bpnet_cli.models import names
+from bpnet_cli.models.formats import format_of
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.strides import STRIDE
 
-_STRIDE = 8
 # NVIDIA's float input: (pixel - 128) / 256.
 TAO_SCALE, TAO_OFFSET = 1 / 256, -0.5
+# NVIDIA's trainer draws PAFs for the upper left pixel of each cell, 8j, and heatmaps for its centre, 8j + 3.5.
+TAO_PAF_OFFSET_PX = -(STRIDE - 1) / 2
 # An output beside the maps, see `bpnet_cli.export.peaks`.
 PEAKS = "peaks"
 
@@ -83,17 +87,18 @@ class OnnxLayout:
 
 
 def read_layout(
-    inputs: Sequence[Value], outputs: Sequence[Value], entries: Mapping[str, str], path: str | Path
+    inputs: Sequence[Value], outputs: Sequence[Value], path: str | Path
 ) -> tuple[OnnxLayout, ModelMetadata]:
-    """The layout of an ONNX file, from what an engine tells of it, and what it says about itself (entries).
+    """The layout of an ONNX file, from what an engine tells of it, and what it says about itself.
 
-    A file without bpnet's metadata is taken for NVIDIA's BodyPoseNet: float input, body_18's channels, stride 8.
+    A file without bpnet's metadata is taken for NVIDIA's BodyPoseNet: float input, body_18's channels, stride 8. Where
+    the names are NVIDIA's too, so is the grid of the PAFs; else it may be any network of that form, and has one grid.
     Raises ModelFileError for a file that is neither.
     """
-    metadata = ModelMetadata.from_json(entries[ONNX_KEY], path) if ONNX_KEY in entries else None
+    metadata = format_of(path).metadata(path)
     skeleton = metadata.skeleton if metadata else BODY_18
     layout = _layout(inputs, outputs, skeleton, path, ours=metadata is not None)
-    return layout, metadata or _nvidias(layout, path)
+    return layout, metadata or _nvidias(layout, is_nvidias(layout.input, [each.name for each in outputs]), path)
 
 
 def _layout(
@@ -140,7 +145,8 @@ def _with_channels(outputs: Sequence[Value], channels: int) -> MapOutput | None:
 
 def is_nvidias(image: str, outputs: Sequence[str]) -> bool:
     """Whether an input and outputs have the names of NVIDIA's BodyPoseNet files."""
-    words = ("heatmap_out", "paf_out", "conv2d_transpose_1")
+    maps = (names.output(0, branch, last=True) for branch in (names.HEATMAPS, names.PAFS))
+    words = (*maps, "conv2d_transpose_1")
     return image.split(":")[0] == "input_1" and len(outputs) == 2 and all(o.startswith(words) for o in outputs)
 
 
@@ -148,7 +154,8 @@ def _fixed(axis: Any) -> int | None:
     return axis if isinstance(axis, int) and axis > 0 else None
 
 
-def _nvidias(layout: OnnxLayout, path: str | Path) -> ModelMetadata:
+def _nvidias(layout: OnnxLayout, by_name: bool, path: str | Path) -> ModelMetadata:
     inference = {"input_height": layout.size[0], "input_width": layout.size[1]} if layout.size else {}
     spec = ExperimentSpec.model_validate({"name": Path(path).stem, "inference": inference}).model_dump(mode="json")
-    return ModelMetadata(spec, BODY_18, _STRIDE, _STRIDE, TAO_SCALE, (TAO_OFFSET,) * 3, __version__)
+    metadata = ModelMetadata(spec, BODY_18, STRIDE, STRIDE, TAO_SCALE, (TAO_OFFSET,) * 3, __version__)
+    return replace(metadata, paf_offset_px=TAO_PAF_OFFSET_PX) if by_name else metadata

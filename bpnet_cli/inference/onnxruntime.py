@@ -31,8 +31,7 @@ class OnnxRuntimeNetwork:
                 f"{path}: ONNX Runtime can't load it; is the file complete? ({str(error).splitlines()[0]})"
             ) from None
         inputs, outputs = (_values(nodes) for nodes in (self._session.get_inputs(), self._session.get_outputs()))
-        entries = self._session.get_modelmeta().custom_metadata_map
-        self.layout, self.metadata = read_layout(inputs, outputs, entries, path)
+        self.layout, self.metadata = read_layout(inputs, outputs, path)
 
     def run(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """See `backends.OnnxNetwork`."""

@@ -17,8 +17,8 @@ from bpnet_cli.inference.onnx_layout import Value, read_layout
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 from bpnet_cli.pose.skeleton import BODY_18
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.strides import STRIDE
 
-_STRIDE = 8
 _TYPES = {"u8": "uint8", "f32": "float32"}
 # Runs of one shape in a row from which on it has a network of its own: that is faster, but making it takes as long as
 # hundreds of runs gain. Videos and inputs of fixed size have long rows, photos of many sizes short ones.
@@ -26,16 +26,16 @@ _ROW = 3
 
 
 class OpenVinoNetwork:
-    """An ONNX file; see `backends.OnnxNetwork`. Raises ModelFileError, BpnetError without OpenVINO."""
+    """An ONNX file, or the same converted by OpenVINO; see `backends.OnnxNetwork`.
+
+    Raises ModelFileError, BpnetError without OpenVINO.
+    """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         core = openvino_core(threads)
         model = read_openvino(core, path)
-        # The reader keeps the file's metadata_props there.
-        place = ["framework", ONNX_KEY]
-        entries = {ONNX_KEY: str(model.get_rt_info(place).value)} if model.has_rt_info(place) else {}
         inputs, outputs = ([_value(port) for port in ports] for ports in (model.inputs, model.outputs))
-        self.layout, self.metadata = read_layout(inputs, outputs, entries, path)
+        self.layout, self.metadata = read_layout(inputs, outputs, path)
         self._names = (self.layout.heatmaps.name, self.layout.pafs.name)
         for result in model.get_results():
             if result.output(0).any_name not in self._names:
@@ -64,22 +64,20 @@ class OpenVinoNetwork:
 class OpenVinoBackend:
     """A network of OpenPose's 18 keypoints in OpenVINO IR, as Open Model Zoo's human-pose-estimation-0001.
 
-    The file says nothing about itself, so its form is taken for granted: one input (1, 3, H, W) BGR 0..255, and two
-    outputs with the channels of body_18's heatmaps and PAFs, in that order, at stride 8. Raises ModelFileError for
-    other networks.
+    For files without bpnet's metadata. Such a file says nothing about itself, so its form is taken for granted: one
+    input (1, 3, H, W) BGR 0..255, and two outputs with the channels of body_18's heatmaps and PAFs, in that order, at
+    stride 8. Raises ModelFileError for other networks.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         self._path = Path(path)
-        if not self._path.with_suffix(".bin").is_file():
-            raise ModelFileError(f"{path}: its weights are missing: {self._path.with_suffix('.bin')}")
         core = openvino_core(threads)
         model = read_openvino(core, path)
         self._heatmaps = self._output(model, BODY_18.heatmap_channels)
         self._pafs = self._output(model, BODY_18.paf_channels)
         self._compiled = _for_each_shape(core, model)
         spec = ExperimentSpec(name=self._path.stem).model_dump(mode="json")
-        self.metadata = ModelMetadata(spec, BODY_18, _STRIDE, _STRIDE, 1.0, (0.0, 0.0, 0.0), __version__)
+        self.metadata = ModelMetadata(spec, BODY_18, STRIDE, STRIDE, 1.0, (0.0, 0.0, 0.0), __version__)
 
     def maps(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `Backend.maps`; may be called from several threads at once."""
@@ -94,7 +92,9 @@ class OpenVinoBackend:
                 return index
         shapes = ", ".join(output.partial_shape.to_string() for output in model.outputs)
         raise ModelFileError(
-            f"{self._path}: not a network of OpenPose's 18 keypoints: no output has {channels} channels (got {shapes})"
+            f"{self._path}: has no {ONNX_KEY!r} metadata, so it was not written by bpnet, and is no network of"
+            f" OpenPose's 18 keypoints like human-pose-estimation-0001: no output has {channels} channels"
+            f" (got {shapes})"
         )
 
 
@@ -117,6 +117,13 @@ def _core(openvino: Any, threads: int | None) -> Any:
     if threads:
         core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads})
     return core
+
+
+def check_weights(path: str | Path) -> None:
+    """Raise ModelFileError where the file of weights beside an `.xml` is missing."""
+    weights = Path(path).with_suffix(".bin")
+    if not weights.is_file():
+        raise ModelFileError(f"{path}: its weights are missing: {weights}")
 
 
 def read_openvino(core: Any, path: str | Path) -> Any:

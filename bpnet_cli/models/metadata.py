@@ -28,7 +28,9 @@ class ModelMetadata:
     spec: the resolved experiment spec as plain values. stride: input pixels per map cell, cell j centred on pixel
     stride * j + (stride - 1) / 2. input_multiple: heights and widths must be multiples of it. scale, offset: the
     normalisation inside the graph, pixel * scale + offset per RGB channel. version: of bpnet that wrote the file.
-    graph: where the graph comes from. One that no spec describes can only be taken from the file.
+    graph: where the graph comes from. One that no spec describes can only be taken from the file. paf_offset_px: by how
+    much the centres of the PAFs' cells lie right of and below those of the heatmaps', input pixels: -3.5 where NVIDIA's
+    trainer made the weights, 0 for networks trained here. Whoever runs the network corrects it.
     """
 
     spec: Mapping[str, Any]
@@ -39,6 +41,7 @@ class ModelMetadata:
     offset: tuple[float, float, float]
     version: str
     graph: GraphOrigin = "spec"
+    paf_offset_px: float = 0.0
 
     @property
     def has_own_graph(self) -> bool:
@@ -59,6 +62,7 @@ class ModelMetadata:
             "stride": self.stride,
             "input_multiple": self.input_multiple,
             "graph": self.graph,
+            "paf_offset_px": self.paf_offset_px,
             "normalization": {"scale": self.scale, "offset": list(self.offset), "color": "RGB"},
         }
         return json.dumps(values)
@@ -82,6 +86,7 @@ class ModelMetadata:
                 offset=tuple(normalization["offset"]),
                 version=str(values["version"]),
                 graph=_graph_origin(values),
+                paf_offset_px=float(values.get("paf_offset_px", 0.0)),
             )
         except (ValueError, KeyError, TypeError, SpecError) as error:
             raise ModelFileError(f"{origin}: its bpnet metadata can't be read ({error!r})") from None

@@ -15,6 +15,7 @@ from bpnet_cli.errors import ModelFileError
 from bpnet_cli.log import say
 from bpnet_cli.models.backbones import BACKBONES
 from bpnet_cli.models.box import box_or_path
+from bpnet_cli.models.formats import FORMATS
 from bpnet_cli.models.model_file import load_network
 from bpnet_cli.models.transfer import Transfer, Weights, heatmap_channels, paf_channels, same_maps
 from bpnet_cli.pose.skeleton import Skeleton
@@ -35,7 +36,7 @@ def load_pretrained(network: Any, backbone: str, source: str, skeleton: Skeleton
     source = box_or_path(source, keras=True)
     if source.endswith(".npz"):
         return load_arrays(network, source)
-    if source.endswith(".keras"):
+    if source.endswith(FORMATS["keras"].suffix):
         model, metadata = load_network(source)
         if same_maps(metadata.skeleton, skeleton):
             return _copy_layers(model, network, source)

@@ -12,7 +12,7 @@ import pytest
 from bpnet_cli.inference.backends import load_backend
 from bpnet_cli.models.metadata import read_keras_metadata
 from bpnet_cli.pose.skeleton import BODY_18
-from bpnet_cli.spec.network import ExportSpec
+from bpnet_cli.spec.network import ExportSpec, ModelSpec
 from tests.cli.conftest import Run, write_spec
 from tests.unit.pytorch_style import Writer, pose_network
 
@@ -199,5 +199,16 @@ def test_nvidias_files_are_known_by_their_names(tmp_path: Path, bpnet: Run, kera
     result = bpnet("import", tmp_path / "tao.onnx", "-o", tmp_path / "back.keras")
     assert result.exit_code == 0, result.output
     assert "16,777,835 parameters, 3 stages, the graph of the spec" in result.output
-    expected, got = (load_backend(tmp_path / name).maps(PHOTO) for name in ("tao.keras", "back.keras"))
-    assert max(np.abs(a - b).max() for a, b in zip(expected, got, strict=True)) < 1e-4
+    trained, file, got = (load_backend(tmp_path / n).maps(PHOTO) for n in ("tao.keras", "tao.onnx", "back.keras"))
+    assert max(np.abs(a - b).max() for a, b in zip(file, got, strict=True)) < 1e-4
+    # It keeps NVIDIA's grid of PAFs, which whoever runs it corrects, and trains on with one grid.
+    assert np.abs(trained[0] - got[0]).max() < 1e-4
+    assert read_keras_metadata(tmp_path / "back.keras").paf_offset_px == -3.5
+    assert json.loads(bpnet("info", "-m", tmp_path / "back.keras", "--json").output)["paf_offset_px"] == -3.5
+    assert bpnet("export", "-m", tmp_path / "back.keras", "-o", tmp_path / "again.onnx").exit_code == 0
+    again = load_backend(tmp_path / "again.onnx")
+    assert again.metadata.paf_offset_px == -3.5
+    assert max(np.abs(a - b).max() for a, b in zip(file, again.maps(PHOTO), strict=True)) < 1e-4
+    for graph in ("spec", "file"):
+        model = ModelSpec(graph=graph, pretrained=str(tmp_path / "back.keras"))
+        assert metadata_of(ExperimentSpec(model=model), BODY_18).paf_offset_px == 0

@@ -10,6 +10,7 @@ import pytest
 from bpnet_cli import BODY_18, BpnetError, load_predictor
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.inference.backends import OnnxBackend
+from bpnet_cli.inference.paf_grid import on_the_heatmaps_grid
 
 onnx = pytest.importorskip("onnx")
 RNG = np.random.default_rng(0)
@@ -67,7 +68,8 @@ def test_nvidias_files_are_read(tmp_path: Path, first: bool, repeat: int) -> Non
     means = normalised.reshape(2, 6, 8, 10, 8, 3).mean(axis=(2, 4))
     heatmaps, pafs = backend.maps(images)
     np.testing.assert_allclose(heatmaps, means @ HEAT[..., 0, 0].T, atol=1e-5)
-    np.testing.assert_allclose(pafs, means @ PAF[..., 0, 0].T, atol=1e-5)
+    expected = on_the_heatmaps_grid((means @ PAF[..., 0, 0].T).astype(np.float32), metadata)
+    np.testing.assert_allclose(pafs, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("first", [False, True])

@@ -1,0 +1,151 @@
+"""The formats of model files, known by their content: the table by which everything that opens a model goes.
+
+What an upper layer does with a format is in a table of its own with the same keys: `inference.backends.LOADERS` (at
+work), `inference.info.DESCRIBERS`, `export.workflow.WRITERS` (made of a Keras network), `importing.workflow.READERS`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from xml.etree import ElementTree
+
+from bpnet_cli.errors import ModelFileError
+from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata, read_keras_metadata
+
+# Bytes of a file that tell its format.
+_HEAD = 64
+# How a `.keras` archive begins (a `.npz` is a zip archive too).
+_KERAS_MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
+# Where OpenVINO keeps the metadata of an ONNX file that it converted.
+_RT_INFO = f"rt_info/framework/{ONNX_KEY}"
+# Fields of ONNX's ModelProto and StringStringEntryProto, and how many bytes a field of protobuf's wire types has.
+_METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
+_FIXED_SIZES = {1: 8, 5: 4}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of model file.
+
+    name: its key in all tables. suffix: its ending. words: what messages call it. matches: whether a file is one, by
+    its first 64 bytes. metadata: what a file says about itself, None where that is nothing, as in other tools' files.
+    engines: what can compute it, the default first.
+    """
+
+    name: str
+    suffix: str
+    words: str
+    matches: Callable[[bytes], bool]
+    metadata: Callable[[str | Path], ModelMetadata | None]
+    engines: tuple[str, ...]
+
+
+def format_of(path: str | Path) -> Format:
+    """The format of a model file. Raises ModelFileError where there is none, or its ending is another format's.
+
+    A file of unknown content is taken for what its ending says: who opens it can tell what is wrong with it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such model file")
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    by_ending = next((each for each in FORMATS.values() if each.suffix == path.suffix), None)
+    by_content = next((each for each in FORMATS.values() if each.matches(head)), None)
+    if by_content not in (None, by_ending):
+        right = path.with_suffix(by_content.suffix).name
+        raise ModelFileError(f"{path}: is {by_content.words} by its content, whatever its ending; rename it to {right}")
+    if by_ending is None:
+        raise ModelFileError(f"{path}: must be {_any_of(FORMATS)}")
+    return by_ending
+
+
+def check_format(path: str | Path, names: Collection[str], what: str) -> Format:
+    """The format of a file, which has to be one of `names`. what: who needs it. Raises ModelFileError."""
+    found = format_of(path)
+    if found.name not in names:
+        raise ModelFileError(f"{path}: is {found.words}; {what} needs {_any_of(names)}")
+    return found
+
+
+def _any_of(names: Collection[str]) -> str:
+    *others, last = (FORMATS[name].words for name in names)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _is_keras(head: bytes) -> bool:
+    return head.startswith(b"PK\3\4") and head[30:].startswith(_KERAS_MEMBERS)
+
+
+def _is_onnx(head: bytes) -> bool:
+    """Whether a file begins with the number of ONNX's version, as all that write it do."""
+    return head.startswith(b"\x08")
+
+
+def _is_xml(head: bytes) -> bool:
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"<?xml", b"<net"))
+
+
+def _read_onnx(path: str | Path) -> ModelMetadata | None:
+    """Without ONNX, which inference does without."""
+    try:
+        with open(path, "rb") as file:
+            props = [io.BytesIO(value) for _, value in _fields(file, [_METADATA_PROPS])]
+        entries = [dict(_fields(prop, [_KEY, _VALUE])) for prop in props]
+    except ValueError as error:
+        raise ModelFileError(f"{path}: not a whole ONNX file ({error})") from None
+    ours = [entry.get(_VALUE, b"") for entry in entries if entry.get(_KEY) == ONNX_KEY.encode()]
+    return ModelMetadata.from_json(ours[0], path) if ours else None
+
+
+def _fields(file: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, bytes]]:
+    """Numbers and bytes of some fields of a protobuf message; all others are passed over. Raises ValueError."""
+    end = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    while file.tell() < end:
+        number, kind = divmod(_varint(file), 8)
+        if kind == 0:
+            _varint(file)
+            continue
+        if kind not in (*_FIXED_SIZES, 2):
+            raise ValueError(f"a field of unknown kind before byte {file.tell()}")
+        size = _varint(file) if kind == 2 else _FIXED_SIZES[kind]
+        if size > end - file.tell():
+            raise ValueError("it ends too early")
+        if number in wanted:
+            yield number, file.read(size)
+        else:
+            file.seek(size, io.SEEK_CUR)
+
+
+def _varint(file: BinaryIO) -> int:
+    """A number of seven bits a byte, the lowest first; the highest bit says that more follow."""
+    value = shift = 0
+    while byte := file.read(1):
+        value |= (byte[0] & 127) << shift
+        if byte[0] < 128:
+            return value
+        shift += 7
+    raise ValueError("it ends too early")
+
+
+def _read_openvino(path: str | Path) -> ModelMetadata | None:
+    try:
+        entry = ElementTree.parse(path).getroot().find(_RT_INFO)
+    except ElementTree.ParseError as error:
+        raise ModelFileError(f"{path}: OpenVINO can't read it; is the file complete? ({error})") from None
+    return None if entry is None else ModelMetadata.from_json(entry.get("value", ""), path)
+
+
+FORMATS: Mapping[str, Format] = {
+    each.name: each
+    for each in (
+        Format("keras", ".keras", "a .keras file", _is_keras, read_keras_metadata, ("keras",)),
+        Format("onnx", ".onnx", "an .onnx file", _is_onnx, _read_onnx, ("onnxruntime", "openvino")),
+        Format("openvino", ".xml", "an .xml file of OpenVINO", _is_xml, _read_openvino, ("openvino",)),
+    )
+}
