@@ -15,7 +15,7 @@ from bpnet_cli.evaluation.keypoints import KeypointScores, score_keypoints
 from bpnet_cli.evaluation.limbs import LimbScores, score_limbs
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries
-from bpnet_cli.inference.sources import read_ahead
+from bpnet_cli.inference.sources import read_ahead, spread
 from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
@@ -62,6 +62,18 @@ def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
         say(f"{truth.path}: {note}")
     files = {new: source.files[old] for source, ids in zip(opened, renumbered, strict=True) for old, new in ids.items()}
     return LabelledSet(truth, files)
+
+
+def part_of(labelled: LabelledSet, most: int) -> LabelledSet:
+    """The set, or `most` of its photos spread evenly over their ids."""
+    ids = spread(sorted(labelled.files), most)
+    images, annotations = labelled.truth.images, labelled.truth.annotations
+    truth = replace(
+        labelled.truth,
+        images={i: images[i] for i in ids},
+        annotations={i: annotations[i] for i in ids if i in annotations},
+    )
+    return LabelledSet(truth, {i: labelled.files[i] for i in ids})
 
 
 def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluating") -> Evaluation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -43,16 +44,17 @@ def channels_to_keep(
     granularity: int,
     min_channels: int,
     excluded_layers: Sequence[str] = (),
+    min_share: float = 0.0,
 ) -> set[int]:
     """Numbers of the channels that stay: in every group those above the threshold, the strongest first.
 
-    The count is rounded up to a multiple of `granularity` and is at least `min_channels`, but never more than there
-    are. excluded_layers: patterns of names; their groups stay whole.
+    The count is at least `min_share` of the group's, rounded up to a multiple of `granularity`, and at least
+    `min_channels`, but never more than there are. excluded_layers: patterns of names; their groups stay whole.
     """
     keep: set[int] = set()
     for names, numbers in channels.groups:
         order = sorted(numbers.tolist(), key=lambda number: -weights[number])
-        count = sum(weights[number] > threshold for number in order)
+        count = max(sum(weights[number] > threshold for number in order), math.ceil(min_share * len(order)))
         count = max(-(-count // granularity) * granularity, min_channels)
         if any(fnmatchcase(name, pattern) for name in names for pattern in excluded_layers):
             count = len(order)
@@ -68,7 +70,7 @@ def find_threshold(macs_of: Callable[[float], int], target: int) -> float:
     if macs_of(1.0) > target:
         raise BpnetError(
             f"prune: --target-macs: {target:,} MACs can't be reached, {macs_of(1.0):,} stay where every layer is as"
-            " small as it may get: lower pruning.min_channels or pruning.granularity, or ask for less"
+            " small as it may get: lower pruning.min_share, min_channels or granularity, or ask for less"
         )
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):

@@ -184,6 +184,9 @@ class PruningSpec(Model):
     refit: bool = Field(default=True, description="with --refit-images: fit the layers that read removed channels anew")
     granularity: int = Field(default=8, ge=1, description="channels that stay are a multiple of this in every layer")
     min_channels: int = Field(default=16, ge=1, description="no layer gets fewer channels than this")
+    min_share: float = Field(
+        default=0.25, ge=0, le=1, description="no layer keeps a smaller share of its channels than this, 0 to 1"
+    )
     excluded_layers: tuple[str, ...] = Field(
         default=(), description="layers that keep all channels, by name with * and ?, for example [stem_*]"
     )

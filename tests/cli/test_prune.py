@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,40 @@ def test_the_target_is_met_and_the_table_tells_how(trained: Path, tmp_path: Path
     assert "stage1_heat_out" not in result.output
     by_threshold = bpnet("prune", "-m", whole, "-o", tmp_path / "t.keras", "--threshold", 0, *SMALL)
     assert "every channel stays" in by_threshold.output
+
+
+def test_the_ap_is_told_before_and_after(
+    trained: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bpnet_cli.pruning import measure
+
+    whole, target = trained / "run" / "model.keras", tmp_path / "p.keras"
+    easy = ("--set", "inference.decode.peak_threshold=0.001", "--set", "inference.decode.person_threshold=0")
+    words = ("prune", "-m", whole, "-o", target, "--target-macs", 0.5, "--overwrite", *SMALL)
+    result = bpnet(*words, *easy)
+    assert result.exit_code == 0, result.output
+    said = re.search(r"AP          (\d\.\d{3}) -> (\d\.\d{3}) on 12 photos, without any training", result.output)
+    for model, shown in zip((whole, target), said.groups(), strict=True):
+        assert bpnet("evaluate", "-m", model, "-r", tmp_path / "e", *easy).exit_code == 0
+        ap = json.loads((tmp_path / "e" / "metrics.json").read_text())["AP"]
+        assert f"{ap:.3f}" == shown
+    monkeypatch.setattr(measure, "MOST_PHOTOS", 5)
+    assert "on 5 of 12 photos, without any training" in bpnet(*words).output
+    for gone in ("null", "{images: nowhere, annotations: none.json}", "{records: none-*.tfrecord}"):
+        result = bpnet(*words, "--set", f"dataset.validation={gone}")
+        assert result.exit_code == 0, result.output
+        assert "AP          not measured: the photos of dataset.validation aren't here; --set" in result.output
+        assert "expect to train it for as many steps as the first time" in result.output
+
+
+def test_how_much_training_to_expect() -> None:
+    from bpnet_cli.pruning.measure import measured
+
+    assert "most of it is left" in measured(0.46, 0.44, "9 photos", True)[1]
+    assert "as many steps as the first time" in measured(0.46, 0.3, "9 photos", True)[1]
+    assert "--refit-images" not in measured(0.46, 0.3, "9 photos", True)[1]
+    assert "; --refit-images DIR would leave more of it" in measured(0.46, 0.0, "9 photos", False)[1]
+    assert "as many steps as the first time" in measured(0.0, 0.0, "9 photos", False)[1]
 
 
 def test_what_is_pruned_evaluates_and_exports(pruned: Path, tmp_path: Path, bpnet: Run) -> None:

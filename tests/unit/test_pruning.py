@@ -140,6 +140,16 @@ def test_batch_norm_counts_in_a_channels_weight() -> None:
     assert channel_weights(network, channels)[number] == 0
 
 
+def test_every_layer_keeps_its_share() -> None:
+    network = make_network("tiny")
+    randomise(network)
+    for share, granularity in ((0.25, 1), (0.5, 8), (0.3, 8), (1.0, 8)):
+        smaller, channels, _ = prune(network, 1.0, granularity=granularity, min_channels=1, min_share=share)
+        for names, numbers in channels.groups:
+            least = -(-int(np.ceil(share * len(numbers))) // granularity) * granularity
+            assert smaller.get_layer(names[0]).filters == min(least, len(numbers))
+
+
 def test_granularity_minimum_and_exclusions_are_honoured() -> None:
     network = make_network("tiny")
     randomise(network)
