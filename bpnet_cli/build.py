@@ -136,17 +136,16 @@ def decode_options_of(spec: ExperimentSpec) -> DecodeOptions:
 
 
 def open_sources(sources: Sequence[Source]) -> list[Any]:
-    """Labels and photos of all sources (data.coco.LabelSource), checked; says what was left out. Raises DataError."""
+    """Labels and photos of all sources (data.labels.LabelSource), checked; says what was left out. Raises DataError."""
     from bpnet_cli.data.checks import summarise
-    from bpnet_cli.data.coco import open_source
-    from bpnet_cli.data.records import open_records
+    from bpnet_cli.data.sources import open_sources as open_labels
 
     opened = []
     for source in sources:
         if isinstance(source, RecordSource):
-            opened += open_records(source.records)
+            opened += open_labels(source.records)
         else:
-            opened.append(open_source(source.images, source.annotations))
+            opened += open_labels(source.annotations, source.images)
     for line in summarise(problem for source in opened for problem in source.problems):
         say(line)
     return opened
@@ -167,7 +166,7 @@ def coco_sets_of(spec: ExperimentSpec) -> dict[str, list[tuple[str, str]]]:
 
 def photos_of(sources: Sequence[Source], skeleton: Skeleton) -> list[Any]:
     """Photos of all sources, one after the other."""
-    from bpnet_cli.data.coco import photos_of_source
+    from bpnet_cli.data.photos import photos_of_source
 
     return [photo for source in open_sources(sources) for photo in photos_of_source(source, skeleton)]
 

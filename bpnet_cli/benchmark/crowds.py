@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.coco import to_skeleton
 from bpnet_cli.data.figure import sample_figure
+from bpnet_cli.data.photos import to_skeleton
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.pose.skeleton import COCO_KEYPOINTS, Skeleton
 

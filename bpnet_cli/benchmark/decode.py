@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.benchmark.crowds import draw_crowd
-from bpnet_cli.data.coco import CocoFile, people_of, read_coco_file
+from bpnet_cli.data.coco import read_coco_file
+from bpnet_cli.data.labels import Labels
+from bpnet_cli.data.photos import people_of
 from bpnet_cli.errors import DataError
 from bpnet_cli.evaluation.coco import evaluate_detections, restrict
 from bpnet_cli.inference.results import coco_entries
@@ -105,7 +107,7 @@ def one_thread() -> None:
 
 
 def _measure(
-    truth: CocoFile, maps: Iterator[MapsOfPhoto], skeleton: Skeleton, options: DecodeOptions, what: str
+    truth: Labels, maps: Iterator[MapsOfPhoto], skeleton: Skeleton, options: DecodeOptions, what: str
 ) -> dict[str, Any]:
     detections: list[dict[str, Any]] = []
     decoding, upsampling = [], []
@@ -130,16 +132,16 @@ def _measure(
     }
 
 
-def _render(truth: CocoFile, skeleton: Skeleton, height: int, width: int) -> Iterator[MapsOfPhoto]:
+def _render(truth: Labels, skeleton: Skeleton, height: int, width: int) -> Iterator[MapsOfPhoto]:
     for image_id, image in truth.images.items():
-        scale = min(height / image["height"], width / image["width"])
+        scale = min(height / image.height, width / image.width)
         matrix = resize_affine(scale, scale)
         keypoints = people_of(truth, image_id, skeleton)
         keypoints[..., :2] = apply_affine(matrix, keypoints[..., :2].astype(np.float64))
         yield MapsOfPhoto(image_id, *render_targets(keypoints, height, width, skeleton), matrix)
 
 
-def _load(truth: CocoFile, path: str | Path, skeleton: Skeleton) -> Iterator[MapsOfPhoto]:
+def _load(truth: Labels, path: str | Path, skeleton: Skeleton) -> Iterator[MapsOfPhoto]:
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file of stored maps")
     channels = skeleton.heatmap_channels + skeleton.paf_channels
@@ -151,7 +153,7 @@ def _load(truth: CocoFile, path: str | Path, skeleton: Skeleton) -> Iterator[Map
             maps = np.asarray(archive[name], np.float32)
             if maps.ndim != 3 or maps.shape[2] != channels:
                 raise DataError(f"{path}: {name} must have shape (height, width, {channels}), got {maps.shape}")
-            size = (STRIDE * maps.shape[1] / image["width"], STRIDE * maps.shape[0] / image["height"])
+            size = (STRIDE * maps.shape[1] / image.width, STRIDE * maps.shape[0] / image.height)
             heatmaps = np.ascontiguousarray(maps[..., : skeleton.heatmap_channels])
             pafs = np.ascontiguousarray(maps[..., skeleton.heatmap_channels :])
             yield MapsOfPhoto(image_id, heatmaps, pafs, resize_affine(*size))

@@ -6,15 +6,16 @@ person that is wrong is left out and counted, so that one bad file in many doesn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bpnet_cli.data.images import EncodedImage, image_file, read_header
+from bpnet_cli.data.labels import Image, Labels, Problem, select
 from bpnet_cli.errors import DataError
 
 DAMAGED = "photos left out: damaged, cut off or of an unknown format"
@@ -31,13 +32,6 @@ _TAIL_BYTES = 64
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
 
 
-class Problem(NamedTuple):
-    """What was left out or changed. reason: one of this module's; name: of the first thing a user can look up."""
-
-    reason: str
-    name: str
-
-
 def summarise(problems: Iterable[Problem]) -> list[str]:
     """One line per reason: the count and the first example."""
     by_reason: dict[str, list[str]] = {}
@@ -47,17 +41,17 @@ def summarise(problems: Iterable[Problem]) -> list[str]:
 
 
 def check_images(
-    folder: Path, images: Mapping[int, Mapping[str, Any]], labels: str | Path
+    folder: Path, images: Mapping[int, Image], labels: str | Path
 ) -> tuple[dict[int, EncodedImage], list[Problem]]:
     """The photos that can be used, by id, and what is wrong with the others; reads headers and last bytes only.
 
-    images: COCO image entries by id. labels: the annotation file, for messages.
+    images: by id. labels: the annotation file, for messages.
     Raises DataError when the folder or a photo is absent, and for sizes that differ from the labels'.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of photos")
     with ThreadPoolExecutor(16) as pool:
-        checked = dict(zip(images, pool.map(lambda entry: _check_image(folder, entry), images.values()), strict=True))
+        checked = dict(zip(images, pool.map(lambda image: _check_image(folder, image), images.values()), strict=True))
     refused = [f"image {i}: {result}" for i, result in checked.items() if isinstance(result, str)]
     if refused:
         more = f" (and {len(refused) - 1} more photos like it)" if len(refused) > 1 else ""
@@ -68,54 +62,44 @@ def check_images(
     return {i: result for i, result in checked.items() if isinstance(result, EncodedImage)}, problems
 
 
-def clean_annotations(
-    annotations: Mapping[int, Sequence[dict[str, Any]]], images: Mapping[int, Mapping[str, Any]]
-) -> tuple[dict[int, list[dict[str, Any]]], list[Problem]]:
-    """COCO entries by image id without what lies outside of their photos, and what was changed.
+def clean_people(labels: Labels) -> tuple[Labels, list[Problem]]:
+    """Labels without what lies outside of the photos, and what was changed.
 
     A point is inside up to the photo's edges, whether pixel centres are counted from 0 or from 0.5.
     """
-    entries = [(image_id, entry) for image_id, group in annotations.items() for entry in group]
-    if not entries:
-        return {image_id: [] for image_id in annotations}, []
-    sizes = np.array([(images[i]["width"], images[i]["height"]) for i, _ in entries], float).reshape(-1, 2)
-    points = np.array([a["keypoints"] for _, a in entries], float).reshape(len(entries), -1, 3)
-    boxes = np.array([a["bbox"] for _, a in entries], float).reshape(-1, 4)
-    far = ((points[..., :2] < -0.5) | (points[..., :2] > sizes[:, None])).any(axis=-1) & (points[..., 2] > 0)
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    gone = ((high < 0) | (low > sizes)).any(axis=1)
-    cut = ((low < -_BOX_MARGIN_PX) | (high > sizes + _BOX_MARGIN_PX)).any(axis=1)
-    cleaned: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in annotations}
+    people = labels.people
+    names, sizes = [], np.zeros((len(people), 2))
+    for image, rows in zip(labels.images.values(), labels.rows.values(), strict=True):
+        sizes[rows] = image.width, image.height
+        names += [image.file_name] * (rows.stop - rows.start)
+    points = people.keypoints
+    outside = (points[..., :2] < -0.5) | (points[..., :2] > sizes[:, None])
+    far = np.asarray(outside.any(axis=-1) & (points[..., 2] > 0))
+    low, high = people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]
+    gone = np.asarray(((high < 0) | (low > sizes)).any(axis=1))
+    cut = ((low < -_BOX_MARGIN_PX) | (high > sizes + _BOX_MARGIN_PX)).any(axis=1) & ~gone
+    far[gone] = False
     problems = []
-    for row, (image_id, entry) in enumerate(entries):
-        name = f"annotation {entry.get('id', '?')} of {images[image_id]['file_name']}"
-        if gone[row]:
-            problems.append(Problem(BOX_OUTSIDE, name))
-            continue
-        if cut[row]:
-            problems.append(Problem(BOX_CUT, name))
-            entry = _cut_box(entry, sizes[row])
-        if far[row].any():
-            problems += [Problem(KEYPOINT_OUTSIDE, name)] * int(far[row].sum())
-            entry = _without(entry, points[row], far[row])
-        cleaned[image_id].append(entry)
-    return cleaned, problems
+    for row in np.flatnonzero(gone | cut | far.any(axis=1)):
+        counts = {BOX_OUTSIDE: int(gone[row]), BOX_CUT: int(cut[row]), KEYPOINT_OUTSIDE: int(far[row].sum())}
+        name = f"{people.places[row]} of {names[row]}"
+        problems += [Problem(reason, name) for reason, count in counts.items() for _ in range(count)]
+    if not problems:
+        return labels, []
+    low, high = np.clip(low, 0, sizes), np.clip(high, 0, sizes)
+    points = np.where(far[..., None], 0, points)
+    cleaned = replace(
+        people,
+        keypoints=points,
+        boxes=np.where(cut[:, None], np.concatenate([low, high - low], axis=1), people.boxes),
+        counts=np.where(far.any(axis=1), (points[..., 2] > 0).sum(axis=1), people.counts),
+    )
+    return select(replace(labels, people=cleaned), labels.images, ~gone), problems
 
 
-def _cut_box(entry: Mapping[str, Any], size: NDArray[np.float64]) -> dict[str, Any]:
-    x, y, width, height = entry["bbox"]
-    low, high = np.clip([[x, y], [x + width, y + height]], 0, size)
-    return {**entry, "bbox": [*low.tolist(), *(high - low).tolist()]}
-
-
-def _without(entry: Mapping[str, Any], points: NDArray[np.float64], unlabelled: NDArray[np.bool_]) -> dict[str, Any]:
-    kept = np.where(unlabelled[:, None], 0.0, points)
-    return {**entry, "keypoints": kept.ravel().tolist(), "num_keypoints": int((kept[:, 2] > 0).sum())}
-
-
-def _check_image(folder: Path, entry: Mapping[str, Any]) -> EncodedImage | Problem | str:
+def _check_image(folder: Path, image: Image) -> EncodedImage | Problem | str:
     """The photo, what is wrong with it, or why the data set is to be refused."""
-    path = folder / entry["file_name"]
+    path = folder / image.file_name
     if not path.is_file():
         return f"{path} does not exist"
     try:
@@ -126,7 +110,7 @@ def _check_image(folder: Path, entry: Mapping[str, Any]) -> EncodedImage | Probl
         return f"{path} can't be read: {error.strerror or error}"
     if info is None or not whole or min(info.width, info.height) < 1:
         return Problem(DAMAGED, str(path))
-    stored, wanted = (info.width, info.height), (entry["width"], entry["height"])
+    stored, wanted = (info.width, info.height), (image.width, image.height)
     turned = stored[::-1] if info.rotation in (5, 6, 7, 8) else stored
     if wanted not in (stored, turned):
         return (

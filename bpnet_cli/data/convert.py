@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bpnet_cli.data.checks import DAMAGED, PHOTO_REASONS, Problem, summarise
-from bpnet_cli.data.coco import LabelSource, is_labelled, open_source
+from bpnet_cli.data.checks import DAMAGED, PHOTO_REASONS, summarise
+from bpnet_cli.data.labels import LabelSource, Problem
 from bpnet_cli.data.records import (
     FORMAT,
     INDEX_SUFFIX,
@@ -27,6 +27,7 @@ from bpnet_cli.data.records import (
     read_index,
     to_example,
 )
+from bpnet_cli.data.sources import open_source
 from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.files import atomic_path, check_folder, write_text
@@ -98,13 +99,13 @@ def convert(
 
 def _make_plan(name: str, sources: Sequence[tuple[str, str]], shards: int) -> _Plan:
     opened = [open_source(images, annotations) for images, annotations in sources]
-    photos = [(number, i) for number, source in enumerate(opened) for i in sorted(source.coco.images)]
+    photos = [(number, i) for number, source in enumerate(opened) for i in sorted(source.labels.images)]
     shards = min(shards, len(photos))
     content = hashlib.sha256(f"{FORMAT} {name} {shards}".encode())
     for (images, labels), source in zip(sources, opened, strict=True):
         content.update(hashlib.sha256(Path(labels).read_bytes()).digest())
-        for i in sorted(source.coco.images):
-            state = (Path(images) / source.coco.images[i]["file_name"]).stat()
+        for i in sorted(source.labels.images):
+            state = (Path(images) / source.labels.images[i].file_name).stat()
             content.update(f"{i} {state.st_size} {state.st_mtime_ns} ".encode())
     return _Plan(name, opened, photos, shards, content.hexdigest())
 
@@ -158,7 +159,7 @@ def _write_shard(plan: _Plan, shard: int, directory: Path, pool: ThreadPoolExecu
                     writer.write(record)
                     rows.append(row)
                     end += RECORD_HEAD_BYTES + len(record) + RECORD_TAIL_BYTES
-                    people += sum(map(is_labelled, source.coco.annotations[image_id]))
+                    people += int(source.labels.people_of(image_id).labelled.sum())
             header = ShardHeader(plan.fingerprint, shard, plan.shards, end, len(rows), people, problems)
             with tf.io.TFRecordWriter(str(index_path)) as writer:
                 for row in (header.to_json(), *rows):
@@ -186,13 +187,13 @@ def _decoded(
 
     def check(photo: tuple[int, int]) -> bytes | None:
         source, image_id = plan.sources[photo[0]], photo[1]
-        entry, file = source.coco.images[image_id], source.files[image_id]
+        image, file = source.labels.images[image_id], source.files[image_id]
         encoded = file.read()
         try:
             shape = file.decode_bytes(encoded).shape
         except DataError:
             return None
-        return encoded if shape[:2] == (entry["height"], entry["width"]) else None
+        return encoded if shape[:2] == (image.height, image.width) else None
 
     for start in range(0, len(photos), _CHUNK):
         chunk = photos[start : start + _CHUNK]

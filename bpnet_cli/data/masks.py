@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from bpnet_cli.data.labels import People, Region
 from bpnet_cli.data.unknown import unknown_boxes
 from bpnet_cli.errors import DataError
 
@@ -18,24 +19,23 @@ _FARTHEST_PX = 1e5
 
 
 def encode_ignore_region(
-    annotations: Sequence[Mapping[str, Any]], height: int, width: int, limbs: Sequence[tuple[int, int]] = ()
+    people: People, height: int, width: int, limbs: Sequence[tuple[int, int]] = ()
 ) -> Encoded | None:
     """Run-length encoding of where the loss must not look; None where that is empty.
 
     (Crowd minus labelled people), people without keypoints, and the surroundings of labelled people's
-    `unknown_keypoints`. annotations: COCO entries of one image of height x width pixels. A person without a
-    segmentation counts by its box. limbs: pairs of keypoints, which tell what an unknown one is near.
-    Raises DataError for a segmentation that does not decode.
+    unknown keypoints. people: those of one image of height x width pixels. A person without a region counts by its
+    box. limbs: pairs of keypoints, which tell what an unknown one is near.
+    Raises DataError for a region that does not decode.
     """
-    crowd = [a for a in annotations if a.get("iscrowd")]
-    people = [a for a in annotations if not a.get("iscrowd")]
-    labelled = [a for a in people if any(v > 0 for v in a["keypoints"][2::3])]
-    unlabelled = [a for a in people if not any(v > 0 for v in a["keypoints"][2::3])]
-    parts = [_encode(a, height, width) for a in unlabelled]
-    parts += [_encode_box(box, height, width) for a in labelled for box in unknown_boxes(a, limbs)]
-    if crowd:
+    labelled = people.labelled
+    rest, unsure = people[~labelled & ~people.crowds], people[labelled & people.unknown.any(axis=1)]
+    parts = _encoded(rest, height, width)
+    for keypoints, box, unknown in zip(unsure.keypoints, unsure.boxes, unsure.unknown, strict=True):
+        parts += [_encode_box(part, height, width) for part in unknown_boxes(keypoints, box, unknown, limbs)]
+    if people.crowds.any():
         # Run lengths know no difference, so this part goes through pixels; most photos have no crowd.
-        region = _pixels(crowd, height, width) & ~_pixels(labelled, height, width)
+        region = _pixels(people[people.crowds], height, width) & ~_pixels(people[labelled], height, width)
         parts.append(coco_mask.encode(np.asfortranarray(region.astype(np.uint8))))
     union = coco_mask.merge(parts) if parts else None
     return union if union is not None and coco_mask.area(union) > 0 else None
@@ -54,11 +54,11 @@ def warp_mask(ignore: Encoded | None, matrix: NDArray[np.float64], rows: int, co
     return 1 - np.asarray(warped, np.float32)
 
 
-def _pixels(annotations: Sequence[Mapping[str, Any]], height: int, width: int) -> NDArray[np.bool_]:
+def _pixels(people: People, height: int, width: int) -> NDArray[np.bool_]:
     """(height, width) bool union."""
-    if not annotations:
+    if not len(people):
         return np.zeros((height, width), bool)
-    return np.asarray(coco_mask.decode(coco_mask.merge([_encode(a, height, width) for a in annotations])), bool)
+    return np.asarray(coco_mask.decode(coco_mask.merge(_encoded(people, height, width))), bool)
 
 
 def _encode_box(box: Sequence[float], height: int, width: int) -> Encoded:
@@ -69,12 +69,18 @@ def _encode_box(box: Sequence[float], height: int, width: int) -> Encoded:
     return encoded
 
 
-def _encode(annotation: Mapping[str, Any], height: int, width: int) -> Encoded:
-    where = f"annotation {annotation.get('id', '?')}"
-    segmentation = annotation.get("segmentation")
-    if not segmentation:
-        x, y, w, h = annotation["bbox"]
+def _encoded(people: People, height: int, width: int) -> list[Encoded]:
+    """Each one's region, or box. Raises DataError."""
+    parts = zip(people.regions, people.boxes.tolist(), people.places, strict=True)
+    return [_encode(region, box, place, height, width) for region, box, place in parts]
+
+
+def _encode(segmentation: Region, box: Sequence[float], where: str, height: int, width: int) -> Encoded:
+    if segmentation is None:
+        x, y, w, h = box
         segmentation = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    if isinstance(segmentation, tuple):
+        segmentation = [polygon.tolist() for polygon in segmentation]
     try:
         # pycocotools walks along a polygon pixel by pixel, however far it goes.
         if isinstance(segmentation, list) and not all(abs(v) < _FARTHEST_PX for part in segmentation for v in part):

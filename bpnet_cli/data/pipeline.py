@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
-from bpnet_cli.data.coco import Photo
 from bpnet_cli.data.masks import warp_mask
 from bpnet_cli.data.memory import BatchMemory
+from bpnet_cli.data.photos import Photo
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.pose.geometry import compose_affine, resize_affine

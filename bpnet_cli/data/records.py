@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from bpnet_cli.data.checks import Problem
-from bpnet_cli.data.coco import CocoFile, LabelSource
 from bpnet_cli.data.images import EncodedImage
+from bpnet_cli.data.labels import Entry, Image, LabelSource, Problem, gather
 from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import DataError
 
@@ -65,23 +64,23 @@ def label_features(source: LabelSource, number: int, image_id: int) -> dict[str,
     order; `person/visibilities`: 0, 1, 2. `person/areas`: 0 where the file gives none. `ignore/counts`: compressed run
     lengths as in COCO, of the photo's size.
     """
-    entry, people = source.coco.images[image_id], source.coco.annotations[image_id]
+    image, people = source.labels.images[image_id], source.labels.people_of(image_id)
     ignore = source.ignore(image_id)
     return {
         "image/id": [image_id],
-        "image/file_name": [entry["file_name"].encode()],
-        "image/height": [entry["height"]],
-        "image/width": [entry["width"]],
+        "image/file_name": [image.file_name.encode()],
+        "image/height": [image.height],
+        "image/width": [image.width],
         "image/as_stored": [int(source.files[image_id].as_stored)],
         "source/number": [number],
-        "source/category_id": [source.coco.category_id],
-        "source/keypoint_names": [name.encode() for name in source.coco.keypoint_names],
-        "person/keypoints": [float(v) for a in people for i, v in enumerate(a["keypoints"]) if i % 3 < 2],
-        "person/visibilities": [int(v) for a in people for v in a["keypoints"][2::3]],
-        "person/boxes": [float(v) for a in people for v in a["bbox"]],
-        "person/areas": [float(a.get("area") or 0) for a in people],
-        "person/crowds": [int(bool(a.get("iscrowd"))) for a in people],
-        "person/num_keypoints": [int(a.get("num_keypoints", sum(v > 0 for v in a["keypoints"][2::3]))) for a in people],
+        "source/category_id": [source.labels.category_id],
+        "source/keypoint_names": [name.encode() for name in source.labels.keypoint_names],
+        "person/keypoints": people.keypoints[..., :2].ravel().tolist(),
+        "person/visibilities": people.keypoints[..., 2].astype(int).ravel().tolist(),
+        "person/boxes": people.boxes.ravel().tolist(),
+        "person/areas": people.areas.tolist(),
+        "person/crowds": people.crowds.astype(int).tolist(),
+        "person/num_keypoints": people.counts.tolist(),
         "ignore/counts": [ignore["counts"]] if ignore else [],
     }
 
@@ -186,41 +185,35 @@ def _sources_of(
 def _source_of(
     pattern: str, rows: Sequence[tuple[str, dict[str, list[Any]]]], problems: Sequence[Problem]
 ) -> LabelSource:
-    images, annotations, files, ignore = {}, {}, {}, {}
+    images, files, ignore = {}, {}, {}
+    entries: list[Entry] = []
     names = tuple(name.decode() for name in rows[0][1]["source/keypoint_names"])
     category_id = rows[0][1]["source/category_id"][0]
     for shard, row in rows:
         (image_id,), (height,), (width,) = row["image/id"], row["image/height"], row["image/width"]
         name = row["image/file_name"][0].decode()
-        images[image_id] = {"id": image_id, "file_name": name, "height": height, "width": width}
-        annotations[image_id] = _annotations_of(row, image_id, category_id, len(names))
+        images[image_id] = Image(name, height, width)
+        entries += _entries_of(row, image_id, len(names), f"{shard}: {name}")
         place = (row["image/offset"][0], row["image/length"][0], row["image/crc32"][0])
         read = partial(_read_image, shard, name, *place)
         files[image_id] = EncodedImage(f"{shard}: {name}", read, bool(row["image/as_stored"][0]))
         counts = row["ignore/counts"]
         ignore[image_id] = {"size": [height, width], "counts": counts[0]} if counts else None
-    coco = CocoFile(pattern, names, category_id, images, annotations)
+    labels = gather(pattern, names, images, entries, category_id=category_id)
     people = sum(n > 0 for _, row in rows for n in row["person/num_keypoints"])
-    return LabelSource(coco, files, ignore.__getitem__, problems, people)
+    return LabelSource(labels, files, ignore.__getitem__, problems, people)
 
 
-def _annotations_of(row: Mapping[str, list[Any]], image_id: int, category_id: int, count: int) -> list[dict[str, Any]]:
-    """The COCO entries of a photo, without their segmentations."""
+def _entries_of(row: Mapping[str, list[Any]], image_id: int, count: int, where: str) -> Iterator[Entry]:
+    """The people and crowds of a photo, whose ignore region the row holds already."""
     people = len(row["person/areas"])
-    points = np.array(row["person/keypoints"]).reshape(people, count, 2)
-    visible = np.array(row["person/visibilities"]).reshape(people, count, 1)
-    return [
-        {
-            "image_id": image_id,
-            "category_id": category_id,
-            "iscrowd": row["person/crowds"][i],
-            "num_keypoints": row["person/num_keypoints"][i],
-            "area": row["person/areas"][i],
-            "bbox": row["person/boxes"][4 * i : 4 * i + 4],
-            "keypoints": np.concatenate([points[i], visible[i]], axis=1).ravel().tolist(),
-        }
-        for i in range(people)
-    ]
+    keypoints = np.empty((people, count, 3))
+    keypoints[..., :2] = np.reshape(row["person/keypoints"], (people, count, 2))
+    keypoints[..., 2] = np.reshape(row["person/visibilities"], (people, count))
+    boxes = np.reshape(row["person/boxes"], (people, 4)).tolist()
+    parts = zip(boxes, row["person/areas"], row["person/crowds"], row["person/num_keypoints"], strict=True)
+    for points, (box, area, crowd, labelled) in zip(keypoints.reshape(people, -1).tolist(), parts, strict=True):
+        yield Entry(image_id, points, box, area, bool(crowd), labelled, (), None, where)
 
 
 def _read_image(shard: str, name: str, offset: int, length: int, crc32: int) -> bytes:

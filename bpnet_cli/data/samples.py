@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bpnet_cli.data.coco import Photo
+from bpnet_cli.data.photos import Photo
 from bpnet_cli.errors import DataError
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Side of the square around an unknown keypoint, in larger box sides: with its nearest labelled keypoint one limb away,
 # and what each further limb adds. Measured on COCO's faces: the square holds 97 % of the ears with an eye labelled and
@@ -13,23 +13,26 @@ import numpy as np
 _SIDE, _SIDE_PER_LIMB = 0.35, 0.125
 
 
-def unknown_boxes(annotation: Mapping[str, Any], limbs: Sequence[tuple[int, int]]) -> list[list[float]]:
-    """Boxes x, y, width, height in pixels of where a COCO entry's `unknown_keypoints` may be.
+def unknown_boxes(
+    keypoints: NDArray[np.float64],
+    box: NDArray[np.float64],
+    unknown: NDArray[np.bool_],
+    limbs: Sequence[tuple[int, int]],
+) -> list[list[float]]:
+    """Boxes x, y, width, height in pixels of where a person's unknown keypoints may be.
 
-    limbs: pairs of keypoints, counted from 0. A box is a square around the mean of the labelled keypoints that are
-    fewest limbs away, larger the more limbs these are; where none is connected, it is the person's whole box.
+    keypoints: (N, 3) x, y, visibility. box: (4,) the person's. unknown: (N,); what is labelled is not unknown. limbs:
+    pairs of keypoints, counted from 0. A box is a square around the mean of the labelled keypoints that are fewest
+    limbs away, larger the more limbs these are; where none is connected, it is the person's whole box.
     """
-    keypoints = annotation["keypoints"]
-    labelled = {k for k, v in enumerate(keypoints[2::3]) if v > 0}
+    labelled = set(np.flatnonzero(keypoints[:, 2] > 0).tolist())
     boxes = []
-    for k in annotation.get("unknown_keypoints", ()):
-        if k in labelled:
-            continue
+    for k in sorted(set(np.flatnonzero(unknown).tolist()) - labelled):
         near, distance = _nearest(k, labelled, limbs)
         if not near:
-            return [list(annotation["bbox"])]
-        side = max(annotation["bbox"][2:]) * (_SIDE + _SIDE_PER_LIMB * (distance - 1))
-        x, y = np.mean([keypoints[3 * n : 3 * n + 2] for n in sorted(near)], axis=0).tolist()
+            return [box.tolist()]
+        side = max(box[2:].tolist()) * (_SIDE + _SIDE_PER_LIMB * (distance - 1))
+        x, y = keypoints[sorted(near), :2].mean(axis=0).tolist()
         boxes.append([x - side / 2, y - side / 2, side, side])
     return boxes
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from bpnet_cli.data.coco import AREA_OF_BOX, CocoFile, area_of, is_labelled
+from bpnet_cli.data.coco import to_coco
+from bpnet_cli.data.labels import AREA_OF_BOX, Labels, pool
 from bpnet_cli.errors import DataError
 from bpnet_cli.evaluation.resample import Matches
 from bpnet_cli.log import silenced
@@ -39,15 +40,15 @@ class Scores:
 
 
 def evaluate_detections(
-    truth: CocoFile, detections: Sequence[Mapping[str, Any]], skeleton: Skeleton, image_ids: Sequence[int] | None = None
+    truth: Labels, detections: Sequence[Mapping[str, Any]], skeleton: Skeleton, image_ids: Sequence[int] | None = None
 ) -> Scores:
     """Metrics of detections in COCO's results format over `image_ids` (all by default).
 
     truth: labels keypoints of the skeleton only, see `restrict`. OKS constants come from the skeleton by name.
     """
-    labelled = _as_coco(truth, [_complete(a) for people in truth.annotations.values() for a in people])
-    found = _as_coco(truth, [_with_box(detection) for detection in detections])
-    evaluation = COCOeval(labelled, found, "keypoints")
+    dataset = to_coco(truth)
+    found = [{**_with_box(detection), "id": i} for i, detection in enumerate(detections, start=1)]
+    evaluation = COCOeval(_indexed(dataset), _indexed({**dataset, "annotations": found}), "keypoints")
     evaluation.params.kpt_oks_sigmas = _sigmas(truth, skeleton)
     evaluation.params.imgIds = sorted(truth.images if image_ids is None else image_ids)
     evaluation.params.catIds = [truth.category_id]
@@ -68,34 +69,22 @@ def evaluate_detections(
     return Scores(dict(zip(METRICS, map(float, evaluation.stats), strict=True)), precision, best, areas, matches)
 
 
-def merge(files: Sequence[CocoFile]) -> tuple[CocoFile, list[dict[int, int]]]:
-    """Several annotation files as one, and each file's old image ids -> new ones; one file keeps its ids.
+def merge(sets: Sequence[Labels]) -> tuple[Labels, list[dict[int, int]]]:
+    """Several sets of labels as one, and each one's old image ids -> new ones; one alone keeps its ids.
 
     Raises DataError when their keypoints differ.
     """
-    if len(files) == 1:
-        return files[0], [{image_id: image_id for image_id in files[0].images}]
-    names, category_id = files[0].keypoint_names, files[0].category_id
-    images: dict[int, dict[str, Any]] = {}
-    annotations: dict[int, list[dict[str, Any]]] = {}
-    renumbered = []
-    for file in files:
-        if file.keypoint_names != names:
-            raise DataError(
-                f"{file.path}: its keypoints differ from {files[0].path}'s, so their people can't be pooled"
-            )
-        ids = {image_id: len(images) + i for i, image_id in enumerate(file.images, start=1)}
-        for old, new in ids.items():
-            images[new] = {**file.images[old], "id": new}
-            annotations[new] = [
-                {**entry, "image_id": new, "category_id": category_id} for entry in file.annotations[old]
-            ]
-        renumbered.append(ids)
-    return CocoFile(files[0].path, names, category_id, images, annotations), renumbered
+    first = sets[0]
+    if len(sets) == 1:
+        return first, [{image_id: image_id for image_id in first.images}]
+    for labels in sets:
+        if labels.keypoint_names != first.keypoint_names:
+            raise DataError(f"{labels.path}: its keypoints differ from {first.path}'s, so their people can't be pooled")
+    return pool(sets)
 
 
-def restrict(truth: CocoFile, skeleton: Skeleton) -> CocoFile:
-    """The file with only the keypoints that the skeleton has; the file itself where it has them all.
+def restrict(truth: Labels, skeleton: Skeleton) -> Labels:
+    """The labels with only the keypoints that the skeleton has; the very same where it has them all.
 
     Raises DataError when it has none.
     """
@@ -104,45 +93,30 @@ def restrict(truth: CocoFile, skeleton: Skeleton) -> CocoFile:
         return truth
     if not kept:
         raise DataError(f"{truth.path}: labels none of the keypoints of skeleton {skeleton.name}")
-    names = tuple(truth.keypoint_names[i] for i in kept)
-    annotations = {image_id: [_restricted(a, kept) for a in people] for image_id, people in truth.annotations.items()}
-    return replace(truth, keypoint_names=names, annotations=annotations)
+    keypoints = truth.people.keypoints[:, kept]
+    counts = (keypoints[..., 2] > 0).sum(axis=1)
+    people = replace(truth.people, keypoints=keypoints, counts=counts, unknown=truth.people.unknown[:, kept])
+    return replace(truth, keypoint_names=tuple(truth.keypoint_names[i] for i in kept), people=people, limbs=())
 
 
-def without_area(truth: CocoFile) -> str:
+def without_area(truth: Labels) -> str:
     """A line that says how many people have no area, on which OKS depends; empty where all have one."""
-    people = [entry for group in truth.annotations.values() for entry in group if is_labelled(entry)]
-    absent = sum(not entry.get("area") for entry in people)
+    areas = truth.people.areas[truth.people.labelled]
+    absent = int((areas == 0).sum())
     if not absent:
         return ""
     return (
-        f"{absent} of {len(people)} annotations have no area: {AREA_OF_BOX} x their box, the median ratio in COCO, is"
+        f"{absent} of {len(areas)} annotations have no area: {AREA_OF_BOX} x their box, the median ratio in COCO, is"
         " used; AP is not comparable with COCO's"
     )
 
 
-def _restricted(annotation: Mapping[str, Any], kept: Sequence[int]) -> dict[str, Any]:
-    keypoints = [value for i in kept for value in annotation["keypoints"][3 * i : 3 * i + 3]]
-    return {**annotation, "keypoints": keypoints, "num_keypoints": sum(v > 0 for v in keypoints[2::3])}
-
-
-def _as_coco(truth: CocoFile, annotations: Sequence[dict[str, Any]]) -> COCO:
-    """A COCO index of annotations on the images of `truth`, numbered anew: COCOeval takes an id of 0 for "none"."""
+def _indexed(dataset: dict[str, Any]) -> COCO:
     coco = COCO()
-    coco.dataset = {
-        "images": list(truth.images.values()),
-        "categories": [{"id": truth.category_id}],
-        "annotations": [{**annotation, "id": i} for i, annotation in enumerate(annotations, start=1)],
-    }
+    coco.dataset = dataset
     with silenced():
         coco.createIndex()
     return coco
-
-
-def _complete(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    """An annotation with the keys that COCOeval takes for granted."""
-    labelled = sum(v > 0 for v in annotation["keypoints"][2::3])
-    return {"iscrowd": 0, "num_keypoints": labelled, **annotation, "area": area_of(annotation)}
 
 
 def _with_box(detection: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,6 +128,6 @@ def _with_box(detection: Mapping[str, Any]) -> dict[str, Any]:
     return {**detection, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
 
 
-def _sigmas(truth: CocoFile, skeleton: Skeleton) -> NDArray[np.float64]:
+def _sigmas(truth: Labels, skeleton: Skeleton) -> NDArray[np.float64]:
     by_name = dict(zip(skeleton.keypoints, skeleton.sigmas, strict=True))
     return np.array([by_name[name] for name in truth.keypoint_names])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bpnet_cli.build import open_sources
-from bpnet_cli.data.coco import CocoFile
 from bpnet_cli.data.images import EncodedImage
+from bpnet_cli.data.labels import Labels, select
 from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict, without_area
 from bpnet_cli.evaluation.keypoints import KeypointScores, score_keypoints
 from bpnet_cli.evaluation.limbs import LimbScores, score_limbs
@@ -26,7 +26,7 @@ from bpnet_cli.spec.dataset import Source
 class LabelledSet:
     """Labelled photos, pooled from one or more sources. files: by image id of `truth`."""
 
-    truth: CocoFile
+    truth: Labels
     files: dict[int, EncodedImage]
 
 
@@ -53,7 +53,7 @@ def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
     Only the keypoints of the skeleton are kept; when that drops some, a line says so, and one where areas are missing.
     """
     opened = open_sources(sources)
-    pooled, renumbered = merge([source.coco for source in opened])
+    pooled, renumbered = merge([source.labels for source in opened])
     truth = restrict(pooled, skeleton)
     if truth is not pooled:
         known, all_names = len(truth.keypoint_names), len(pooled.keypoint_names)
@@ -67,13 +67,7 @@ def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
 def part_of(labelled: LabelledSet, most: int) -> LabelledSet:
     """The set, or `most` of its photos spread evenly over their ids."""
     ids = spread(sorted(labelled.files), most)
-    images, annotations = labelled.truth.images, labelled.truth.annotations
-    truth = replace(
-        labelled.truth,
-        images={i: images[i] for i in ids},
-        annotations={i: annotations[i] for i in ids if i in annotations},
-    )
-    return LabelledSet(truth, {i: labelled.files[i] for i in ids})
+    return LabelledSet(select(labelled.truth, ids), {i: labelled.files[i] for i in ids})
 
 
 def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluating") -> Evaluation:

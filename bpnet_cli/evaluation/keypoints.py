@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.coco import CocoFile, area_of, people_of
+from bpnet_cli.data.labels import Labels
+from bpnet_cli.data.photos import people_of
 from bpnet_cli.pose.oks import keypoint_similarities, oks
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
@@ -34,14 +35,15 @@ class KeypointScores:
     distance: NDArray[np.float64]
 
 
-def score_keypoints(truth: CocoFile, persons: Mapping[int, Sequence[Person]], skeleton: Skeleton) -> KeypointScores:
+def score_keypoints(truth: Labels, persons: Mapping[int, Sequence[Person]], skeleton: Skeleton) -> KeypointScores:
     """Keypoints of all detected people, by image id, in photo pixels, against the labels; see `score_limbs`."""
     right: list[NDArray[np.bool_]] = []
     distances: list[NDArray[np.float64]] = []
     known: list[NDArray[np.bool_]] = []
     for image_id, detected in persons.items():
         labels = people_of(truth, image_id, skeleton).astype(np.float64)
-        areas = np.array([area_of(e) for e in truth.annotations[image_id] if not e.get("iscrowd")], np.float64)
+        entries = truth.people_of(image_id)
+        areas = entries.known_areas[~entries.crowds]
         # Somebody without keypoints, whom people fit that no detection fits.
         nobody = np.full((1, len(skeleton.keypoints), 3), np.nan)
         found = np.concatenate([nobody, *(person.keypoints[None] for person in detected)])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.coco import CocoFile, area_of, is_labelled, people_of
+from bpnet_cli.data.labels import Labels, People
+from bpnet_cli.data.photos import people_of
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
 
@@ -40,7 +41,7 @@ class LimbScores:
         return _share(self.found, self.labelled)
 
 
-def score_limbs(truth: CocoFile, persons: Mapping[int, Sequence[Person]], skeleton: Skeleton) -> LimbScores:
+def score_limbs(truth: Labels, persons: Mapping[int, Sequence[Person]], skeleton: Skeleton) -> LimbScores:
     """Limbs of the people that `infer` draws, by image id, in photo pixels, against the labels.
 
     truth: labels keypoints of the skeleton only, see `evaluation.coco.restrict`. Limbs that the file never labels don't
@@ -51,15 +52,15 @@ def score_limbs(truth: CocoFile, persons: Mapping[int, Sequence[Person]], skelet
     for image_id, detected in persons.items():
         found = np.array([person.keypoints for person in detected], np.float64).reshape(-1, len(skeleton.keypoints), 3)
         labels = people_of(truth, image_id, skeleton).astype(np.float64)
-        areas = [area_of(entry) for entry in truth.annotations[image_id] if not entry.get("iscrowd")]
-        reach = TOLERANCE * np.sqrt(np.array(areas, np.float64))
+        entries = truth.people_of(image_id)
+        reach = TOLERANCE * np.sqrt(entries.known_areas[~entries.crowds])
         labelled = labels[..., 2] > 0
         distance = np.hypot(*(found[:, None, :, :2] - labels[None, ..., :2]).transpose(3, 0, 1, 2))
         near = (distance <= reach[None, :, None]) & labelled  # NaN, not found, is not near
         right = near[..., starts] & near[..., ends]
         seen = ~np.isnan(found[..., 2])
         drawn = seen[:, starts] & seen[:, ends]
-        ignored = drawn & ~right.any(axis=1) & _in_ignored_box(truth, image_id, found, starts, ends)
+        ignored = drawn & ~right.any(axis=1) & _in_ignored_box(entries, found, starts, ends)
         counts[0] += (drawn & ~ignored).sum(axis=0)
         counts[1] += right.any(axis=1).sum(axis=0)
         counts[2] += (labelled[:, starts] & labelled[:, ends]).sum(axis=0)
@@ -69,19 +70,15 @@ def score_limbs(truth: CocoFile, persons: Mapping[int, Sequence[Person]], skelet
 
 
 def _in_ignored_box(
-    truth: CocoFile,
-    image_id: int,
+    entries: People,
     found: NDArray[np.float64],
     starts: NDArray[np.intp],
     ends: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
     """(D, L) whether both ends of the limbs of people (D, K, 3) lie in one box of a crowd or of somebody unlabelled."""
     result = np.zeros((len(found), len(starts)), np.bool_)
-    for entry in truth.annotations[image_id]:
-        if is_labelled(entry):
-            continue
-        x, y, width, height = entry["bbox"]
-        low, high = np.array([x, y]), np.array([x + width, y + height])
+    for box in entries.boxes[~entries.labelled]:
+        low, high = box[:2], box[:2] + box[2:]
         points = found[..., :2]
         inside = np.asarray(((points >= low) & (points <= high)).all(axis=-1))
         result |= inside[:, starts] & inside[:, ends]

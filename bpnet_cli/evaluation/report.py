@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Mapping
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.coco import people_of
+from bpnet_cli.data.labels import Image
+from bpnet_cli.data.photos import people_of
 from bpnet_cli.evaluation.coco import METRICS, Scores, without_area
 from bpnet_cli.evaluation.evaluate import Evaluation
 from bpnet_cli.evaluation.keypoints import RIGHT
@@ -149,14 +149,14 @@ def _precision_plot(precision: NDArray[np.float64]) -> str:
     return "".join(parts)
 
 
-def worst_photos(scores: Scores, images: Mapping[int, Mapping[str, Any]]) -> list[int]:
+def worst_photos(scores: Scores, images: Mapping[int, Image]) -> list[int]:
     """Ids of photos of labelled people, those first whose area is to the largest share of people found badly.
 
-    A person counts with its area times 1 - OKS: otherwise people who are hardly to be seen come first. images: COCO's
-    entries by id.
+    A person counts with its area times 1 - OKS: otherwise people who are hardly to be seen come first. images: by
+    id.
     """
     lost = {
-        i: float(((1 - oks) * scores.areas[i]).sum() / (images[i]["width"] * images[i]["height"]))
+        i: float(((1 - oks) * scores.areas[i]).sum() / (images[i].width * images[i].height))
         for i, oks in scores.best_oks.items()
         if len(oks)
     }
@@ -169,7 +169,7 @@ def _worst_photos(result: Evaluation, skeleton: Skeleton) -> list[str]:
         photo = result.labelled.files[image_id].rgb()
         labels = draw_persons(photo, labelled_persons(people_of(result.labelled.truth, image_id, skeleton)), skeleton)
         found = draw_persons(photo, result.shown[image_id], skeleton)
-        name = result.labelled.truth.images[image_id]["file_name"]
+        name = result.labelled.truth.images[image_id].file_name
         caption = f"{name}: mean OKS {result.scores.best_oks[image_id].mean():.2f}"
         figures.append(
             f"<figure>{_picture(np.hstack([labels, found]))}<figcaption>{html.escape(caption)}</figcaption></figure>"

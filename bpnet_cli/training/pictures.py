@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.coco import people_of
+from bpnet_cli.data.photos import people_of
 from bpnet_cli.evaluation.evaluate import LabelledSet
 from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.inference.predictor import Predictor
@@ -38,7 +38,7 @@ def pictures_of(
 
 
 def _pictures_of_photo(predictor: Predictor, labelled: LabelledSet, image_id: int, targets: TargetShape) -> Pictures:
-    name = labelled.truth.images[image_id]["file_name"]
+    name = labelled.truth.images[image_id].file_name
     photo = labelled.files[image_id].rgb()
     canvas, _ = predictor.prepare(photo, predictor.scales[0])
     heatmaps, pafs, matrix = predictor.maps(photo)

@@ -14,7 +14,7 @@ from bpnet_cli import BODY_18, render_targets
 from bpnet_cli.benchmark.crowds import draw_crowd
 from bpnet_cli.benchmark.decode import benchmark_stored
 from bpnet_cli.benchmark.report import describe_training
-from bpnet_cli.data.coco import load_photos
+from bpnet_cli.data.photos import load_photos
 from bpnet_cli.data.pipeline import SampleLoader
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.pose.options import DecodeOptions

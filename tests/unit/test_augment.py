@@ -3,8 +3,8 @@ import pytest
 
 from bpnet_cli import BODY_18
 from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
-from bpnet_cli.data.coco import Photo
 from bpnet_cli.data.images import image_file
+from bpnet_cli.data.photos import Photo
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.pose.geometry import apply_affine, invert_affine, letterbox
 

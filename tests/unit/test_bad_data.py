@@ -12,9 +12,11 @@ import pytest
 
 from bpnet_cli import BODY_18
 from bpnet_cli.data.checks import BOX_CUT, BOX_OUTSIDE, DAMAGED, KEYPOINT_OUTSIDE, TURNED, summarise
-from bpnet_cli.data.coco import LabelSource, open_source, photos_of_source
+from bpnet_cli.data.labels import LabelSource
 from bpnet_cli.data.masks import warp_mask
+from bpnet_cli.data.photos import photos_of_source
 from bpnet_cli.data.pipeline import read_warped
+from bpnet_cli.data.sources import open_source
 from bpnet_cli.data.unknown import unknown_boxes
 from bpnet_cli.errors import DataError
 from bpnet_cli.pose.geometry import resize_affine
@@ -75,7 +77,7 @@ def test_damaged_photos_are_left_out_and_named(tmp_path: Path) -> None:
         "good.png": png,
     }
     source = opened(tmp_path, files)
-    assert [image["file_name"] for image in source.coco.images.values()] == ["good.jpg", "good.png"]
+    assert [image.file_name for image in source.labels.images.values()] == ["good.jpg", "good.png"]
     assert [(reason, Path(name).name) for reason, name in source.problems] == [
         (DAMAGED, name) for name in files if not name.startswith("good")
     ]
@@ -172,9 +174,9 @@ def test_keypoints_outside_of_the_photo_are_unlabelled_and_counted(tmp_path: Pat
         person["keypoints"][3 * k : 3 * k + 2] = point
     person["keypoints"][3 * 6 : 3 * 6 + 3] = [-500, 3, 0]
     source = people(tmp_path, person)
-    (cleaned,) = source.coco.annotations[1]
-    assert cleaned["keypoints"][2::3] == [2, 2, 0, 0, 0, 0, 0] + [2] * 10
-    assert cleaned["num_keypoints"] == 12
+    cleaned = source.labels.people_of(1)
+    assert cleaned.keypoints[..., 2].tolist() == [[2, 2, 0, 0, 0, 0, 0] + [2] * 10]
+    assert cleaned.counts.tolist() == [12]
     assert summarise(source.problems) == [f"{KEYPOINT_OUTSIDE}: 4 (first: annotation 1 of 1.png)"]
     photo = photos_of_source(source, BODY_18)[0]
     assert photo.label_counts.tolist() == [12]
@@ -199,14 +201,14 @@ def test_nobody_left_is_refused(tmp_path: Path) -> None:
 def test_a_person_wholly_outside_is_left_out(tmp_path: Path) -> None:
     outside = [coco_person(i + 2, bbox=box) for i, box in enumerate([[121, 5, 9, 9], [-50, 5, 9, 9], [5, 101, 9, 9]])]
     source = people(tmp_path, coco_person(), *outside)
-    assert [a["id"] for a in source.coco.annotations[1]] == [1]
+    assert source.labels.people_of(1).places.tolist() == ["annotation 1"]
     assert summarise(source.problems) == [f"{BOX_OUTSIDE}: 3 (first: annotation 2 of 1.png)"]
 
 
 def test_a_box_partly_outside_is_cut(tmp_path: Path) -> None:
     boxes = [[-30, -20, 80, 90], [100, 90, 1e20, 1e20], [-0.5, 10, 121, 60]]
     source = people(tmp_path, *(coco_person(i, bbox=box) for i, box in enumerate(boxes, start=1)))
-    assert [a["bbox"] for a in source.coco.annotations[1]] == [[0, 0, 50, 70], [100, 90, 20, 10], [-0.5, 10, 121, 60]]
+    assert source.labels.people_of(1).boxes.tolist() == [[0, 0, 50, 70], [100, 90, 20, 10], [-0.5, 10, 121, 60]]
     assert summarise(source.problems) == [f"{BOX_CUT}: 2 (first: annotation 1 of 1.png)"]
 
 
@@ -239,37 +241,43 @@ def test_entries_that_make_no_sense_are_refused(tmp_path: Path, change: dict, me
 FACE = ((0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6))
 
 
-def person_with(labelled: dict[int, tuple[float, float]], unknown: list[int]) -> dict:
-    keypoints = [0] * 51
+def keypoints_with(labelled: dict[int, tuple[float, float]]) -> np.ndarray:
+    keypoints = np.zeros((17, 3))
     for k, (x, y) in labelled.items():
-        keypoints[3 * k : 3 * k + 3] = [x, y, 2]
-    return coco_person(keypoints=keypoints, bbox=[10, 20, 40, 100], unknown_keypoints=unknown)
+        keypoints[k] = x, y, 2
+    return keypoints
+
+
+def boxes_of(labelled: dict[int, tuple[float, float]], unknown: list[int], limbs: tuple = FACE) -> list:
+    box = np.array([10.0, 20, 40, 100])
+    return unknown_boxes(keypoints_with(labelled), box, np.isin(np.arange(17), unknown), limbs)
 
 
 def test_an_unknown_keypoint_is_near_its_labelled_neighbours() -> None:
-    assert unknown_boxes(person_with({1: (20, 30), 2: (30, 32)}, [0]), FACE) == [[25 - 17.5, 31 - 17.5, 35, 35]]
+    assert boxes_of({1: (20, 30), 2: (30, 32)}, [0]) == [[25 - 17.5, 31 - 17.5, 35, 35]]
     # A labelled one is not unknown, whatever the list says.
-    assert unknown_boxes(person_with({0: (20, 30)}, [0]), FACE) == []
+    assert boxes_of({0: (20, 30)}, [0]) == []
 
 
 def test_the_farther_its_neighbours_the_larger_the_box() -> None:
-    boxes = unknown_boxes(person_with({5: (40, 50), 6: (20, 50)}, [0, 1, 3]), FACE)
+    boxes = boxes_of({5: (40, 50), 6: (20, 50)}, [0, 1, 3])
     assert boxes == [[0, 20, 60, 60], [40 - 23.75, 50 - 23.75, 47.5, 47.5], [40 - 17.5, 50 - 17.5, 35, 35]]
 
 
 def test_without_labelled_neighbours_it_is_anywhere_in_the_box() -> None:
-    assert unknown_boxes(person_with({9: (20, 30)}, [0]), FACE) == [[10, 20, 40, 100]]
-    assert unknown_boxes(person_with({1: (20, 30)}, [0]), ()) == [[10, 20, 40, 100]]
+    assert boxes_of({9: (20, 30)}, [0]) == [[10, 20, 40, 100]]
+    assert boxes_of({1: (20, 30)}, [0], ()) == [[10, 20, 40, 100]]
 
 
 def test_unknown_keypoints_are_masked_by_the_files_own_limbs(tmp_path: Path) -> None:
-    person = person_with({1: (60, 40), 2: (70, 40)}, [0]) | {"bbox": [40, 20, 40, 80]}
+    keypoints = keypoints_with({1: (60, 40), 2: (70, 40)}).ravel().tolist()
+    person = coco_person(keypoints=keypoints, bbox=[40, 20, 40, 80], unknown_keypoints=[0])
     path = write_coco(tmp_path, [person, coco_person(2, bbox=[90, 80, 9, 9])])
     raw = json.loads(path.read_text())
     raw["categories"][0]["skeleton"] = [[1, 2], [1, 3], ["nose", 2], [0, 1], [1, 99]]
     path.write_text(json.dumps(raw))
     source = open_source(tmp_path / "images", path)
-    assert source.coco.limbs == ((0, 1), (0, 2))
+    assert source.labels.limbs == ((0, 1), (0, 2))
     mask = warp_mask(photos_of_source(source, BODY_18)[0].ignore, np.eye(3)[:2], 100, 120)
     rows, columns = np.nonzero(mask == 0)
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (26, 54, 51, 79)

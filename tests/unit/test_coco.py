@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from bpnet_cli import BODY_18
-from bpnet_cli.data.coco import load_photos, read_coco_file
+from bpnet_cli.data.coco import read_coco_file
 from bpnet_cli.data.masks import warp_mask
+from bpnet_cli.data.photos import load_photos
 from bpnet_cli.data.samples import list_samples, main_persons
 from bpnet_cli.errors import DataError
 from tests.conftest import COCO_NAMES, coco_person, write_coco

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bpnet_cli import BODY_18, decode, render_targets
-from bpnet_cli.data.coco import people_of, read_coco_file
+from bpnet_cli.data.coco import read_coco_file
+from bpnet_cli.data.photos import people_of
 from bpnet_cli.evaluation.coco import evaluate_detections, restrict
 from bpnet_cli.inference.results import coco_entries
 from bpnet_cli.pose.geometry import apply_affine, invert_affine, resize_affine
@@ -55,7 +56,7 @@ def test_perfect_maps_of_real_labels(shared_data: Path, rounded: bool) -> None:
     truth = restrict(read_coco_file(shared_data / "coco-dev" / "annotations" / "person_keypoints.json"), BODY_18)
     detections = []
     for image_id, image in truth.images.items():
-        matrix = resize_affine(*[min(368 / image["height"], 656 / image["width"])] * 2)
+        matrix = resize_affine(*[min(368 / image.height, 656 / image.width)] * 2)
         people = people_of(truth, image_id, BODY_18)
         people[..., :2] = apply_affine(matrix, people[..., :2].astype(np.float64))
         heatmaps, pafs = render_targets(people, 368, 656, BODY_18)

@@ -9,7 +9,7 @@ import pytest
 
 from bpnet_cli import BODY_18
 from bpnet_cli.data.augment import Augmentation
-from bpnet_cli.data.coco import load_photos
+from bpnet_cli.data.photos import load_photos
 from bpnet_cli.data.pipeline import make_loader, make_pipeline
 from bpnet_cli.data.samples import list_samples
 from bpnet_cli.errors import SpecError

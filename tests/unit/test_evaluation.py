@@ -97,12 +97,12 @@ def test_labels_the_model_lacks_are_left_out(tmp_path: Path) -> None:
     pair = Skeleton("pair", ("right_eye", "nose", "tail"), (), (), (0.05, 0.05, 0.05))
     reduced = restrict(truth, pair)
     assert reduced.keypoint_names == ("nose", "right_eye")
-    person = truth.annotations[1][0]["keypoints"]
-    assert reduced.annotations[1][0]["keypoints"] == person[0:3] + person[6:9]
+    person = truth.people_of(1).keypoints[0].ravel().tolist()
+    assert reduced.people_of(1).keypoints[0].ravel().tolist() == person[0:3] + person[6:9]
     perfect = [
-        {"image_id": a["image_id"], "category_id": 1, "keypoints": a["keypoints"], "score": 1.0}
-        for people in reduced.annotations.values()
-        for a in people
+        {"image_id": image_id, "category_id": 1, "keypoints": keypoints.ravel().tolist(), "score": 1.0}
+        for image_id in reduced.images
+        for keypoints in reduced.people_of(image_id).keypoints
     ]
     assert evaluate_detections(reduced, perfect, pair).metrics["AP"] == pytest.approx(1.0)
     with pytest.raises(DataError, match="labels none of the keypoints of skeleton fish"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bpnet_cli import BODY_18, Predictor, log
-from bpnet_cli.data.coco import load_photos
+from bpnet_cli.data.photos import load_photos
 from bpnet_cli.evaluation.evaluate import load_labelled
 from bpnet_cli.inference.predictor import InputSize
 from bpnet_cli.spec.dataset import DataSource
@@ -26,7 +26,7 @@ def test_maps_of_the_labels_are_drawn_above_those_of_the_network(drawn: Path) ->
     source = DataSource(images=str(drawn / "images"), annotations=str(drawn / "annotations" / "person_keypoints.json"))
     labelled = load_labelled([source], BODY_18)
     photo = load_photos(source.images, source.annotations, BODY_18)[0]
-    name = labelled.truth.images[min(labelled.files)]["file_name"]
+    name = labelled.truth.images[min(labelled.files)].file_name
     assert photo.image.name.endswith(name)
     backend = PerfectBackend(photo.keypoints, photo.image.rgb())
     predictor = Predictor(backend, InputSize(128, 128))

@@ -7,7 +7,7 @@ import pytest
 
 from bpnet_cli import BODY_18
 from bpnet_cli.data.augment import Augmentation
-from bpnet_cli.data.coco import load_photos
+from bpnet_cli.data.photos import load_photos
 from bpnet_cli.data.pipeline import SampleLoader, make_loader, make_pipeline, read_warped
 from bpnet_cli.data.samples import list_samples
 from bpnet_cli.errors import DataError

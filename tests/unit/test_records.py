@@ -132,8 +132,8 @@ def test_evaluation_sees_the_same_photos_and_people(tmp_path: Path, sources: lis
     rng = np.random.default_rng(0)
     found = [
         {"image_id": i, "category_id": 1, "score": 1.0, "keypoints": (points + rng.normal(0, 2, 51)).tolist()}
-        for i, people in expected.truth.annotations.items()
-        for points in (np.array(person["keypoints"], float) for person in people)
+        for i in expected.truth.images
+        for points in expected.truth.people_of(i).keypoints.reshape(-1, 51)
     ]
     metrics = evaluate_detections(expected.truth, found, BODY_18).metrics
     assert 0.1 < metrics["AP"] < 0.99

@@ -8,8 +8,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from bpnet_cli.data import poses, synthetic
-from bpnet_cli.data.coco import load_photos
 from bpnet_cli.data.figure import sample_figure
+from bpnet_cli.data.photos import load_photos
 from bpnet_cli.data.scene import PART_IDS
 from bpnet_cli.data.synthetic import generate
 from bpnet_cli.errors import BpnetError, DataError

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from bpnet_cli.data.augment import Augmentation
-from bpnet_cli.data.coco import open_source, photos_of_source
+from bpnet_cli.data.photos import photos_of_source
 from bpnet_cli.data.pipeline import SampleLoader, make_loader, make_pipeline
 from bpnet_cli.data.samples import list_samples
+from bpnet_cli.data.sources import open_source
 from bpnet_cli.data.threads import thread_batches
 from bpnet_cli.errors import DataError
 from bpnet_cli.pose.skeleton import BODY_18

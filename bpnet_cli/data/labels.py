@@ -1,0 +1,203 @@
+"""Labels as the rest of the package sees them, whatever format they come from: photos, and people as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet_cli.data.images import EncodedImage
+
+# The median ratio of a person's area to its box in COCO.
+AREA_OF_BOX = 0.53
+# A tuple of polygons, float64 (x0, y0, x1, y1, ...), or run lengths {"size": [height, width], "counts"} as in COCO, or
+# None for the box. Whatever else a file holds is found where it is decoded: most regions never are.
+Region = Any
+
+
+class Problem(NamedTuple):
+    """What was left out or changed. reason: one of `data.checks`; name: of the first thing a user can look up."""
+
+    reason: str
+    name: str
+
+
+class Image(NamedTuple):
+    """A photo that labels are for. file_name: relative to the folder of photos. height, width: in pixels."""
+
+    file_name: str
+    height: int
+    width: int
+
+
+class Entry(NamedTuple):
+    """A person or crowd as a reader finds it; `People` says what the parts mean.
+
+    keypoints: 3N numbers x, y, visibility. labelled: how many of them, as the file says. unknown: indices of keypoints.
+    where: its place in the file, for messages.
+    """
+
+    image_id: int
+    keypoints: Sequence[float]
+    box: Sequence[float]
+    area: float
+    crowd: bool
+    labelled: int
+    unknown: Sequence[int]
+    region: Region
+    where: str
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """P people and crowds, in pixels of their photos.
+
+    keypoints: (P, N, 3) float64 x, y, visibility (0 unlabelled, 1 occluded, 2 visible) of the data set's own keypoints.
+    boxes: (P, 4) float64 x, y, width, height. areas: (P,) float64 square pixels, 0 where the file gives none.
+    crowds: (P,) bool, regions of many people with no keypoints. counts: (P,) int, labelled keypoints as the file says.
+    unknown: (P, N) bool, keypoints that nobody could decide on. regions: (P,) `Region`. places: (P,) where in the file.
+    """
+
+    keypoints: NDArray[np.float64]
+    boxes: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    crowds: NDArray[np.bool_]
+    counts: NDArray[np.intp]
+    unknown: NDArray[np.bool_]
+    regions: NDArray[np.object_]
+    places: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, rows: Any) -> People:
+        """Those of a slice (as views), of (Q,) indices or of a (P,) bool."""
+        return People(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(P,) whether this is a person with keypoints."""
+        return ~self.crowds & (self.keypoints[..., 2] > 0).any(axis=1)
+
+    @property
+    def known_areas(self) -> NDArray[np.float64]:
+        """(P,) areas; where the file gives none, `AREA_OF_BOX` of the box."""
+        return np.where(self.areas > 0, self.areas, AREA_OF_BOX * self.boxes[:, 2] * self.boxes[:, 3])
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The labels of one data source.
+
+    path: file, folder or glob, for messages. keypoint_names: the data set's own, in its order. images: by id.
+    people: of all photos, one photo's after the other's in the order of `images`. rows: of `people`, by image id.
+    limbs: pairs of keypoints, counted from 0, if the file says so. category_id: of people, in COCO's results format.
+    """
+
+    path: Path | str
+    keypoint_names: tuple[str, ...]
+    images: Mapping[int, Image]
+    people: People
+    rows: Mapping[int, slice]
+    limbs: tuple[tuple[int, int], ...] = ()
+    category_id: int = 1
+
+    def people_of(self, image_id: int) -> People:
+        """People and crowds of a photo."""
+        return self.people[self.rows[image_id]]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSource:
+    """Labels and photos of one data source that can be used together.
+
+    labels: its usable photos and people. files: the photos, by image id. ignore: the ignore region of an image id.
+    problems: what was left out or changed. people: those with keypoints, of a file also those left out.
+    """
+
+    labels: Labels
+    files: Mapping[int, EncodedImage]
+    ignore: Callable[[int], Mapping[str, Any] | None]
+    problems: Sequence[Problem]
+    people: int
+
+
+def gather(
+    path: Path | str,
+    keypoint_names: Sequence[str],
+    images: Mapping[int, Image],
+    entries: Iterable[Entry],
+    limbs: tuple[tuple[int, int], ...] = (),
+    category_id: int = 1,
+) -> Labels:
+    """Labels of the entries that a reader found, in any order; of one photo they keep theirs."""
+    by_image: dict[int, list[Entry]] = {image_id: [] for image_id in images}
+    for entry in entries:
+        by_image[entry.image_id].append(entry)
+    listed = [entry for group in by_image.values() for entry in group]
+    count, people = len(keypoint_names), len(listed)
+    unknown = np.zeros((people, count), np.bool_)
+    for row, entry in enumerate(listed):
+        if entry.unknown:
+            unknown[row, list(entry.unknown)] = True
+    gathered = People(
+        keypoints=np.array([entry.keypoints for entry in listed], np.float64).reshape(people, count, 3),
+        boxes=np.array([entry.box for entry in listed], np.float64).reshape(people, 4),
+        areas=np.array([entry.area for entry in listed], np.float64),
+        crowds=np.array([entry.crowd for entry in listed], np.bool_),
+        counts=np.array([entry.labelled for entry in listed], np.intp),
+        unknown=unknown,
+        regions=_objects([entry.region for entry in listed]),
+        places=_objects([entry.where for entry in listed]),
+    )
+    rows = _spans({image_id: len(group) for image_id, group in by_image.items()})
+    return Labels(path, tuple(keypoint_names), images, gathered, rows, limbs, category_id)
+
+
+def select(labels: Labels, image_ids: Iterable[int], kept: NDArray[np.bool_] | None = None) -> Labels:
+    """Labels of some of the photos and, where `kept` (P,) bool is given, only of those people."""
+    chosen = list(image_ids)
+    if chosen == list(labels.images) and (kept is None or kept.all()):
+        return labels
+    spans = [np.arange(labels.rows[i].start, labels.rows[i].stop) for i in chosen]
+    if kept is not None:
+        spans = [span[kept[span]] for span in spans]
+    people = labels.people[np.concatenate([np.zeros(0, np.intp), *spans])]
+    rows = _spans(dict(zip(chosen, map(len, spans), strict=True)))
+    return replace(labels, images={i: labels.images[i] for i in chosen}, people=people, rows=rows)
+
+
+def pool(labels: Sequence[Labels]) -> tuple[Labels, list[dict[int, int]]]:
+    """Several data sources as one, with photos numbered anew, and each source's old image ids -> new ones.
+
+    All have the keypoints of the first, whose path and category it keeps.
+    """
+    images: dict[int, Image] = {}
+    counts: dict[int, int] = {}
+    renumbered = []
+    for part in labels:
+        ids = {old: len(images) + i for i, old in enumerate(part.images, start=1)}
+        images |= {new: part.images[old] for old, new in ids.items()}
+        counts |= {new: part.rows[old].stop - part.rows[old].start for old, new in ids.items()}
+        renumbered.append(ids)
+    parts = [part.people for part in labels]
+    people = People(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(People)))
+    return replace(labels[0], images=images, people=people, rows=_spans(counts)), renumbered
+
+
+def _spans(counts: Mapping[int, int]) -> dict[int, slice]:
+    """Rows of each photo, one after the other."""
+    rows, end = {}, 0
+    for image_id, count in counts.items():
+        rows[image_id] = slice(end, end + count)
+        end += count
+    return rows
+
+
+def _objects(values: Sequence[Any]) -> NDArray[np.object_]:
+    """A one-dimensional array of any objects, lists included."""
+    return np.fromiter(values, np.object_, len(values))

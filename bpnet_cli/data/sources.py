@@ -1,0 +1,71 @@
+"""Where labels and photos come from: the formats that can be read, and opening a data source of any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bpnet_cli.data.checks import check_images, clean_people, summarise
+from bpnet_cli.data.coco import read_coco_file
+from bpnet_cli.data.labels import Labels, LabelSource, select
+from bpnet_cli.data.masks import encode_ignore_region
+from bpnet_cli.data.records import open_records
+from bpnet_cli.errors import DataError
+
+
+class Format(NamedTuple):
+    """How labels may lie on disk.
+
+    tells: whether labels at a place, with a folder of photos or None, are of this format, judged by what they hold.
+    open: the data sources there. Raises DataError.
+    """
+
+    tells: Callable[[str | Path, str | Path | None], bool]
+    open: Callable[[str | Path, str | Path | None], list[LabelSource]]
+
+
+def open_sources(labels: str | Path, images: str | Path | None = None) -> list[LabelSource]:
+    """The data sources at a place; photos and people that can't be used are left out and listed.
+
+    labels: file, folder or glob, as its format has it. images: folder that names of photos are relative to; None where
+    the labels hold the photos themselves. Raises DataError for a missing folder, absent photos, sizes that differ from
+    the labels', damaged labels.
+    """
+    return next(format_.open(labels, images) for format_ in FORMATS.values() if format_.tells(labels, images))
+
+
+def open_source(images: str | Path, annotations: str | Path) -> LabelSource:
+    """`open_sources` of labels beside a folder of photos, which are one source."""
+    (source,) = open_sources(annotations, images)
+    return source
+
+
+def beside_photos(
+    read: Callable[[str | Path], Labels], labels: str | Path, images: str | Path | None
+) -> list[LabelSource]:
+    """`Format.open` for labels that `read` reads, with their photos in a folder."""
+    found = read(labels)
+    people = int(found.people.labelled.sum())
+    files, image_problems = check_images(Path(images or "."), found.images, found.path)
+    usable, label_problems = clean_people(select(found, files))
+    problems = [*image_problems, *label_problems]
+    if people and not usable.people.labelled.any():
+        raise DataError(f"{found.path}: no person with keypoints is left: {'; '.join(summarise(problems))}")
+    return [LabelSource(usable, files, partial(_ignore_region, usable), problems, people)]
+
+
+# By name, asked in this order; the last one takes what no other does, and its messages say what is wrong with it.
+FORMATS: dict[str, Format] = {
+    "TFRecord shards": Format(lambda _, images: images is None, lambda labels, _: open_records(str(labels))),
+    "COCO keypoints": Format(lambda *_: True, partial(beside_photos, read_coco_file)),
+}
+
+
+def _ignore_region(labels: Labels, image_id: int) -> Mapping[str, Any] | None:
+    image = labels.images[image_id]
+    try:
+        return encode_ignore_region(labels.people_of(image_id), image.height, image.width, labels.limbs)
+    except DataError as error:
+        raise DataError(f"{labels.path}: {error}") from None
