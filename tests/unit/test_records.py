@@ -11,57 +11,17 @@ import pytest
 from bpnet_cli import BODY_18
 from bpnet_cli.build import photos_of
 from bpnet_cli.data.augment import Augmentation
-from bpnet_cli.data.checks import DAMAGED, summarise
+from bpnet_cli.data.checks import DAMAGED
 from bpnet_cli.data.convert import convert
 from bpnet_cli.data.pipeline import make_loader, make_pipeline
 from bpnet_cli.data.records import open_records
 from bpnet_cli.data.samples import list_samples
-from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.errors import DataError
 from bpnet_cli.evaluation.coco import evaluate_detections, without_area
 from bpnet_cli.evaluation.evaluate import load_labelled
 from bpnet_cli.spec.dataset import DataSource, RecordSource, Source
-from tests.conftest import coco_person
-from tests.unit.test_bad_data import jpeg, noise, with_exif, write_photos
 
 pytestmark = pytest.mark.usefixtures("keras_loaded")
-
-
-@pytest.fixture(scope="session")
-def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of many kinds, some of them bad, with people of many kinds."""
-    directory = tmp_path_factory.mktemp("messy")
-    whole = jpeg(noise(100, 120))
-    files = {
-        "1.jpg": whole,
-        "2.jpg": whole[:-9],
-        "3.jpg": with_exif(jpeg(noise(120, 100)), 6),
-        "4.jpg": with_exif(whole, 6),
-        "5.jpg": with_exif(whole, 3),
-        "6.jpg": jpeg(noise(100, 120)[..., 0]),
-    }
-    path = write_photos(directory, files, (100, 120))
-    raw = json.loads(path.read_text())
-    face_unknown = [0] * 15 + [value for k in range(5, 17) for value in (12 + 2 * k, 22 + 3 * k, 2)]
-    raw["annotations"] += [
-        coco_person(11, 1, keypoints=[900, 30, 2] + [40, 50, 1] * 16, bbox=[30.25, -40, 80, 120]),
-        coco_person(12, 3, keypoints=face_unknown, unknown_keypoints=[0, 1, 2, 3, 4]),
-        coco_person(13, 3, bbox=[500, 5, 10, 10]),
-        coco_person(14, 6, iscrowd=1, keypoints=[0] * 51, segmentation=[[60, 0, 110, 0, 110, 90, 60, 90]]),
-        coco_person(15, 6, keypoints=[0] * 51, num_keypoints=0, bbox=[80, 60, 30, 30], segmentation=[]),
-    ]
-    raw["annotations"][0].pop("area")
-    raw["categories"][0]["skeleton"] = [[1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7]]
-    path.write_text(json.dumps(raw))
-    return directory
-
-
-@pytest.fixture(scope="session")
-def sources(drawn: Path, messy: Path) -> list[tuple[str, str]]:
-    """Two data sources whose image ids overlap."""
-    return [
-        (str(messy / "images"), str(messy / "labels.json")),
-        (str(drawn / "images"), str(drawn / "annotations" / "person_keypoints.json")),
-    ]
 
 
 def from_files(sources: list[tuple[str, str]]) -> list[Source]:
@@ -166,94 +126,6 @@ def test_a_record_holds_everything_in_the_data_sets_own_order(tmp_path: Path, dr
         np.testing.assert_array_equal(values["person/visibilities"], points[:, 2])
         np.testing.assert_array_equal(values["person/boxes"], np.array([a["bbox"] for a in people], "f4").ravel())
         np.testing.assert_array_equal(values["person/areas"], np.array([a["area"] for a in people], "f4"))
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
-
-
-def test_workers_change_no_byte(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
-    for workers in (1, 5):
-        convert({"train": sources}, tmp_path / str(workers), shards=3, workers=workers)
-    assert contents(tmp_path / "1") == contents(tmp_path / "5")
-
-
-def test_rerunning_writes_what_is_missing_and_keeps_the_rest(
-    tmp_path: Path, sources: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    convert({"train": sources}, tmp_path, shards=3)
-    before = contents(tmp_path)
-    (tmp_path / "train-00001-of-00003.tfrecord").unlink()
-    (tmp_path / "summary.json").unlink()
-    kept = tmp_path / "train-00002-of-00003.tfrecord"
-    time = kept.stat().st_mtime_ns
-    capsys.readouterr()
-    convert({"train": sources}, tmp_path, shards=3)
-    assert "2 whole shards are there already and kept" in capsys.readouterr().err
-    assert contents(tmp_path) == before
-    assert kept.stat().st_mtime_ns == time
-
-
-def test_an_interruption_leaves_no_half_shard(
-    tmp_path: Path, sources: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    convert({"train": sources}, tmp_path / "whole", shards=3)
-    seen = []
-
-    def interrupt(items: object, total: int, what: str) -> object:
-        for item in items:
-            seen.append(item)
-            if len(seen) == 9:
-                raise KeyboardInterrupt
-            yield item
-
-    with monkeypatch.context() as patch:
-        patch.setattr("bpnet_cli.data.convert.progress", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            convert({"train": sources}, tmp_path / "cut", shards=3)
-    assert sorted(contents(tmp_path / "cut")) == ["train-00000-of-00003.index", "train-00000-of-00003.tfrecord"]
-    convert({"train": sources}, tmp_path / "cut", shards=3)
-    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
-
-
-def test_shards_of_a_changed_input_are_not_kept(tmp_path: Path) -> None:
-    labels = write_photos(tmp_path, {f"{i}.jpg": jpeg(noise()) for i in range(4)}, (100, 120))
-    sources = {"train": [(str(tmp_path / "images"), str(labels))]}
-    out = tmp_path / "out"
-    convert(sources, out, shards=2)
-    refused = r"out: holds shards of other photos, labels or settings; choose another folder or --overwrite"
-    (tmp_path / "images" / "3.jpg").write_bytes(jpeg(255 - noise()))
-    with pytest.raises(BpnetError, match=refused):
-        convert(sources, out, shards=2)
-    convert(sources, out, shards=2, overwrite=True)
-    assert open_records(f"{out}/*")[0].files[4].read() == jpeg(255 - noise())
-    with pytest.raises(BpnetError, match=refused):
-        convert(sources, out, shards=3)
-    labels.write_text(labels.read_text().replace("1800", "1801"))
-    with pytest.raises(BpnetError, match=refused):
-        convert(sources, out, shards=2)
-    convert(sources, out, shards=1, overwrite=True)
-    assert sorted(contents(out)) == ["summary.json", "train-00000-of-00001.index", "train-00000-of-00001.tfrecord"]
-
-
-def test_a_photo_that_only_decoding_finds_damaged_is_left_out(tmp_path: Path) -> None:
-    broken = bytearray(jpeg(noise()))
-    start = broken.index(b"\xff\xdb")  # tables of quantisation that aren't there
-    broken[start + 1] = 0xE5
-    labels = write_photos(tmp_path, {"1.jpg": jpeg(noise()), "2.jpg": bytes(broken)}, (100, 120))
-    summary = convert({"train": [(str(tmp_path / "images"), str(labels))]}, tmp_path / "out", shards=5)
-    assert summary["train"]["photos"] == {"kept": 1, "left_out": 1}
-    assert summary["train"]["people"] == {"kept": 1, "left_out": 1}
-    (source,) = open_records(f"{tmp_path}/out/train-*.tfrecord")
-    assert list(source.files) == [1]
-    assert summarise(source.problems) == [f"{DAMAGED}: 1 (first: {tmp_path / 'images' / '2.jpg'})"]
-
-
-def test_a_summary_of_something_else_is_not_replaced(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
-    (tmp_path / "summary.json").write_text("mine")
-    with pytest.raises(BpnetError, match="choose another folder or --overwrite"):
-        convert({"train": sources}, tmp_path, shards=2)
-    assert contents(tmp_path) == {"summary.json": b"mine"}
 
 
 def cut_shard(out: Path) -> None:
