@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path
 from bpnet_cli.log import say
+from bpnet_cli.training.averaging import WeightAverage
 
 _STATE = "state"
 _NAME = re.compile(r"epoch-(\d{5})(?:-step-(\d{7}))?\.npz")
@@ -36,11 +37,15 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What a checkpoint holds: the network, a built optimizer, and the means of the losses since the epoch began."""
+    """What a checkpoint holds: the network, a built optimizer, and the means of the losses since the epoch began.
+
+    average: of the weights, where the run keeps one.
+    """
 
     network: Any
     optimizer: Any
     metrics: Any
+    average: WeightAverage | None = None
 
     def named(self) -> dict[str, Any]:
         """Variables by name.
@@ -52,7 +57,7 @@ class State:
             named[f"optimizer/{i:04d}/{variable.path.split('/', 1)[-1]}"] = variable
         for metric in self.metrics:
             named |= {f"metrics/{metric.name}/{variable.name}": variable for variable in metric.variables}
-        return named
+        return named | (self.average.named() if self.average else {})
 
 
 def save_checkpoint(directory: Path, progress: Progress, state: State, keep: int) -> Path:
@@ -125,7 +130,8 @@ def _assign(path: Path, arrays: Mapping[str, NDArray[Any]], variables: Mapping[s
         if shapes.get(name) != expected.get(name):
             raise BpnetError(
                 f"{path}: doesn't fit this spec's network: {name} has shape {shapes.get(name, 'none')},"
-                f" the network's {expected.get(name, 'none')}; use another results folder or --no-resume"
+                f" the network's {expected.get(name, 'none')}; where another version of bpnet wrote it, go on with that"
+                " one; else use another results folder or --no-resume"
             )
     for name, variable in variables.items():
         variable.assign(arrays[name])

@@ -12,6 +12,7 @@ from keras import ops
 from bpnet_cli.models.bodyposenet import split_outputs
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.pose.targets import render_target_batch
+from bpnet_cli.training.averaging import WeightAverage
 from bpnet_cli.training.distribution import share_of_loss
 from bpnet_cli.training.focal import Focal, focal_factor
 
@@ -82,6 +83,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         targets: TargetShape,
         weights: LossWeights,
         learns_from_teacher: bool = False,
+        average: WeightAverage | None = None,
     ) -> None:
         super().__init__(name="training")
         self.network = network
@@ -92,6 +94,30 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         self.heatmap_losses = [keras.metrics.Mean(name=f"heatmap_loss_stage{i + 1}") for i in range(stages)]
         self.paf_losses = [keras.metrics.Mean(name=f"paf_loss_stage{i + 1}") for i in range(stages)]
         self.teacher_loss: Any = keras.metrics.Mean(name="teacher_loss") if learns_from_teacher else None
+        self.average = average
+        # Known to Keras, they are part of the state that JAX's training step takes and gives.
+        self.average_variables = average.variables if average else []
+
+    def train_step(self, *args: Any) -> Any:
+        """Keras' own, with the average of the weights; arguments and results are the backend's."""
+        result = super().train_step(*args)
+        if self.average is None:
+            return result
+        if keras.backend.backend() == "jax":
+            logs, state = result
+            return logs, self._averaged(self.average, state)
+        self.average.update(self.optimizer.iterations)
+        return result
+
+    def _averaged(self, average: WeightAverage, state: Any) -> Any:
+        """JAX's state after a step, its average brought up to date: trainable, other, optimizer's, metrics' values."""
+        trainable, other, of_optimizer, of_metrics = state
+        variables = [*self.trainable_variables, *self.non_trainable_variables, *self.optimizer.variables]
+        values = [*trainable, *other, *of_optimizer]
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))) as scope:
+            average.update(self.optimizer.iterations)
+        other = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
+        return trainable, other, of_optimizer, of_metrics
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """The network's outputs."""

@@ -12,6 +12,8 @@ from keras import ops
 from bpnet_cli.models import names
 
 Multiplier = Callable[[str], float]
+# Shrinking batch norm and biases only fights the data.
+_NOT_SHRUNK = ("gamma", "beta", "bias")
 
 
 def no_multipliers(path: str) -> float:
@@ -53,58 +55,58 @@ class _LayerwiseRates:
     For SGD with momentum this equals scaling the gradient, as the original does; for Adam, whose steps don't depend on
     the gradient's size, scaling the rate is what has an effect. Frozen variables keep their place in the optimizer, so
     checkpoints of frozen and thawed epochs are alike.
+
+    Two names that Keras doesn't promise to keep are used: `_get_variable_index`, without which nothing would train, and
+    `_clip_gradients`, without which `clip_norm` would count frozen layers.
     """
 
     multiplier: Multiplier = staticmethod(no_multipliers)
     freeze = Freeze()
+    # Not Keras' `weight_decay`, which shrinks every variable at the same rate.
+    decay = 0.0
 
     def build(self, variables: Any) -> None:
         super().build(variables)  # type: ignore[misc]
-        self._factors = [self.multiplier(variable.path) for variable in variables]
-        self._frozen = [_layer_of(variable.path) in self.freeze.layers for variable in variables]
-
-    def _apply_weight_decay(self, trainable_variables: Any) -> None:
-        """Nothing: Keras would decay every variable at the same rate; `update_step` does it at the variable's own."""
-
-    def finalize_variable_values(self, var_list: Any) -> None:
-        """Nothing: Keras calls this after every `fit`, but a run goes on from the weights, not from their average."""
-
-    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
-        """Keras' average, but with a momentum that rises to its final value, n / (n + 10) after n updates at most.
-
-        A constant one remembers the first, random weights for thousands of steps: a short run would be saved untrained.
-        """
-        if not self.use_ema:  # type: ignore[attr-defined]
-            return
-        updates = ops.cast(self.iterations, "float32")  # type: ignore[attr-defined]
-        momentum = ops.minimum(self.ema_momentum, updates / (updates + 10.0))  # type: ignore[attr-defined]
-        averages = self._model_variables_moving_average  # type: ignore[attr-defined]
-        for variable, average in zip(trainable_variables, averages, strict=True):
-            average.assign(momentum * average + (1.0 - momentum) * variable)
-
-    def write_average(self, variables: Any) -> None:
-        """Overwrite the variables with the moving average of their values."""
-        super().finalize_variable_values(variables)  # type: ignore[misc]
+        paths = [variable.path for variable in variables]
+        self._factors = [self.multiplier(path) for path in paths]
+        self._frozen = [bool(self.freeze.batches) and _layer_of(path) in self.freeze.layers for path in paths]
+        self._decays = [0.0 if path.rpartition("/")[2] in _NOT_SHRUNK else self.decay for path in paths]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         # Backends pass their own variable here, which doesn't know its path; Keras' index leads back to it.
         index = self._get_variable_index(variable)  # type: ignore[attr-defined]
         rate = learning_rate * self._factors[index]
-        if self._frozen[index] and self.freeze.batches:
-            # `iterations` counts updates, not batches, where gradients are accumulated.
-            batches = self.iterations * (self.gradient_accumulation_steps or 1)  # type: ignore[attr-defined]
-            rate = rate * ops.cast(batches >= self.freeze.batches, "float32")
-        if self.weight_decay and self._use_weight_decay(variable):  # type: ignore[attr-defined]
-            self.assign_sub(variable, variable * self.weight_decay * rate)  # type: ignore[attr-defined]
+        if self._frozen[index]:
+            rate = rate * ops.cast(self._thawed(), "float32")
+        if self._decays[index]:
+            self.assign_sub(variable, variable * self._decays[index] * rate)  # type: ignore[attr-defined]
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
+
+    def _thawed(self) -> Any:
+        """Whether the layers that are frozen at first learn too by now."""
+        # `iterations` counts updates, not batches, where gradients are accumulated.
+        batches = self.iterations * (self.gradient_accumulation_steps or 1)  # type: ignore[attr-defined]
+        return batches >= self.freeze.batches
+
+    def _clip_gradients(self, grads: Any) -> Any:
+        """Keras' clipping, but what doesn't learn yet takes nothing from the norm of what does."""
+        limit = self.global_clipnorm  # type: ignore[attr-defined]
+        if not limit or not any(self._frozen):
+            return super()._clip_gradients(grads)  # type: ignore[misc]
+        squares = [ops.sum(ops.square(gradient)) for gradient in grads]
+        learning = sum(s for s, frozen in zip(squares, self._frozen, strict=True) if not frozen)
+        scales = [limit / ops.maximum(ops.sqrt(total), limit) for total in (learning, sum(squares))]
+        # Adam remembers the gradients of frozen layers: at the size that they will have once they count.
+        of_learning = ops.where(self._thawed(), scales[1], scales[0])
+        return [g * (scales[1] if frozen else of_learning) for g, frozen in zip(grads, self._frozen, strict=True)]
 
 
 class LayerwiseSGD(_LayerwiseRates, keras.optimizers.SGD):  # type: ignore[misc]
     """SGD with momentum and a rate per layer."""
 
 
-class LayerwiseAdamW(_LayerwiseRates, keras.optimizers.AdamW):  # type: ignore[misc]
-    """AdamW with a rate per layer."""
+class LayerwiseAdamW(_LayerwiseRates, keras.optimizers.Adam):  # type: ignore[misc]
+    """Adam with decoupled weight decay and a rate per layer."""
 
 
 def make_optimizer(
@@ -113,24 +115,18 @@ def make_optimizer(
     *,
     accumulate: int = 1,
     freeze: Freeze = Freeze(),
-    ema_momentum: float | None = None,
 ) -> Any:
     """The optimizer of a spec's `optimizer` section.
 
     accumulate: batches whose gradients are averaged for one update. freeze: what does not learn at first.
-    ema_momentum: of an average of the weights that the optimizer keeps as well.
     """
     common: dict[str, Any] = {
         "global_clipnorm": section.clip_norm,
         "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
     }
-    if ema_momentum is not None:
-        # No step ever overwrites the weights with their average: training goes on from its own.
-        common |= {"use_ema": True, "ema_momentum": ema_momentum, "ema_overwrite_frequency": None}
     if section.name == "adamw":
-        optimizer = LayerwiseAdamW(schedule, weight_decay=section.weight_decay, **common)
-        # Shrinking batch norm and biases only fights the data.
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        optimizer = LayerwiseAdamW(schedule, **common)
+        optimizer.decay = section.weight_decay
     else:
         optimizer = LayerwiseSGD(schedule, momentum=section.momentum, nesterov=section.nesterov, **common)
     optimizer.multiplier = MULTIPLIERS[section.layer_multipliers]

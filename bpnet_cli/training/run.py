@@ -21,6 +21,7 @@ from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.strides import STRIDE
 from bpnet_cli.training import callbacks
+from bpnet_cli.training.averaging import WeightAverage
 from bpnet_cli.training.checkpoint import Progress, State, restore_newest, save_checkpoint
 from bpnet_cli.training.distribution import Distribution
 from bpnet_cli.training.focal import Focal
@@ -59,14 +60,17 @@ class Run:
                 self.schedule,
                 accumulate=training.gradient_accumulation,
                 freeze=Freeze(start.thawed_later, training.freeze_backbone_epochs * self.steps),
-                ema_momentum=training.ema_momentum,
             )
+            momentum = training.ema_momentum
+            self.average = None if momentum is None else WeightAverage(start.network, momentum)
         targets = TargetShape(STRIDE, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
         loss, share = spec.loss, spec.distillation.share
         focal = Focal(**loss.focal.model_dump()) if loss.focal else None
         weights = LossWeights(loss.heatmap_weight, loss.paf_weight, loss.l1, loss.l2, share, focal)
         with distribution.scope():
-            self.model = TrainingModel(start.network, skeleton, targets, weights, loader.teacher is not None)
+            self.model = TrainingModel(
+                start.network, skeleton, targets, weights, loader.teacher is not None, self.average
+            )
         self.progress = Progress()
         self.stop = StopRequest()
 
@@ -154,7 +158,7 @@ class Run:
 
     def _state(self) -> State:
         # For float16 Keras wraps the optimizer in one that scales the loss, whose scale is a state as well.
-        return State(self.start.network, self.model.optimizer, self.model.metrics)
+        return State(self.start.network, self.model.optimizer, self.model.metrics, self.average)
 
     def _follower_callbacks(self) -> list[Any]:
         """On the hosts that don't lead: what keeps their progress, and the weights of all hosts, the same."""
@@ -190,13 +194,7 @@ class Run:
         network, saved = self.start.network, self.start.saved
         if saved is network:
             return
-        weights = network.get_weights()
-        if self.spec.training.ema_momentum is None:
-            saved.set_weights(weights)
-            return
-        self.optimizer.write_average(network.trainable_variables)
-        saved.set_weights(network.get_weights())
-        network.set_weights(weights)
+        saved.set_weights(self.average.weights_of(network) if self.average else network.get_weights())
 
     def _save_within(self, epoch: int, step: int) -> None:
         """A checkpoint in the middle of an epoch, unless the loss is no number any more: the run is about to stop."""

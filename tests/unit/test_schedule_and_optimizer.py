@@ -86,20 +86,85 @@ def test_multipliers_scale_the_step_and_survive_momentum(name: str) -> None:
         assert factors[path] == pytest.approx(factor, rel=2e-3)
 
 
-def test_clip_norm_and_decay_reach_the_optimizer() -> None:
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_weights_shrink_once_an_update_at_the_rate_of_their_layer(accumulate: int) -> None:
+    """w (1 - decay rate factor)^n without any gradient; batch norm and biases keep theirs.
+
+    Would fail too where Keras decayed the weights beside us.
+    """
     import keras
 
     from bpnet_cli.training.optimizer import make_optimizer
 
-    text = "optimizer: {name: adamw, weight_decay: 0.5, learning_rate: 0.1, clip_norm: 1.0}"
-    optimizer = make_optimizer(load_spec_text(text, "test").optimizer, 0.1)
-    assert optimizer.global_clipnorm == 1.0
-    layer = keras.layers.Conv2D(1, 1, kernel_initializer="ones", bias_initializer="ones", name="c")
-    layer.build((None, 4, 4, 1))
-    optimizer.apply([keras.ops.zeros(v.shape) for v in layer.trainable_variables], layer.trainable_variables)
-    kernel, bias = (float(np.asarray(v).ravel()[0]) for v in layer.trainable_variables)
-    assert kernel == pytest.approx(0.95)
-    assert bias == 1.0
+    text = "optimizer: {name: adamw, weight_decay: 0.5, learning_rate: 0.1, layer_multipliers: bodyposenet}"
+    section = load_spec_text(text, "test").optimizer
+    layers = [keras.layers.Conv2D(1, 1, bias_initializer="ones", name=name) for name in ("conv1", "stage2_conv1")]
+    layers.append(keras.layers.BatchNormalization(beta_initializer="ones", name="stage2_bn"))
+    for layer in layers:
+        layer.build((None, 4, 4, 1))
+    variables = [variable for layer in layers for variable in layer.trainable_variables]
+    before = [np.array(variable) for variable in variables]
+    optimizer = make_optimizer(section, 0.1, accumulate=accumulate)
+    for _ in range(3 * accumulate):
+        optimizer.apply([keras.ops.zeros(v.shape) for v in variables], variables)
+    found = {v.path: float((np.array(v) / b).item()) for v, b in zip(variables, before, strict=True)}
+    shrunk = {"conv1/kernel": 0.95**3, "stage2_conv1/kernel": 0.8**3}
+    assert found == pytest.approx(dict.fromkeys(found, 1.0) | shrunk, rel=1e-5)
+
+
+CLIPPED = (12.0, 3.0, 4.0)  # gradients of a kernel that is frozen for 4 batches, and of two weights that learn
+
+
+def half_frozen(optimizer: str, accumulate: int) -> tuple:
+    """An optimizer that clips at 2, the weights of two layers, and a function that takes one step of CLIPPED."""
+    import keras
+
+    from bpnet_cli.training.optimizer import Freeze, make_optimizer
+
+    section = load_spec_text(f"optimizer: {optimizer}", "test").optimizer
+    frozen = keras.layers.Conv2D(1, 1, kernel_initializer="zeros", use_bias=False, name="conv1")
+    learning = keras.layers.Conv2D(1, 1, kernel_initializer="zeros", name="stage1_conv1")
+    for layer in (frozen, learning):
+        layer.build((None, 4, 4, 1))
+    variables = [*frozen.trainable_variables, *learning.trainable_variables]
+    made = make_optimizer(section, 1.0, accumulate=accumulate, freeze=Freeze(frozenset({"conv1"}), 4))
+    gradients = [keras.ops.full(v.shape, gradient) for v, gradient in zip(variables, CLIPPED, strict=True)]
+    return made, variables, lambda: made.apply(gradients, variables)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_clip_norm_is_over_what_learns(accumulate: int) -> None:
+    """The norm is 5 while the layer with the gradient of 12 is frozen, then 13."""
+    _, variables, apply = half_frozen("{name: sgd, momentum: 0.0, clip_norm: 2.0}", accumulate)
+    expected = np.zeros(3)
+    for batch in range(6):
+        apply()
+        if (batch + 1) % accumulate == 0:
+            norm, learns = (5, [0, 1, 1]) if batch < 4 else (13, [1, 1, 1])
+            expected -= np.multiply(CLIPPED, learns) * 2 / norm
+        np.testing.assert_allclose([np.asarray(v).item() for v in variables], expected, rtol=1e-5, err_msg=str(batch))
+
+
+def test_adam_remembers_gradients_of_frozen_layers_as_they_will_count() -> None:
+    optimizer, _, apply = half_frozen("{name: adamw, clip_norm: 2.0}", 1)
+    apply()
+    moments = [np.asarray(v).item() for v in optimizer.variables if v.name.endswith("_momentum")]
+    np.testing.assert_allclose(moments, 0.1 * np.divide(np.multiply(CLIPPED, 2), [13, 5, 5]), rtol=1e-5)
+
+
+def test_clip_norm_without_frozen_layers() -> None:
+    import keras
+
+    from bpnet_cli.training.optimizer import make_optimizer
+
+    section = load_spec_text("optimizer: {momentum: 0.0, clip_norm: 2.0}", "test").optimizer
+    weight = keras.Variable(np.zeros(2, np.float32), name="kernel")
+    optimizer = make_optimizer(section, 1.0)
+    for size, moved in ((1.0, [3.0, 4.0]), (0.1, [0.3, 0.4])):
+        weight.assign(np.zeros(2))
+        optimizer.apply([keras.ops.convert_to_tensor([3 * size, 4 * size])], [weight])
+        expected = np.array(moved) * min(1, 2 / np.linalg.norm(moved))
+        np.testing.assert_allclose(-np.array(weight), expected, rtol=1e-5)
 
 
 def test_two_accumulated_batches_of_4_are_one_of_8() -> None:
@@ -165,19 +230,3 @@ def test_frozen_layers_move_only_once_they_are_thawed(name: str, accumulate: int
         moved = [bool(np.any(np.array(v) != b)) for v, b in zip(variables, before, strict=True)]
         assert moved[:2] == [batches == 4 + accumulate] * 2, batches
         assert moved[2:] == [batches >= accumulate] * 2, batches
-
-
-def test_the_average_of_the_weights_forgets_where_they_began() -> None:
-    """A weight of 1000, then 1: a constant momentum of 0.999 would still average to 900 at the end."""
-    import keras
-
-    from bpnet_cli.training.optimizer import make_optimizer
-
-    section = load_spec_text("optimizer: {name: sgd, learning_rate: 1.0, momentum: 0.0}", "test").optimizer
-    weight = keras.Variable([1000.0])
-    optimizer = make_optimizer(section, 1.0, ema_momentum=0.999)
-    optimizer.build([weight])
-    for gradient in [0.0, 999.0] + [0.0] * 98:
-        optimizer.apply([keras.ops.convert_to_tensor([gradient])])
-    optimizer.write_average([weight])
-    np.testing.assert_allclose(weight.numpy(), 1.0, rtol=1e-5)
