@@ -7,8 +7,12 @@ import os
 import sys
 import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
+
+# Of the drivers of NVIDIA, of NVIDIA on Windows' Linux and on Tegra boards, and of AMD.
+_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/kfd")
 
 
 def load_keras() -> None:
@@ -47,6 +51,7 @@ def _load(package: str) -> None:
         os.dup2(chatter.fileno(), 2)
         try:
             importlib.import_module(package)
+            _look_for_gpus()
         except BaseException as error:
             chatter.seek(0)
             os.write(kept, chatter.read())
@@ -56,6 +61,19 @@ def _load(package: str) -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _look_for_gpus() -> None:
+    """Let TensorFlow look for GPUs now, where the machine has none: its CUDA build calls that an error, once.
+
+    Where there may be one, it looks later and for everybody to see.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or sys.platform != "linux":
+        return
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or not any(Path(path).exists() for path in _GPU_FILES):
+        tensorflow.config.list_physical_devices("GPU")
 
 
 def _missing(package: str) -> str:

@@ -164,6 +164,8 @@ class SaveWithin(keras.callbacks.Callback):  # type: ignore[misc]
         step = self.first_step + batch
         stop = self.must_stop(step)
         if batch and (stop or time.monotonic() - self.last >= self.seconds):
+            # On JAX the training step has the weights and the variables are empty, until a callback asks for its model.
+            _ = self.model
             self.save(self.epoch, step)
             self.last = time.monotonic()
         if stop:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import BpnetError, SpecError
 from bpnet_cli.log import say
 
@@ -235,6 +236,7 @@ def _keep_tensorflow_off_gpus() -> None:
     """TensorFlow only feeds photos here, but would take all of a GPU's memory at its first operation."""
     if find_spec("tensorflow") is None:
         return
+    load_tensorflow("feeding photos")
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import write_spec
@@ -32,6 +33,27 @@ def run(backend: str, *words: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "KERAS_BACKEND": backend}
     command = [sys.executable, "-c", SCRIPT, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_run_goes_on_within_an_epoch_as_if_nothing_had_happened(backend: str, tmp_path: Path, drawn: Path) -> None:
+    pytest.importorskip(backend)
+    training = "epochs: 1, steps_per_epoch: 4, batch_size: 4, ema_momentum: 0.9, gradient_accumulation: 2"
+    spec = write_spec(tmp_path, drawn, f"{{{training}, checkpoint_minutes: 0}}")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    ends = []
+    for told in ("", "going on after epoch 0, step 3"):
+        result = run(backend, "train", "-e", spec, "-r", tmp_path / "run")
+        assert result.returncode == 0, result.stderr
+        assert told in result.stderr
+        assert [path.name for path in sorted(checkpoints.iterdir())][-1] == "epoch-00001.npz"
+        with np.load(checkpoints / "epoch-00001.npz") as archive:
+            ends.append({name: archive[name] for name in archive.files if name != "state"})
+        (checkpoints / "epoch-00001.npz").unlink()
+    assert ends[0].keys() == ends[1].keys()
+    assert ends[0]["average/updates"] == 2
+    for name, values in ends[0].items():
+        np.testing.assert_allclose(ends[1][name], values, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
