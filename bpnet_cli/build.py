@@ -62,12 +62,15 @@ def graph_file_of(spec: ExperimentSpec) -> str | None:
     return box_or_path(spec.model.pretrained, keras=True)
 
 
-def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
-    """What a model file of this spec says about itself. Raises ModelFileError for a file that has no graph to take."""
+def metadata_of(spec: ExperimentSpec, skeleton: Skeleton, graph_file: ModelMetadata | None = None) -> ModelMetadata:
+    """What a model file of this spec says about itself. Raises ModelFileError for a file that has no graph to take.
+
+    graph_file: of the file that the spec takes its graph from, where that is read already.
+    """
     from bpnet_cli.models.backbones import BACKBONES
 
     if (path := graph_file_of(spec)) is not None:
-        theirs = _graph_metadata(path)
+        theirs = graph_file or read_graph_file(path)
         # Wherever its PAFs lay, training draws them on the heatmaps' grid.
         theirs = replace(theirs, skeleton=skeleton, version=__version__, paf_offset_px=0.0)
         return theirs.with_spec(spec.model_dump(mode="json"))
@@ -83,8 +86,8 @@ def metadata_of(spec: ExperimentSpec, skeleton: Skeleton) -> ModelMetadata:
     )
 
 
-def _graph_metadata(path: str) -> ModelMetadata:
-    """Of the file that a spec takes its graph from."""
+def read_graph_file(path: str) -> ModelMetadata:
+    """What the file that a spec takes its graph from says about itself. Raises ModelFileError."""
     with hinting("model.pretrained; paths are relative to the working directory"):
         metadata = read_keras_metadata(path)
     return metadata if metadata.has_own_graph else replace(metadata, graph="file")
@@ -119,10 +122,12 @@ def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
 
 def check_input_size(spec: ExperimentSpec) -> None:
     """Raise SpecError for an input size that the file with the graph can't take. The spec itself checks backbones."""
-    path = graph_file_of(spec)
-    if path is None:
-        return
-    multiple = _graph_metadata(path).input_multiple
+    if (path := graph_file_of(spec)) is not None:
+        check_multiple(spec, read_graph_file(path).input_multiple, path)
+
+
+def check_multiple(spec: ExperimentSpec, multiple: int, path: str) -> None:
+    """Raise SpecError for an input size that is no multiple of what the graph in the file needs."""
     for key in ("input_height", "input_width"):
         if getattr(spec.model, key) % multiple:
             raise SpecError(
@@ -174,7 +179,8 @@ def photos_of(sources: Sequence[Source], skeleton: Skeleton) -> list[Any]:
 def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     """The loader of training samples, exactly as `bpnet train` sees them.
 
-    Raises SpecError where the spec names no data or an input size that doesn't fit, DataError for unusable data.
+    The input size is taken as it is, see `check_input_size`. Raises SpecError where the spec names no data, DataError
+    for unusable data.
     """
     import numpy as np
 
@@ -182,7 +188,6 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     from bpnet_cli.data.pipeline import make_loader
     from bpnet_cli.data.samples import list_samples
 
-    check_input_size(spec)
     if not spec.dataset.train_sources:
         raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE} or {records: GLOB}")
     with hinting("dataset.train; paths are relative to the working directory"):

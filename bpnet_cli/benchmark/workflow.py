@@ -7,7 +7,7 @@ import json
 from bpnet_cli.benchmark.data import benchmark_data, make_renderer
 from bpnet_cli.benchmark.decode import benchmark_crowds, benchmark_rendered, benchmark_stored, one_thread
 from bpnet_cli.benchmark.report import as_table, plot_crowds
-from bpnet_cli.build import decode_options_of, skeleton_of, training_loader_of
+from bpnet_cli.build import check_input_size, decode_options_of, skeleton_of, training_loader_of
 from bpnet_cli.files import write_text
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -38,6 +38,7 @@ def benchmark_decode(
 
 def benchmark_samples(spec: ExperimentSpec, seconds: float, as_json: bool) -> str:
     """Measure how fast a spec's training samples are made; the figures as text or JSON. Raises BpnetError."""
+    check_input_size(spec)
     loader = training_loader_of(spec, skeleton_of(spec))
     render = make_renderer(loader, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
     rows = benchmark_data(loader, render, spec.training.batch_size, spec.training.workers, seconds)

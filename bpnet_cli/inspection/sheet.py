@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.build import skeleton_of, training_loader_of
+from bpnet_cli.build import check_input_size, skeleton_of, training_loader_of
 from bpnet_cli.data.pipeline import SampleLoader
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path, check_folder
@@ -38,6 +38,7 @@ def show_samples(spec: ExperimentSpec, output: str | Path, count: int, columns: 
     if path.suffix.lower() != ".png":
         raise BpnetError(f"{path}: a contact sheet is a PNG: the name must end in .png")
     check_folder(path.parent)
+    check_input_size(spec)
     loader = training_loader_of(spec, skeleton_of(spec))
     shape = (spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
     tiles = [_draw(loader, position, *shape) for position in progress(range(count), count, "drawing")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -18,26 +19,52 @@ from bpnet_cli.training.records import History, Status, TensorBoardLog
 Logs = dict[str, Any]
 
 
+@dataclass
+class Place:
+    """Where a run stands, for all its callbacks. epoch: the one that goes on, from 0. first_step: where it began."""
+
+    epoch: int = 0
+    first_step: int = 0
+
+
+class BeginEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the place. Comes before those who look at it.
+
+    first_step: of every epoch of this `fit`. Where that isn't 0, the means of the metrics go on from what they are now:
+    Keras sets them to zero when an epoch begins, just before it calls this.
+    """
+
+    def __init__(self, place: Place, metrics: Sequence[Any], first_step: int) -> None:
+        super().__init__()
+        self.place, self.metrics, self.first_step = place, metrics, first_step
+        self.values = [[np.asarray(variable) for variable in metric.variables] for metric in metrics]
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Note the place, and bring the means back."""
+        self.place.epoch, self.place.first_step = epoch, self.first_step
+        if self.first_step:
+            for metric, values in zip(self.metrics, self.values, strict=True):
+                for variable, value in zip(metric.variables, values, strict=True):
+                    variable.assign(value)
+
+
 class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]
     """Raises BpnetError at the first step whose loss is not finite, before a checkpoint could be overwritten."""
 
     # Keras then reads the loss in a thread of its own, and the next step doesn't wait for the device.
     async_safe = True
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__()
-        self.epoch, self.first_step = 0, 0
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Remember the epoch for the message."""
-        self.epoch = epoch + 1
+        self.place = place
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Check the loss."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise BpnetError(
-                f"the loss became {loss} in epoch {self.epoch}, step {self.first_step + batch + 1}: lower"
+                f"the loss became {loss} in epoch {self.place.epoch + 1}, step"
+                f" {self.place.first_step + batch + 1}: lower"
                 " optimizer.learning_rate, set optimizer.clip_norm, or use training.precision=float32; the last"
                 " checkpoint is intact"
             )
@@ -51,25 +78,25 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
 
     async_safe = True  # the loss arrives in another thread; it is shown from the thread that trains
 
-    def __init__(self, batch_size: int, steps: int, epochs: int, schedule: Callable[[Any], Any]) -> None:
+    def __init__(self, place: Place, batch_size: int, steps: int, epochs: int, schedule: Callable[[Any], Any]) -> None:
         super().__init__()
+        self.place = place
         self.batch_size, self.steps, self.epochs = batch_size, steps, epochs
         self.schedule = schedule
         self.loss = math.nan
-        self.first_step = 0
-        self.epoch, self.epoch_start = 0, 0.0
+        self.epoch_start = 0.0
         self.rate = Rate()
         self.meter: Meter | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Start the clock and the bar."""
-        self.epoch, self.epoch_start = epoch, time.perf_counter()
+        self.epoch_start = time.perf_counter()
         self.meter = Meter(f"epoch {epoch + 1}/{self.epochs}", self.steps * self.batch_size)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Show the steps that are done. The run's time left has validation and saving in it, once there was one."""
-        step = self.first_step + batch
-        done = self.epoch * self.steps + step
+        step = self.place.first_step + batch
+        done = self.place.epoch * self.steps + step
         if self.meter is not None and batch:
             left = (self.epochs * self.steps - done) / self.rate.of(done)
             self.meter.show(step * self.batch_size, f"loss {self.loss:.4g}, run done in {duration(left)}")
@@ -83,7 +110,7 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         if self.meter is not None:
             self.meter.close()
         if logs is not None:
-            images = (self.steps - self.first_step) * self.batch_size
+            images = (self.steps - self.place.first_step) * self.batch_size
             logs["images_per_second"] = images / (time.perf_counter() - self.epoch_start)
             logs["learning_rate"] = float(self.schedule((epoch + 1) * self.steps))
 
@@ -113,34 +140,6 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
         self.save(epoch + 1, (logs or {}).get("AP"))
 
 
-class GoOnWithinEpoch(keras.callbacks.Callback):  # type: ignore[misc]
-    """For an epoch that begins at a step other than its first: the other callbacks count on, and so do the means.
-
-    Keras sets the metrics to zero when an epoch begins, just before it calls this.
-    """
-
-    def __init__(self, metrics: Sequence[Any], first_step: int, others: Sequence[Any]) -> None:
-        super().__init__()
-        self.values = [[np.asarray(variable) for variable in metric.variables] for metric in metrics]
-        self.metrics, self.first_step, self.others = metrics, first_step, others
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Bring the means back, and tell the others where the epoch stands."""
-        for metric, values in zip(self.metrics, self.values, strict=True):
-            for variable, value in zip(metric.variables, values, strict=True):
-                variable.assign(value)
-        self._begin_at(self.first_step)
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """The next epoch begins at its first step."""
-        self._begin_at(0)
-
-    def _begin_at(self, step: int) -> None:
-        for other in self.others:
-            if hasattr(other, "first_step"):
-                other.first_step = step
-
-
 class SaveWithin(keras.callbacks.Callback):  # type: ignore[misc]
     """Calls `save(epoch, step)` within epochs, now and then and when the run is told to stop; then it stops.
 
@@ -150,23 +149,25 @@ class SaveWithin(keras.callbacks.Callback):  # type: ignore[misc]
 
     async_safe = True
 
-    def __init__(self, save: Callable[[int, int], None], minutes: float, must_stop: Callable[[int], bool]) -> None:
+    def __init__(
+        self, place: Place, save: Callable[[int, int], None], minutes: float, must_stop: Callable[[int], bool]
+    ) -> None:
         super().__init__()
-        self.save, self.seconds, self.must_stop = save, 60 * minutes, must_stop
-        self.first_step, self.epoch, self.last = 0, 0, time.monotonic()
+        self.place, self.save, self.seconds, self.must_stop = place, save, 60 * minutes, must_stop
+        self.last = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """A checkpoint has just been written, or the run has just begun."""
-        self.epoch, self.last = epoch, time.monotonic()
+        self.last = time.monotonic()
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Save when it is time. Raises KeyboardInterrupt when the run is to stop."""
-        step = self.first_step + batch
+        step = self.place.first_step + batch
         stop = self.must_stop(step)
         if batch and (stop or time.monotonic() - self.last >= self.seconds):
             # On JAX the training step has the weights and the variables are empty, until a callback asks for its model.
             _ = self.model
-            self.save(self.epoch, step)
+            self.save(self.place.epoch, step)
             self.last = time.monotonic()
         if stop:
             raise KeyboardInterrupt

@@ -8,20 +8,11 @@ factor scales the squared error, as in the paper, where BodyPoseNet scales the e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from keras import ops
 
-
-@dataclass(frozen=True)
-class Focal:
-    """See `focal_factor`."""
-
-    gamma: float
-    alpha: float
-    beta: float
-    threshold: float
+from bpnet_cli.plan import Focal
 
 
 def focal_factor(predicted: Any, target: Any, focal: Focal) -> Any:

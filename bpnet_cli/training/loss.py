@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import ops
 
 from bpnet_cli.models.bodyposenet import split_outputs
+from bpnet_cli.plan import Focal, LossWeights, TargetShape
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.pose.targets import render_target_batch
 from bpnet_cli.training.averaging import WeightAverage
 from bpnet_cli.training.distribution import share_of_loss
-from bpnet_cli.training.focal import Focal, focal_factor
-
-
-@dataclass(frozen=True)
-class TargetShape:
-    """How targets are drawn: sigma of the keypoints' Gaussians and half width of limbs, in input pixels."""
-
-    stride: int = 8
-    heatmap_sigma_px: float = 7.0
-    paf_half_width_px: float = 8.0
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """heatmap, paf: factors of the two kinds of maps. l1, l2: of the sums of |kernel| and kernel^2.
-
-    teacher: of the error against a teacher's maps, where the labels come with them; the labels count 1 - teacher.
-    focal: how errors are weighed against each other; None: alike.
-    """
-
-    heatmap: float = 1.0
-    paf: float = 1.0
-    l1: float = 0.0
-    l2: float = 0.0
-    teacher: float = 0.5
-    focal: Focal | None = None
+from bpnet_cli.training.focal import focal_factor
 
 
 def masked_sum_of_squares(predicted: Any, target: Any, mask: Any, focal: Focal | None = None) -> Any:

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from bpnet_cli.models import names
+from bpnet_cli.plan import OptimizerPlan
 
 Multiplier = Callable[[str], float]
 # Shrinking batch norm and biases only fights the data.
@@ -110,25 +111,25 @@ class LayerwiseAdamW(_LayerwiseRates, keras.optimizers.Adam):  # type: ignore[mi
 
 
 def make_optimizer(
-    section: Any,
-    schedule: Any,
+    plan: OptimizerPlan,
+    rate: Any,
     *,
     accumulate: int = 1,
     freeze: Freeze = Freeze(),
 ) -> Any:
-    """The optimizer of a spec's `optimizer` section.
+    """The optimizer of a plan, at a rate or by a schedule.
 
     accumulate: batches whose gradients are averaged for one update. freeze: what does not learn at first.
     """
     common: dict[str, Any] = {
-        "global_clipnorm": section.clip_norm,
+        "global_clipnorm": plan.clip_norm,
         "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
     }
-    if section.name == "adamw":
-        optimizer = LayerwiseAdamW(schedule, **common)
-        optimizer.decay = section.weight_decay
+    if plan.name == "adamw":
+        optimizer = LayerwiseAdamW(rate, **common)
+        optimizer.decay = plan.weight_decay
     else:
-        optimizer = LayerwiseSGD(schedule, momentum=section.momentum, nesterov=section.nesterov, **common)
-    optimizer.multiplier = MULTIPLIERS[section.layer_multipliers]
+        optimizer = LayerwiseSGD(rate, momentum=plan.momentum, nesterov=plan.nesterov, **common)
+    optimizer.multiplier = MULTIPLIERS[plan.multipliers]
     optimizer.freeze = freeze
     return optimizer

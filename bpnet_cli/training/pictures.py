@@ -12,9 +12,9 @@ from bpnet_cli.data.photos import people_of
 from bpnet_cli.evaluation.evaluate import LabelledSet
 from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.inference.predictor import Predictor
+from bpnet_cli.plan import TargetShape
 from bpnet_cli.pose.geometry import apply_affine
 from bpnet_cli.pose.targets import render_targets
-from bpnet_cli.training.loss import TargetShape
 
 Pictures = dict[str, NDArray[np.uint8]]
 _CAPTION_HEIGHT = 20  # pixels

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bpnet_cli.build import with_whole_skeleton
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.log import say
-from bpnet_cli.spec.experiment import ExperimentSpec
-from bpnet_cli.spec.loader import load_spec
 
 # A change here makes the checkpoint's arrays, or its place in the stream of samples, mean something else.
 _BREAKING = (
@@ -26,21 +23,18 @@ _BREAKING = (
 )
 
 
-def check_same_run(saved_spec: Path, spec: ExperimentSpec, has_checkpoints: bool) -> None:
-    """Raise BpnetError, listing the keys, when `spec` can't go on with the checkpoints of the run in `saved_spec`.
+def check_same_run(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise BpnetError, listing the keys, when a run by spec `now` can't go on with the checkpoints of one by `before`.
 
-    spec: with its whole skeleton, so that skeletons are compared by what they hold and not by their path.
-    Other changes are said and accepted.
+    Both are a spec's plain values with the whole skeleton, so that skeletons are compared by what they hold and not by
+    their path. Other changes are said and accepted.
     """
-    if not has_checkpoints or not saved_spec.is_file():
-        return
-    before = with_whole_skeleton(load_spec(saved_spec))
-    changes = list(_differences(before.model_dump(mode="json"), spec.model_dump(mode="json")))
+    changes = list(_differences(before, now))
     breaking = [change for change in changes if change[0].startswith(_BREAKING)]
     if breaking:
         listed = "; ".join(f"{key}: {old} -> {new}" for key, old, new in breaking)
         raise BpnetError(
-            f"{saved_spec.parent}: holds a run that this spec can't go on with ({listed}); use another -r folder, or"
+            f"{folder}: holds a run that this spec can't go on with ({listed}); use another -r folder, or"
             " --no-resume to delete that run"
         )
     for key, old, new in changes:

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from bpnet_cli.plan import OptimizerPlan
+
 Progress = Callable[[Any], Any]
 
 
@@ -57,21 +59,20 @@ def step(learning_rate: float, boundaries: Sequence[float], factor: float, warmu
     return rate
 
 
-def make_schedule(section: Any, total_steps: int) -> StepSchedule:
-    """The schedule of a spec's `optimizer` section over `total_steps` steps.
+SHAPES: dict[str, Callable[..., Progress]] = {
+    "constant": constant,
+    "soft_start_annealing": soft_start_annealing,
+    "cosine": cosine,
+    "step": step,
+}
+
+
+def make_schedule(plan: OptimizerPlan, total_steps: int) -> StepSchedule:
+    """The schedule over `total_steps` steps.
 
     Steps are batches: Keras asks for the rate by batches seen, also where it accumulates gradients over several.
     """
-    base, shape = section.learning_rate, section.schedule
-    if shape.name == "soft_start_annealing":
-        rate = soft_start_annealing(base, shape.min_learning_rate, shape.soft_start, shape.annealing)
-    elif shape.name == "cosine":
-        rate = cosine(base, shape.min_learning_rate, shape.warmup_fraction)
-    elif shape.name == "step":
-        rate = step(base, shape.boundaries, shape.factor, shape.warmup_fraction)
-    else:
-        rate = constant(base)
-    return StepSchedule(rate, total_steps)
+    return StepSchedule(SHAPES[plan.shape](plan.learning_rate, **plan.shape_values), total_steps)
 
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

@@ -11,20 +11,24 @@ from zlib import crc32
 
 import keras
 
-from bpnet_cli.build import skeleton_of, training_loader_of, with_whole_skeleton
+from bpnet_cli.build import training_loader_of, with_whole_skeleton
+from bpnet_cli.data.pipeline import SampleLoader
 from bpnet_cli.errors import BpnetError, StoppedByUser, hinting
-from bpnet_cli.evaluation.evaluate import load_labelled
+from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
 from bpnet_cli.files import check_folder, write_text
+from bpnet_cli.inference.load import predictor_of_network
 from bpnet_cli.log import say
+from bpnet_cli.plan import TrainingPlan, plan_of
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.spec.loader import load_spec
 from bpnet_cli.training.checkpoint import list_checkpoints, newest_epoch
-from bpnet_cli.training.distribution import make_distribution
+from bpnet_cli.training.distribution import Distribution, make_distribution
 from bpnet_cli.training.folder import RunFolder
 from bpnet_cli.training.network import Start, make_start
 from bpnet_cli.training.records import Status
 from bpnet_cli.training.resume import check_same_run
-from bpnet_cli.training.run import Run
+from bpnet_cli.training.run import Run, Validation
 from bpnet_cli.training.teacher import make_teacher
 
 # Below so many steps in all, a network whose layers all come from a file changes little, and new layers learn nothing.
@@ -50,32 +54,50 @@ def train(
     if distribution.leads:
         check_folder(folder.root)
     folder.check_own()
-    if resume:
-        check_same_run(folder.spec, spec, bool(list_checkpoints(folder.checkpoints)))
-        done = newest_epoch(folder.checkpoints)
-        if done >= spec.training.epochs:
-            say(f"already trained for {done} epochs; raise training.epochs to go on")
-            distribution.finish()
-            return folder.best
-    skeleton = skeleton_of(spec)
-    loader = replace(training_loader_of(spec, skeleton), teacher=make_teacher(spec, skeleton))
-    validation = spec.dataset.validation_sources
-    with hinting("dataset.validation; paths are relative to the working directory"):
-        labelled = load_labelled(validation, skeleton) if validation and distribution.leads else None
+    if resume and (done := _finished(folder, spec)) >= training.epochs:
+        say(f"already trained for {done} epochs; raise training.epochs to go on")
+        distribution.finish()
+        return folder.best
+    plan = plan_of(spec)
+    loader, labelled = _load_data(spec, plan, distribution)
     same = spec.model_dump_json(exclude={"dataset"}) + str(len(loader.samples))  # photos may lie elsewhere
     distribution.check_agreed(crc32(same.encode()), "spec or samples, by checksum")
-    _set_up_keras(spec)
-    start = make_start(spec, skeleton, distribution)
+    _set_up_keras(training.seed, training.precision, training.deterministic)
+    start = make_start(plan.start, plan.skeleton, distribution, averaged=plan.loop.ema_momentum is not None)
+    validation = None
     if distribution.leads:
         _prepare_folder(folder, spec, resume)
+        validation = Validation(predictor_of_network(start.saved, start.metadata, spec), labelled)
     distribution.wait("until the folder is prepared")
     status = Status(folder.status if distribution.leads else None)
-    _tell_start(status, spec, start, len(loader.samples), folder.root)
-    run = Run(spec, folder, skeleton, loader, labelled, start, status, distribution)
-    if distribution.leads and (hint := _of_few_steps(spec, start, run.steps)):
+    run = Run(plan, folder, loader, start, validation, status, distribution)
+    _tell_start(status, plan.name, start, len(loader.samples), folder.root)
+    if distribution.leads and (hint := _of_few_steps(plan.loop.epochs, run.steps, start)):
         say(hint)
     _fit_and_tell(run, watchers)
     return folder.best
+
+
+def _finished(folder: RunFolder, spec: ExperimentSpec) -> int:
+    """Finished epochs of the run in the folder. Raises BpnetError for one that the spec can't go on with."""
+    if list_checkpoints(folder.checkpoints) and folder.spec.is_file():
+        before = with_whole_skeleton(load_spec(folder.spec))
+        check_same_run(folder.root, before.model_dump(mode="json"), spec.model_dump(mode="json"))
+    return newest_epoch(folder.checkpoints)
+
+
+def _load_data(
+    spec: ExperimentSpec, plan: TrainingPlan, distribution: Distribution
+) -> tuple[SampleLoader, LabelledSet | None]:
+    """Samples to learn from, and labelled photos to validate on, where there are any and this process leads."""
+    loader = training_loader_of(spec, plan.skeleton)
+    if plan.teacher:
+        loader = replace(loader, teacher=make_teacher(plan.teacher, plan.skeleton))
+    sources = spec.dataset.validation_sources
+    if not sources or not distribution.leads:
+        return loader, None
+    with hinting("dataset.validation; paths are relative to the working directory"):
+        return loader, load_labelled(sources, plan.skeleton)
 
 
 def _prepare_folder(folder: RunFolder, spec: ExperimentSpec, resume: bool) -> None:
@@ -85,21 +107,21 @@ def _prepare_folder(folder: RunFolder, spec: ExperimentSpec, resume: bool) -> No
     write_text(folder.spec, dump_spec(spec))
 
 
-def _tell_start(status: Status, spec: ExperimentSpec, start: Start, samples: int, folder: Path) -> None:
+def _tell_start(status: Status, name: str, start: Start, samples: int, folder: Path) -> None:
     counts: dict[str, Any] = {"samples": samples, "parameters": start.network.count_params()}
     if start.filled:
         counts["layers_not_pretrained"] = start.fresh
-    status.add("STARTED", f"training {spec.name}", **counts)
-    say(f"{spec.name}: {samples} samples -> {folder}")
+    status.add("STARTED", f"training {name}", **counts)
+    say(f"{name}: {samples} samples -> {folder}")
 
 
-def _of_few_steps(spec: ExperimentSpec, start: Start, steps: int) -> str:
+def _of_few_steps(epochs: int, steps: int, start: Start) -> str:
     """A line where a run is too short for a network to learn anything; steps: of an epoch."""
-    total = spec.training.epochs * steps
+    total = epochs * steps
     if total >= (_FEWEST_STEPS if start.filled and not start.fresh else _FEWEST_STEPS_OF_NEW_LAYERS):
         return ""
     return (
-        f"{total} steps in all ({spec.training.epochs} epochs of {steps}) are too few to learn much: raise"
+        f"{total} steps in all ({epochs} epochs of {steps}) are too few to learn much: raise"
         " training.epochs or training.steps_per_epoch, or lower training.batch_size"
     )
 
@@ -132,11 +154,11 @@ def _fit_and_tell(run: Run, watchers: Sequence[keras.callbacks.Callback]) -> Non
         say(f"best: AP {done.best_ap:.3f} before training, which no epoch reached; {run.folder.best} has those weights")
 
 
-def _set_up_keras(spec: ExperimentSpec) -> None:
+def _set_up_keras(seed: int, precision: str, deterministic: bool) -> None:
     """Seed, precision and determinism of this process."""
-    keras.utils.set_random_seed(spec.training.seed)
-    keras.config.set_dtype_policy(spec.training.precision)
-    if spec.training.deterministic and keras.backend.backend() == "tensorflow":
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(precision)
+    if deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()

@@ -105,3 +105,26 @@ def test_an_input_size_that_the_file_cannot_take_is_found_by_spec_check(tmp_path
     result = bpnet("spec", "check", path, "--set", f"model.pretrained={tmp_path / 'm.keras'}")
     assert result.exit_code == 1
     assert "model.input_height: must be a multiple of 16 for " in result.output
+
+
+def test_a_graph_from_a_file_is_loaded_once_and_saved_in_float32(
+    tmp_path: Path, trained: Path, drawn: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    source, opened, load = trained / "run" / "model.keras", [], keras.models.load_model
+    monkeypatch.setattr(keras.models, "load_model", lambda path, **words: opened.append(path) or load(path, **words))
+    training = "epochs: 1, steps_per_epoch: 2, batch_size: 2, precision: mixed_bfloat16, ema_momentum: 0.9"
+    spec = write_spec(tmp_path, drawn, f"{{{training}, frozen_layers: [channel_reduction_conv]}}")
+    head, _, tail = spec.read_text().partition("model:")
+    model = f"model: {{graph: file, pretrained: {source}, input_height: 64, input_width: 64}}\n"
+    spec.write_text(head + model + tail[tail.index("inference:") :])
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert opened == [str(source)]
+    before, after = load(source), load(tmp_path / "run" / "last.keras")
+    assert {layer.dtype_policy.name for layer in after.layers} == {"float32"}
+    assert all(layer.trainable for layer in after.layers)
+    for ours, theirs in zip(after.layers, before.layers, strict=True):
+        same = all(map(np.array_equal, ours.get_weights(), theirs.get_weights()))
+        assert same == (ours.name == "channel_reduction_conv" or not ours.weights), ours.name

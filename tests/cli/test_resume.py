@@ -60,7 +60,7 @@ class StopAt:
         original = training_callbacks.SaveWithin.on_train_batch_begin
 
         def with_signal(callback: training_callbacks.SaveWithin, batch: int, logs: object = None) -> None:
-            if callback.epoch * 4 + callback.first_step + batch == step:
+            if callback.place.epoch * 4 + callback.place.first_step + batch == step:
                 os.kill(os.getpid(), number)
             original(callback, batch)
 
@@ -84,6 +84,7 @@ def test_a_run_told_to_stop_leaves_and_goes_on_at_that_step(
     result = bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert f"going on after epoch {step // 4}" in result.output
+    assert result.output.count("compiling the training step") == 1
     assert_same_run(whole / "run", tmp_path / "run")
 
 

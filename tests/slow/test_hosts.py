@@ -131,16 +131,18 @@ def test_a_run_of_two_hosts_goes_on_elsewhere(
 
 def test_what_two_hosts_wrote_is_read_unchanged(runs: Path, keras_loaded: None) -> None:
     from bpnet_cli.build import network_of, skeleton_of
+    from bpnet_cli.plan import LossWeights, TargetShape, optimizer_plan
     from bpnet_cli.spec.loader import load_spec
     from bpnet_cli.training.checkpoint import State, restore_newest
-    from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
+    from bpnet_cli.training.loss import TrainingModel
     from bpnet_cli.training.optimizer import make_optimizer
     from bpnet_cli.training.schedule import make_schedule
 
     spec = load_spec(runs / "spec.yaml")
     network = network_of(spec, skeleton_of(spec))
     model = TrainingModel(network, skeleton_of(spec), TargetShape(), LossWeights())
-    model.compile(optimizer=make_optimizer(spec.optimizer, make_schedule(spec.optimizer, EPOCHS)))
+    plan = optimizer_plan(spec.optimizer)
+    model.compile(optimizer=make_optimizer(plan, make_schedule(plan, EPOCHS)))
     model.optimizer.build(network.trainable_variables)
     progress = restore_newest(runs / "cut" / "checkpoints", State(network, model.optimizer, model.metrics))
     assert progress is not None

@@ -20,9 +20,10 @@ def make_parts(accumulate: int = 1, momentum: float = MOMENTUM) -> tuple:
     import keras
 
     from bpnet_cli import BODY_18
+    from bpnet_cli.plan import LossWeights, TargetShape, optimizer_plan
     from bpnet_cli.spec.loader import load_spec_text
     from bpnet_cli.training.averaging import WeightAverage
-    from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
+    from bpnet_cli.training.loss import TrainingModel
     from bpnet_cli.training.optimizer import make_optimizer
 
     keras.utils.set_random_seed(1)
@@ -33,9 +34,9 @@ def make_parts(accumulate: int = 1, momentum: float = MOMENTUM) -> tuple:
     network = keras.Model(image, maps)
     average = WeightAverage(network, momentum)
     model = TrainingModel(network, BODY_18, TargetShape(), LossWeights(), average=average)
-    section = load_spec_text("optimizer: {name: sgd, learning_rate: 1.0e-3}", "test").optimizer
+    plan = optimizer_plan(load_spec_text("optimizer: {name: sgd, learning_rate: 1.0e-3}", "test").optimizer)
     jit_compile = keras.backend.backend() == "jax"
-    model.compile(optimizer=make_optimizer(section, 1e-3, accumulate=accumulate), jit_compile=jit_compile)
+    model.compile(optimizer=make_optimizer(plan, 1e-3, accumulate=accumulate), jit_compile=jit_compile)
     return model, average
 
 

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.usefixtures("keras_loaded")
     ],
 )
 def test_factor(predicted: float, target: float, factor: float) -> None:
-    from bpnet_cli.training.focal import Focal, focal_factor
+    from bpnet_cli.plan import Focal
+    from bpnet_cli.training.focal import focal_factor
 
     focal = Focal(gamma=2.0, alpha=0.1, beta=0.02, threshold=0.01)
     found = focal_factor(np.float32([predicted]), np.float32([target]), focal)
@@ -25,7 +26,7 @@ def test_factor(predicted: float, target: float, factor: float) -> None:
 
 
 def test_factor_scales_the_squared_error_within_the_mask() -> None:
-    from bpnet_cli.training.focal import Focal
+    from bpnet_cli.plan import Focal
     from bpnet_cli.training.loss import masked_sum_of_squares
 
     predicted = np.float32([[[[0.3, 0.3, 0.5]]]])
@@ -38,7 +39,8 @@ def test_factor_scales_the_squared_error_within_the_mask() -> None:
 def test_gradients_are_finite_where_the_factor_vanishes() -> None:
     import tensorflow as tf
 
-    from bpnet_cli.training.focal import Focal, focal_factor
+    from bpnet_cli.plan import Focal
+    from bpnet_cli.training.focal import focal_factor
 
     predicted = tf.constant([1.0, 0.0, -1.0])
     with tf.GradientTape() as tape:

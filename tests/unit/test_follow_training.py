@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("keras_loaded")
 
 def test_maps_of_the_labels_are_drawn_above_those_of_the_network(drawn: Path) -> None:
     """A network that answers with the labels' maps gives two equal rows; one that answers nothing does not."""
-    from bpnet_cli.training.loss import TargetShape
+    from bpnet_cli.plan import TargetShape
     from bpnet_cli.training.pictures import pictures_of
 
     source = DataSource(images=str(drawn / "images"), annotations=str(drawn / "annotations" / "person_keypoints.json"))
@@ -52,9 +52,11 @@ def test_lines_tell_images_per_second_and_the_time_left_of_epoch_and_run(
     clock = SimpleNamespace(now=0.0)
     for name in ("perf_counter", "monotonic"):
         monkeypatch.setattr(log.time, name, lambda: clock.now)
-    pace = callbacks.Pace(2, 10, 3, lambda step: 0.5)
+    place = callbacks.Place()
+    pace = callbacks.Pace(place, 2, 10, 3, lambda step: 0.5)
     logs: dict[str, float] = {}
     for epoch in range(2):
+        place.epoch = epoch
         pace.on_epoch_begin(epoch)
         for step in range(10):
             pace.on_train_batch_begin(step)

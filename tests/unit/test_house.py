@@ -20,6 +20,7 @@ LAYERS = (
     {"pose", "spec"},
     {"data", "models"},
     {"build"},
+    {"plan"},
     {"inference"},
     {"evaluation"},
     {"training", "pruning", "export", "importing"},
@@ -47,6 +48,12 @@ def test_imports_point_down(path: Path) -> None:
         return  # the public interface names everything, lazily
     for other in imports_of(path) - {own}:
         assert LEVEL[other] < LEVEL[own], f"{path.name} ({own}) imports {other}"
+
+
+def test_specs_stop_at_the_workflow_of_training() -> None:
+    """What lies below `train` takes plain arguments."""
+    seeing = {path.name for path in (PACKAGE / "training").glob("*.py") if imports_of(path) & {"spec", "build"}}
+    assert seeing == {"train.py"}
 
 
 def test_files_stay_short() -> None:

@@ -9,7 +9,8 @@ pytestmark = pytest.mark.usefixtures("keras_loaded")
 def make_model(learns_from_teacher: bool = False, **weights: object):
     import keras
 
-    from bpnet_cli.training.loss import LossWeights, TargetShape, TrainingModel
+    from bpnet_cli.plan import LossWeights, TargetShape
+    from bpnet_cli.training.loss import TrainingModel
 
     image = keras.Input((32, 48, 3), dtype="uint8", name="image")
     x = keras.layers.AveragePooling2D(8)(keras.layers.Rescaling(1 / 255)(image))
@@ -117,8 +118,8 @@ def test_a_teacher_counts_on_every_cell_and_shares_with_the_labels() -> None:
 
 
 def test_a_spec_section_makes_the_loss_focal() -> None:
+    from bpnet_cli.plan import Focal
     from bpnet_cli.spec.loader import load_spec_text
-    from bpnet_cli.training.focal import Focal
 
     section = load_spec_text("loss: {focal: {gamma: 1.0}}", "test").loss.focal
     assert section is not None

@@ -1,15 +1,21 @@
 import numpy as np
 import pytest
 
+from bpnet_cli.plan import OptimizerPlan, optimizer_plan
 from bpnet_cli.spec.loader import load_spec_text
 
 pytestmark = pytest.mark.usefixtures("keras_loaded")
 
 
+def plan(text: str) -> OptimizerPlan:
+    """Of a spec's section `optimizer`."""
+    return optimizer_plan(load_spec_text(f"optimizer: {text}", "test").optimizer)
+
+
 def rates(text: str, steps: list[int], total: int) -> list[float]:
     from bpnet_cli.training.schedule import make_schedule
 
-    schedule = make_schedule(load_spec_text(f"optimizer: {text}", "test").optimizer, total)
+    schedule = make_schedule(plan(text), total)
     return [float(schedule(step)) for step in steps]
 
 
@@ -67,8 +73,8 @@ def test_multipliers_scale_the_step_and_survive_momentum(name: str) -> None:
     from bpnet_cli.training.optimizer import make_optimizer
 
     def moved(multipliers: str) -> dict[str, float]:
-        text = f"optimizer: {{name: {name}, learning_rate: 0.01, layer_multipliers: {multipliers}}}"
-        section = load_spec_text(text, "test").optimizer
+        text = f"{{name: {name}, learning_rate: 0.01, layer_multipliers: {multipliers}}}"
+        section = plan(text)
         layers = {n: keras.layers.Conv2D(1, 1, kernel_initializer="zeros", name=n) for n in ("conv1", "stage2_conv1")}
         variables = []
         for layer in layers.values():
@@ -96,8 +102,8 @@ def test_weights_shrink_once_an_update_at_the_rate_of_their_layer(accumulate: in
 
     from bpnet_cli.training.optimizer import make_optimizer
 
-    text = "optimizer: {name: adamw, weight_decay: 0.5, learning_rate: 0.1, layer_multipliers: bodyposenet}"
-    section = load_spec_text(text, "test").optimizer
+    text = "{name: adamw, weight_decay: 0.5, learning_rate: 0.1, layer_multipliers: bodyposenet}"
+    section = plan(text)
     layers = [keras.layers.Conv2D(1, 1, bias_initializer="ones", name=name) for name in ("conv1", "stage2_conv1")]
     layers.append(keras.layers.BatchNormalization(beta_initializer="ones", name="stage2_bn"))
     for layer in layers:
@@ -121,7 +127,7 @@ def half_frozen(optimizer: str, accumulate: int) -> tuple:
 
     from bpnet_cli.training.optimizer import Freeze, make_optimizer
 
-    section = load_spec_text(f"optimizer: {optimizer}", "test").optimizer
+    section = plan(optimizer)
     frozen = keras.layers.Conv2D(1, 1, kernel_initializer="zeros", use_bias=False, name="conv1")
     learning = keras.layers.Conv2D(1, 1, kernel_initializer="zeros", name="stage1_conv1")
     for layer in (frozen, learning):
@@ -157,7 +163,7 @@ def test_clip_norm_without_frozen_layers() -> None:
 
     from bpnet_cli.training.optimizer import make_optimizer
 
-    section = load_spec_text("optimizer: {momentum: 0.0, clip_norm: 2.0}", "test").optimizer
+    section = plan("{momentum: 0.0, clip_norm: 2.0}")
     weight = keras.Variable(np.zeros(2, np.float32), name="kernel")
     optimizer = make_optimizer(section, 1.0)
     for size, moved in ((1.0, [3.0, 4.0]), (0.1, [0.3, 0.4])):
@@ -175,7 +181,7 @@ def test_two_accumulated_batches_of_4_are_one_of_8() -> None:
     parts = [batch(seed) for seed in range(4)]
     images = np.concatenate([image for image, _ in parts])
     labels = {name: np.concatenate([label[name] for _, label in parts]) for name in parts[0][1]}
-    section = load_spec_text("optimizer: {learning_rate: 1.0e-4, momentum: 0.0, clip_norm: 1.0}", "test").optimizer
+    section = plan("{learning_rate: 1.0e-4, momentum: 0.0, clip_norm: 1.0}")
     start = None
     ends = []
     for accumulate in (1, 2):
@@ -201,8 +207,8 @@ def test_the_schedule_runs_by_batches_where_gradients_are_accumulated() -> None:
     from bpnet_cli.training.optimizer import make_optimizer
     from bpnet_cli.training.schedule import make_schedule
 
-    text = "optimizer: {learning_rate: 1.0, momentum: 0, schedule: {name: cosine, warmup_fraction: 0.0}}"
-    section = load_spec_text(text, "test").optimizer
+    text = "{learning_rate: 1.0, momentum: 0, schedule: {name: cosine, warmup_fraction: 0.0}}"
+    section = plan(text)
     weight = keras.Variable(np.zeros(1, np.float32), name="kernel")
     optimizer = make_optimizer(section, make_schedule(section, 8), accumulate=2)
     for _ in range(8):
@@ -218,7 +224,7 @@ def test_frozen_layers_move_only_once_they_are_thawed(name: str, accumulate: int
 
     from bpnet_cli.training.optimizer import Freeze, make_optimizer
 
-    section = load_spec_text(f"optimizer: {{name: {name}}}", "test").optimizer
+    section = plan(f"{{name: {name}}}")
     layers = [keras.layers.Conv2D(1, 1, kernel_initializer="ones", name=n) for n in ("conv1", "stage1_conv1")]
     for layer in layers:
         layer.build((None, 4, 4, 1))
