@@ -16,10 +16,11 @@ from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.spec.network import KEYS_OF_ANY_GRAPH
 from bpnet_cli.strides import STRIDE
 
-# Keys of the section `model` that say nothing about the graph.
-_NOT_THE_GRAPH = {"graph", "pretrained", "input_height", "input_width", "initializer"}
+# Keys of the section `model` that may differ from those of a pruned file.
+_NOT_THE_GRAPH = KEYS_OF_ANY_GRAPH | {"initializer"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class StartPlan:
     """The network that a run begins with.
 
     file: path of the `.keras` file whose graph and weights it takes; None where `fresh` makes the graph, with new
-    weights. metadata: of the model files that the run writes. backbone, pretrained: see `load_pretrained`.
+    weights. metadata: of the model files that the run writes. backbone, pretrained, renamed: see `load_pretrained`.
     frozen_layers: patterns of names. frozen_epochs: first ones in which the backbone's pretrained layers don't learn.
     """
 
@@ -36,6 +37,7 @@ class StartPlan:
     metadata: ModelMetadata
     backbone: str
     pretrained: str
+    renamed: Mapping[str, str]
     precision: str
     frozen_layers: tuple[str, ...]
     frozen_epochs: int
@@ -111,6 +113,7 @@ class LoopPlan:
 
     epochs: int
     steps_per_epoch: int | None
+    min_steps_per_epoch: int
     batch_size: int
     gradient_accumulation: int
     jit_compile: bool
@@ -195,6 +198,7 @@ def _start_of(spec: ExperimentSpec, skeleton: Skeleton) -> StartPlan:
         metadata=metadata,
         backbone=model.backbone,
         pretrained=model.pretrained,
+        renamed=model.pretrained_keypoints,
         precision=training.precision,
         frozen_layers=training.frozen_layers,
         frozen_epochs=training.freeze_backbone_epochs,

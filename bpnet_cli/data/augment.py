@@ -46,8 +46,7 @@ def draw_geometry(
     angle = math.radians(augmentation.rotation_deg * (2 * turn - 1))
     shift_x, shift_y = augmentation.translation_px * (2 * right - 1), augmentation.translation_px * (2 * down - 1)
     mirrored = flip < augmentation.flip_probability
-    place = _place_photo if sample.person is None else _place_person
-    (zoom_x, zoom_y), (left, top), (x, y) = place(sample, augmentation, height, width)
+    (zoom_x, zoom_y), (left, top), (x, y) = _place(sample, augmentation, height, width)
     if augmentation.crop == "random":
         # Where the photo's centre may lie for its edges to stay outside of the crop, or within it if they are nearer.
         middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
@@ -64,6 +63,11 @@ def draw_geometry(
         [sin * zoom_x, cos * zoom_y, sin * left + cos * top + y + shift_y],
     ]
     return np.array(matrix), mirrored
+
+
+def zoom_of(sample: Sample, augmentation: Augmentation, height: int, width: int) -> float:
+    """Pixels of a height x width input per pixel of the sample's photo, before the augmentation's own scale."""
+    return _place(sample, augmentation, height, width)[0][1]
 
 
 def draw_colour(rng: np.random.Generator, augmentation: Augmentation) -> NDArray[np.float32] | None:
@@ -115,6 +119,11 @@ def warp_image(
 
 # Where a crop lies before anything is drawn: scales along x and y and shift of the map from photo to input, its middle.
 _Place = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+def _place(sample: Sample, augmentation: Augmentation, height: int, width: int) -> _Place:
+    place = _place_photo if sample.person is None else _place_person
+    return place(sample, augmentation, height, width)
 
 
 def _place_photo(sample: Sample, augmentation: Augmentation, height: int, width: int) -> _Place:

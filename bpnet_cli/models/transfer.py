@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.errors import SpecError
 from bpnet_cli.models import names
 from bpnet_cli.pose.skeleton import Skeleton
 
@@ -42,6 +44,32 @@ class Channels:
         index = np.where(index < 0, -1, index + features)
         sign = np.concatenate([np.ones(features, np.float32), self.sign, others.sign])
         return Channels(np.concatenate([np.arange(features), index]), sign)
+
+
+def with_names(theirs: Skeleton, renamed: Mapping[str, str], ours: Skeleton) -> Skeleton:
+    """Skeleton `theirs` with some keypoints under our names. renamed: {keypoint of ours: keypoint of theirs}.
+
+    A keypoint of theirs whose name is given away so is not matched by that name any more. Raises SpecError for a name
+    that a skeleton doesn't have, or one of theirs that is given twice.
+    """
+    for mine, other in renamed.items():
+        for name, skeleton in ((mine, ours), (other, theirs)):
+            if name not in skeleton.keypoints:
+                near = difflib.get_close_matches(name, skeleton.keypoints, 1)
+                hint = f", did you mean {near[0]!r}?" if near else f"; it has {', '.join(skeleton.keypoints)}"
+                raise SpecError(f"model.pretrained_keypoints: skeleton {skeleton.name} has no keypoint {name!r}{hint}")
+    if len(set(renamed.values())) < len(renamed):
+        raise SpecError(f"model.pretrained_keypoints: a keypoint of {theirs.name} is given twice")
+    new = {name: f"{name} of {theirs.name}" if name in renamed else name for name in theirs.keypoints}
+    new |= {other: mine for mine, other in renamed.items()}
+    pairs = [tuple((new[a], new[b]) for a, b in pairs) for pairs in (theirs.limbs, theirs.flip_pairs)]
+    return replace(
+        theirs,
+        keypoints=tuple(new[name] for name in theirs.keypoints),
+        limbs=pairs[0],
+        flip_pairs=pairs[1],
+        midpoints=tuple((new[a], new[b], new[c]) for a, b, c in theirs.midpoints),
+    )
 
 
 def same_maps(theirs: Skeleton, ours: Skeleton) -> bool:

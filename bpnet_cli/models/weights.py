@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -17,17 +18,19 @@ from bpnet_cli.models.backbones import BACKBONES
 from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.formats import FORMATS
 from bpnet_cli.models.model_file import load_network
-from bpnet_cli.models.transfer import Transfer, Weights, heatmap_channels, paf_channels, same_maps
+from bpnet_cli.models.transfer import Transfer, Weights, heatmap_channels, paf_channels, same_maps, with_names
 from bpnet_cli.pose.skeleton import Skeleton
 
 
-def load_pretrained(network: Any, backbone: str, source: str, skeleton: Skeleton) -> list[str]:
+def load_pretrained(
+    network: Any, backbone: str, source: str, skeleton: Skeleton, renamed: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """Copy pretrained weights into `network` by layer name; returns the names of the layers that were filled whole.
 
     source: "none"; "imagenet" for backbones that keras.applications knows; "box" for the model in the box; or the path
     of a `.npz` or `.keras` file. skeleton: of the network; from a model of another one its maps' channels are taken by
-    the names of keypoints and limbs.
-    Raises ModelFileError when the source is absent or nothing of it fits.
+    the names of keypoints and limbs. renamed: see `transfer.with_names`.
+    Raises ModelFileError when the source is absent or nothing of it fits, SpecError for names that no skeleton has.
     """
     if source == "none":
         return []
@@ -38,9 +41,10 @@ def load_pretrained(network: Any, backbone: str, source: str, skeleton: Skeleton
         return load_arrays(network, source)
     if source.endswith(FORMATS["keras"].suffix):
         model, metadata = load_network(source)
-        if same_maps(metadata.skeleton, skeleton):
+        theirs = with_names(metadata.skeleton, renamed, skeleton)
+        if same_maps(theirs, skeleton):
             return _copy_layers(model, network, source)
-        return _transfer_layers(model, metadata.skeleton, network, skeleton, source)
+        return _transfer_layers(model, theirs, network, skeleton, source)
     raise ModelFileError(
         f"model.pretrained: must be none, imagenet, box, or a path ending in .npz or .keras (got {source!r})"
     )
@@ -143,6 +147,11 @@ def tell_taken_over(origin: str, theirs: Skeleton, ours: Skeleton) -> None:
         f"{origin} is of skeleton {theirs.name}: has {keypoints - 1} of the {len(ours.keypoints)} keypoints and"
         f" {limbs // 2} of the {len(ours.limbs)} limbs of {ours.name}, by their names"
     )
+    if keypoints - 1 < len(ours.keypoints):
+        say(
+            f"keypoints of other names can be matched: model.pretrained_keypoints: {{YOURS: THEIRS}}; those of"
+            f" {theirs.name} are {', '.join(theirs.keypoints)}"
+        )
 
 
 def _weights_of(network: Any) -> dict[str, Weights]:

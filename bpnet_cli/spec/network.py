@@ -57,6 +57,10 @@ def _known_weights(value: str) -> str:
     return value
 
 
+# Keys of the section `model` that don't describe the graph.
+KEYS_OF_ANY_GRAPH = frozenset({"graph", "pretrained", "pretrained_keypoints", "input_height", "input_width"})
+
+
 class ModelSpec(Model):
     """The network."""
 
@@ -76,6 +80,11 @@ class ModelSpec(Model):
         default="none",
         description="weights to start from: none, imagenet, box (the model in the box), or a path to a .npz or .keras "
         "file relative to the working directory",
+    )
+    pretrained_keypoints: dict[str, str] = Field(
+        default={},
+        description="{keypoint of your skeleton: keypoint of the pretrained model's skeleton}: keypoints whose names "
+        "differ; the others are matched by their names",
     )
     branches: Literal["shared", "separate"] = Field(
         default="shared",
@@ -107,6 +116,16 @@ class ModelSpec(Model):
         return self
 
     @model_validator(mode="after")
+    def _keypoints_of_a_model(self) -> ModelSpec:
+        if self.pretrained_keypoints and self.pretrained != "box" and not self.pretrained.endswith(".keras"):
+            raise refusal(
+                "has no effect without a model to start from; set model.pretrained to box or a .keras file",
+                ("pretrained_keypoints",),
+                self.pretrained_keypoints,
+            )
+        return self
+
+    @model_validator(mode="after")
     def _graph_of_a_file_is_whole(self) -> ModelSpec:
         if self.graph == "spec":
             return self
@@ -116,7 +135,7 @@ class ModelSpec(Model):
             )
         for key, field in type(self).model_fields.items():
             value = getattr(self, key)
-            if key not in ("graph", "pretrained", "input_height", "input_width") and value != field.default:
+            if key not in KEYS_OF_ANY_GRAPH and value != field.default:
                 raise refusal("has no effect with graph: file; leave it out", (key,), value)
         return self
 

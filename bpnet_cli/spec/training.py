@@ -125,6 +125,11 @@ class TrainingSpec(Model):
     steps_per_epoch: int | None = Field(
         default=None, ge=1, description="batches per epoch; null: as many as one pass takes"
     )
+    min_steps_per_epoch: int = Field(
+        default=1,
+        ge=1,
+        description="fewest batches per epoch where steps_per_epoch is null: few photos are passed several times then",
+    )
     batch_size: int = Field(default=10, ge=1, description="crops per batch, over all devices and hosts together")
     gradient_accumulation: int = Field(
         default=1, ge=1, description="batches whose gradients are averaged for one change of the weights"

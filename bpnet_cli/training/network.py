@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from bpnet_cli.models.bodyposenet import backbone_layers
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.models.model_file import load_network
 from bpnet_cli.models.own_graph import with_maps_of
-from bpnet_cli.models.transfer import same_maps
+from bpnet_cli.models.transfer import same_maps, with_names
 from bpnet_cli.models.weights import layers_left_out, load_pretrained, tell_taken_over
 from bpnet_cli.plan import StartPlan
 from bpnet_cli.pose.skeleton import Skeleton
@@ -48,13 +48,13 @@ def make_start(plan: StartPlan, skeleton: Skeleton, distribution: Distribution, 
     Raises BpnetError for weights or patterns that don't fit.
     """
     differs = bool(plan.precision != "float32" or averaged or plan.frozen_layers or distribution.strategy is not None)
-    taken, filled = _from_file(plan.file, skeleton) if plan.file else (None, [])
+    taken, filled = _from_file(plan.file, skeleton, plan.renamed) if plan.file else (None, [])
     with distribution.scope():
         network = plan.fresh() if taken is None else _copied(taken, plan.precision) if differs else taken
         distribution.share_statistics(network)
         fixed = freeze(network, plan.frozen_layers)
         if taken is None:
-            filled = load_pretrained(network, plan.backbone, plan.pretrained, skeleton)
+            filled = load_pretrained(network, plan.backbone, plan.pretrained, skeleton, plan.renamed)
     thawed_later = _layers_to_freeze(plan, network, filled)
     fresh = layers_left_out(network, filled) if filled else []
     _tell_network(plan, network, fixed, filled, fresh)
@@ -77,13 +77,14 @@ def _tell_network(plan: StartPlan, network: Any, fixed: int, filled: Sequence[st
         say(f"pretrained: {len(filled)} layers from {plan.pretrained}; not filled whole: {_listed(fresh)}")
 
 
-def _from_file(path: str, skeleton: Skeleton) -> tuple[Any, list[str]]:
+def _from_file(path: str, skeleton: Skeleton, renamed: Mapping[str, str]) -> tuple[Any, list[str]]:
     """A file's network with the skeleton's maps, and the layers that have the file's weights."""
     network, metadata = load_network(path)
     filled = [layer.name for layer in network.layers if layer.weights]
-    if not same_maps(metadata.skeleton, skeleton):
-        network, filled = with_maps_of(network, metadata.skeleton, skeleton)
-        tell_taken_over(path, metadata.skeleton, skeleton)
+    theirs = with_names(metadata.skeleton, renamed, skeleton)
+    if not same_maps(theirs, skeleton):
+        network, filled = with_maps_of(network, theirs, skeleton)
+        tell_taken_over(path, theirs, skeleton)
     return network, filled
 
 

@@ -18,6 +18,7 @@ _BREAKING = (
     "training.ema_momentum",
     "training.frozen_layers",
     "training.gradient_accumulation",
+    "training.min_steps_per_epoch",
     "training.seed",
     "training.steps_per_epoch",
 )

@@ -57,7 +57,8 @@ class Run:
         self.plan, self.loop, self.folder, self.loader = plan, plan.loop, folder, loader
         self.start, self.validation, self.status, self.distribution = start, validation, status, distribution
         self.labelled = validation.labelled if validation else None
-        self.steps = self.loop.steps_per_epoch or max(1, len(loader.samples) // self.loop.batch_size)
+        one_pass = len(loader.samples) // self.loop.batch_size
+        self.steps = self.loop.steps_per_epoch or max(self.loop.min_steps_per_epoch, one_pass)
         self.schedule = make_schedule(plan.optimizer, self.loop.epochs * self.steps)
         self.model = self._make_model()
         # For float16 Keras wraps the optimizer in one that scales the loss, whose scale is a state as well.

@@ -13,6 +13,7 @@ import keras
 
 from bpnet_cli.build import training_loader_of, with_whole_skeleton
 from bpnet_cli.data.pipeline import SampleLoader
+from bpnet_cli.data.sizes import size_hint
 from bpnet_cli.errors import BpnetError, StoppedByUser, hinting
 from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
 from bpnet_cli.files import check_folder, write_text
@@ -72,8 +73,8 @@ def train(
     status = Status(folder.status if distribution.leads else None)
     run = Run(plan, folder, loader, start, validation, status, distribution)
     _tell_start(status, plan.name, start, len(loader.samples), folder.root)
-    if distribution.leads and (hint := _of_few_steps(plan.loop.epochs, run.steps, start)):
-        say(hint)
+    if distribution.leads:
+        _give_hints(spec, loader, plan, run.steps, start)
     _fit_and_tell(run, watchers)
     return folder.best
 
@@ -113,6 +114,14 @@ def _tell_start(status: Status, name: str, start: Start, samples: int, folder: P
         counts["layers_not_pretrained"] = start.fresh
     status.add("STARTED", f"training {name}", **counts)
     say(f"{name}: {samples} samples -> {folder}")
+
+
+def _give_hints(spec: ExperimentSpec, loader: SampleLoader, plan: TrainingPlan, steps: int, start: Start) -> None:
+    """Say what makes a run likely to fail; steps: of an epoch."""
+    sizes = (loader.height, loader.width), (spec.inference.input_height, spec.inference.input_width)
+    for hint in (_of_few_steps(plan.loop.epochs, steps, start), size_hint(loader.samples, loader.augmentation, *sizes)):
+        if hint:
+            say(hint)
 
 
 def _of_few_steps(epochs: int, steps: int, start: Start) -> str:

@@ -128,3 +128,11 @@ def test_a_graph_from_a_file_is_loaded_once_and_saved_in_float32(
     for ours, theirs in zip(after.layers, before.layers, strict=True):
         same = all(map(np.array_equal, ours.get_weights(), theirs.get_weights()))
         assert same == (ours.name == "channel_reduction_conv" or not ours.weights), ours.name
+
+
+def test_few_photos_are_passed_several_times_in_an_epoch(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    spec = write_spec(tmp_path, drawn, "{epochs: 1, min_steps_per_epoch: 8, batch_size: 4}")
+    result = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", "dataset.validation=null")
+    assert result.exit_code == 0, result.output
+    last = (tmp_path / "run" / "history.csv").read_text().splitlines()[-1]
+    assert last.startswith("1,8,")

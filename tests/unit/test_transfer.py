@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from bpnet_cli.build import metadata_of, network_of
+from bpnet_cli.errors import SpecError
+from bpnet_cli.models.transfer import heatmap_channels, paf_channels, with_names
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -117,3 +119,42 @@ def test_layers_of_another_width_stay_as_they_are(tmp_path: Path) -> None:
     transfer = Transfer({layer.name: layer.get_weights() for layer in source.layers if layer.weights}, ABCD, TURNED)
     assert transfer.weights("stage2_conv1", wide.get_layer("stage2_conv1").get_weights()) is None
     assert transfer.weights("nowhere", [np.zeros(3)]) is None
+
+
+def test_keypoints_under_other_names(tmp_path: Path) -> None:
+    from bpnet_cli.models.model_file import save_network
+    from bpnet_cli.models.weights import load_pretrained
+
+    network, metadata = make(ABCD, 1)
+    save_network(network, metadata, tmp_path / "abcd.keras")
+    before = maps(network)
+    ours = skeleton("ours", "wxyz", "wx xy yz")
+    network, _ = make(ours, 2)
+    path, names = str(tmp_path / "abcd.keras"), {"w": "a", "x": "b", "y": "c", "z": "d"}
+    filled = load_pretrained(network, "tiny", path, ours, names)
+    assert filled == [layer.name for layer in network.layers if layer.weights]
+    for one, other in zip(before, maps(network), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_name_that_means_another_keypoint() -> None:
+    # w and x are a and b; d is theirs too, but under c, a name of theirs that means another keypoint here.
+    ours = skeleton("ours", "wxc", "wx xc")
+    renamed = with_names(ABCD, {"w": "a", "x": "b", "c": "d"}, ours)
+    assert renamed.keypoints == ("w", "x", "c of abcd", "c")
+    assert renamed.limbs == (("w", "x"), ("x", "c of abcd"), ("c of abcd", "c"))
+    np.testing.assert_array_equal(heatmap_channels(renamed, ours).index, [0, 1, 3, 4])
+    np.testing.assert_array_equal(paf_channels(renamed, ours).index, [0, 1, -1, -1])
+
+
+@pytest.mark.parametrize(
+    ("renamed", "message"),
+    [
+        ({"w": "aa"}, "skeleton abcd has no keypoint 'aa', did you mean 'a'"),
+        ({"q": "a"}, "skeleton ours has no keypoint 'q'; it has w, x"),
+        ({"w": "a", "x": "a"}, "a keypoint of abcd is given twice"),
+    ],
+)
+def test_names_that_no_skeleton_has_are_refused(renamed: dict[str, str], message: str) -> None:
+    with pytest.raises(SpecError, match=f"model.pretrained_keypoints: {message}"):
+        with_names(ABCD, renamed, skeleton("ours", "wx", "wx"))
