@@ -171,6 +171,11 @@ def _nvidias(request: ImportRequest) -> ModelMetadata:
     return replace(metadata_of(spec, BODY_18), paf_offset_px=TAO_PAF_OFFSET_PX)
 
 
+def _paf_offset(graph: Graph) -> float:
+    """Of a file that says nothing about itself: by its names NVIDIA's trainer made it, whatever photos it takes."""
+    return TAO_PAF_OFFSET_PX if is_nvidias(graph.image.name, graph.outputs) else 0.0
+
+
 def _build(
     request: ImportRequest, source: _Source, maps: StageMaps, photos: Sequence[NDArray[np.uint8]]
 ) -> tuple[Any, ModelMetadata, str]:
@@ -194,7 +199,7 @@ def _build(
     made = ModelMetadata(
         whole, source.skeleton, stride, multiple, normalization.scale, normalization.offset, __version__, "imported"
     )
-    made = replace(made, paf_offset_px=metadata.paf_offset_px if metadata else 0.0)
+    made = replace(made, paf_offset_px=metadata.paf_offset_px if metadata else _paf_offset(source.graph))
     return network, made, "a graph of its own"
 
 

@@ -184,6 +184,21 @@ def test_openvinos_network_gives_its_maps_and_a_cut_one_is_refused(
         assert not (tmp_path / "alone.keras").exists()
 
 
+def test_nvidias_names_tell_the_grid_also_where_photos_differ(tmp_path: Path, bpnet: Run, keras_loaded: None) -> None:
+    model = pose_network()
+    new = {"input": "input_1", "heat2": "heatmap_out/BiasAdd:0", "paf2": "paf_out/BiasAdd:0"}
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = new.get(value.name, value.name)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new.get(name, name) for name in names]
+    del model.graph.output[:2]
+    onnx.save(model, str(tmp_path / "theirs.onnx"))
+    result = bpnet("import", tmp_path / "theirs.onnx", "-o", tmp_path / "own.keras", *FLAGS)
+    assert result.exit_code == 0, result.output
+    assert read_keras_metadata(tmp_path / "own.keras").paf_offset_px == -3.5
+
+
 def test_nvidias_files_are_known_by_their_names(tmp_path: Path, bpnet: Run, keras_loaded: None) -> None:
     """A file without metadata, as TAO writes them, lands in the graph of the default spec."""
     from bpnet_cli.build import metadata_of, network_of
