@@ -66,8 +66,10 @@ def _file_at_work(path: str, overrides: Sequence[str]) -> dict[str, Any]:
     common = _common(spec, backend.metadata)
     if isinstance(backend, OnnxBackend):
         return common | {"precision": spec.export.precision} | _of_layout(backend.layout, common, backend.metadata)
-    planes = f"{common['skeleton']}'s channels, float32 planes"
-    return common | {"input": "float32 planes BGR 0..255 [batch, 3, height, width]", "outputs": [planes]}
+    skeleton, stride = backend.metadata.skeleton, backend.metadata.stride
+    maps = {"heatmaps": skeleton.heatmap_channels, "pafs": skeleton.paf_channels}
+    outputs = [f"{name}: [batch, {count}, height / {stride}, width / {stride}]" for name, count in maps.items()]
+    return common | {"input": "BGR, 0..255 [batch, 3, height, width]", "outputs": outputs}
 
 
 def _of_layout(layout: OnnxLayout, common: dict[str, Any], metadata: ModelMetadata) -> dict[str, Any]:
@@ -90,7 +92,8 @@ DESCRIBERS: dict[str, Callable[[str, Sequence[str]], dict[str, Any]]] = {
 
 
 def _common(spec: ExperimentSpec, metadata: ModelMetadata) -> dict[str, Any]:
-    skeleton, described = metadata.skeleton, spec.model.graph == "spec"
+    skeleton = metadata.skeleton
+    described = spec.model.graph == "spec" and metadata.graph != "imported"
     network = {key: getattr(spec.model, key) for key in ("backbone", "stages", "branches")} if described else {}
     return {
         "name": spec.name,

@@ -77,7 +77,7 @@ class OpenVinoBackend:
         self._pafs = self._output(model, BODY_18.paf_channels)
         self._compiled = _for_each_shape(core, model)
         spec = ExperimentSpec(name=self._path.stem).model_dump(mode="json")
-        self.metadata = ModelMetadata(spec, BODY_18, STRIDE, STRIDE, 1.0, (0.0, 0.0, 0.0), __version__)
+        self.metadata = ModelMetadata(spec, BODY_18, STRIDE, STRIDE, 1.0, (0.0, 0.0, 0.0), __version__, "imported")
 
     def maps(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `Backend.maps`; may be called from several threads at once."""

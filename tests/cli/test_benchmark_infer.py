@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -170,14 +171,17 @@ class Slow:
         return self.backend.maps(images)
 
 
-def test_models_take_turns_and_times_are_what_the_clock_says(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_take_turns_and_times_are_what_the_clock_says(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = SimpleNamespace(now=0.0, calls=[])
     backend = load_backend(exported)
     # The runs before the first turn build and warm: they must not be counted.
     times = {"quick": [9.0, 9.0, 9.0, 0.004], "slow": [9.0, 9.0, 9.0, 0.012]}
-    monkeypatch.setattr(LOAD, lambda path, *_: Slow(backend, path, times[path], world))
+    files = [str(shutil.copy(exported, tmp_path / f"{name}.onnx")) for name in times]
+    monkeypatch.setattr(LOAD, lambda path, *_: Slow(backend, Path(path).stem, times[Path(path).stem], world))
     monkeypatch.setattr("bpnet_cli.timing.time", SimpleNamespace(perf_counter=lambda: world.now, sleep=lambda _: None))
-    quick, slow = benchmark_infer(["quick", "slow"], [(64, 64)], [2], 4, None, None)["network"]
+    quick, slow = benchmark_infer(files, [(64, 64)], [2], 4, None, None)["network"]
     assert [(name, len(list(runs))) for name, runs in groupby(world.calls)] == [
         ("quick", 5),
         ("slow", 5),
@@ -255,9 +259,11 @@ def test_threads_that_come_too_late_are_refused(trained: Path, bpnet: Run) -> No
     assert "TensorFlow computes in this process already" in result.output
 
 
-def test_threads_of_another_engine_are_refused(keras_loaded: None, monkeypatch: pytest.MonkeyPatch, bpnet: Run) -> None:
+def test_threads_of_another_engine_are_refused(
+    trained: Path, keras_loaded: None, monkeypatch: pytest.MonkeyPatch, bpnet: Run
+) -> None:
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
-    result = bpnet("benchmark", "infer", "-m", "m.keras", "--threads", 1)
+    result = bpnet("benchmark", "infer", "-m", trained / "run" / "model.keras", "--threads", 1)
     assert result.exit_code == 1
     assert "--threads: can't be set for Keras on jax" in result.output
 

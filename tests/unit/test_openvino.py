@@ -9,6 +9,7 @@ import pytest
 
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.inference.backends import load_backend
+from bpnet_cli.inference.info import describe_model
 
 onnx = pytest.importorskip("onnx")
 openvino = pytest.importorskip("openvino")
@@ -51,6 +52,16 @@ def test_maps_of_every_size_and_colour_order(tmp_path: Path) -> None:
         heatmaps, pafs = backend.maps(images)
         np.testing.assert_allclose(heatmaps, means @ heat.T, rtol=1e-4, atol=1e-2)
         np.testing.assert_allclose(pafs, means @ paf.T, rtol=1e-4, atol=1e-2)
+
+
+def test_it_is_described(tmp_path: Path) -> None:
+    path, *_ = write_network(tmp_path / "network.xml")
+    values = describe_model(str(path), ()).values
+    assert (values["name"], values["skeleton"], values["graph"]) == ("network", "body_18", "imported")
+    assert "backbone" not in values
+    assert values["input"] == "BGR, 0..255 [batch, 3, height, width]"
+    assert values["outputs"][1] == "pafs: [batch, 38, height / 8, width / 8]"
+    assert values["file_bytes"] == path.stat().st_size
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:
