@@ -110,10 +110,13 @@ class Distribution:
             raise BpnetError(f"hosts differ in {what} ({values}): they need the same spec, photos and results folder")
 
 
-def make_distribution(kind: Literal["none", "devices", "hosts"], batch_size: int, seed: int) -> Distribution:
+def make_distribution(
+    kind: Literal["none", "devices", "hosts"], batch_size: int, seed: int, accumulate: int = 1
+) -> Distribution:
     """The devices of `training.distribution`; waits for the other hosts to connect. Call it before JAX computes.
 
-    seed: the same on all hosts. Raises SpecError for a backend that can't, or a batch that can't be shared evenly.
+    seed: the same on all hosts. accumulate: batches for one update. Raises SpecError for a backend that can't, or a
+    batch that can't be shared evenly.
     """
     backend = keras.backend.backend()
     if backend == "jax":
@@ -126,6 +129,7 @@ def make_distribution(kind: Literal["none", "devices", "hosts"], batch_size: int
         _connect(backend, seed)
     found = _on_jax() if backend == "jax" else _on_tensorflow()
     check_batch(batch_size, found)
+    check_accumulation(accumulate, found)
     if found.leads:
         say(f"each batch is shared by {_counted(found)}")
     return found
@@ -142,6 +146,21 @@ def share_of_loss(total: Any) -> Any:
 
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return total if replicas == 1 else total / float(replicas)
+
+
+def whole_gradients(gradients: list[Any]) -> tuple[list[Any], int]:
+    """Gradients of the whole batch, and how many replicas will be added up: 1 where nothing is left to add.
+
+    TensorFlow's replicas have those of their own part when an optimizer clips; elsewhere they are whole already.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return gradients, 1
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return gradients, 1
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients), replica.num_replicas_in_sync
 
 
 def check_place(environ: Mapping[str, str]) -> None:
@@ -224,6 +243,15 @@ def check_batch(batch_size: int, found: Distribution) -> None:
         choices = " or ".join(str(size) for size in (below, below + found.devices) if size)
         raise SpecError(
             f"training.batch_size: {batch_size} samples can't be shared evenly by {_counted(found)}: use {choices}"
+        )
+
+
+def check_accumulation(accumulate: int, found: Distribution) -> None:
+    """Raise SpecError where TensorFlow would have to exchange gradients in a condition, which it can't."""
+    if accumulate > 1 and found.devices > 1 and keras.backend.backend() == "tensorflow":
+        raise SpecError(
+            f"training.gradient_accumulation: {accumulate} batches can't be accumulated on several devices with"
+            " TensorFlow: use 1, one device (training.distribution: none), or KERAS_BACKEND=jax"
         )
 
 

@@ -11,6 +11,7 @@ from keras import ops
 
 from bpnet_cli.models import names
 from bpnet_cli.plan import OptimizerPlan
+from bpnet_cli.training.distribution import whole_gradients
 
 Multiplier = Callable[[str], float]
 # Shrinking batch norm and biases only fights the data.
@@ -58,7 +59,7 @@ class _LayerwiseRates:
     checkpoints of frozen and thawed epochs are alike.
 
     Two names that Keras doesn't promise to keep are used: `_get_variable_index`, without which nothing would train, and
-    `_clip_gradients`, without which `clip_norm` would count frozen layers.
+    `_clip_gradients`, without which `clip_norm` would count frozen layers and each device alone.
     """
 
     multiplier: Multiplier = staticmethod(no_multipliers)
@@ -90,13 +91,17 @@ class _LayerwiseRates:
         return batches >= self.freeze.batches
 
     def _clip_gradients(self, grads: Any) -> Any:
-        """Keras' clipping, but what doesn't learn yet takes nothing from the norm of what does."""
+        """By the norm of the whole batch, of which what doesn't learn yet is no part.
+
+        Keras would take the norm on each of several devices, of its part of the batch and with all layers.
+        """
         limit = self.global_clipnorm  # type: ignore[attr-defined]
-        if not limit or not any(self._frozen):
-            return super()._clip_gradients(grads)  # type: ignore[misc]
+        if not limit:
+            return grads
+        grads, replicas = whole_gradients(grads)
         squares = [ops.sum(ops.square(gradient)) for gradient in grads]
         learning = sum(s for s, frozen in zip(squares, self._frozen, strict=True) if not frozen)
-        scales = [limit / ops.maximum(ops.sqrt(total), limit) for total in (learning, sum(squares))]
+        scales = [limit / ops.maximum(ops.sqrt(total), limit) / replicas for total in (learning, sum(squares))]
         # Adam remembers the gradients of frozen layers: at the size that they will have once they count.
         of_learning = ops.where(self._thawed(), scales[1], scales[0])
         return [g * (scales[1] if frozen else of_learning) for g, frozen in zip(grads, self._frozen, strict=True)]

@@ -51,7 +51,9 @@ def train(
     folder = RunFolder(Path(results_dir))
     spec = with_whole_skeleton(spec)
     training = spec.training
-    distribution = make_distribution(training.distribution, training.batch_size, training.seed)
+    distribution = make_distribution(
+        training.distribution, training.batch_size, training.seed, training.gradient_accumulation
+    )
     if distribution.leads:
         check_folder(folder.root)
     folder.check_own()

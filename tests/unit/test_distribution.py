@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +51,48 @@ def test_a_batch_that_devices_cannot_share_is_refused() -> None:
         check_batch(10, Distribution(4, 2))
     with pytest.raises(SpecError, match="use 4$"):
         check_batch(3, Distribution(4, 1))
+
+
+def test_tensorflow_cannot_accumulate_gradients_on_several_devices() -> None:
+    import keras
+
+    from bpnet_cli.training.distribution import Distribution, check_accumulation
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the backend is not tensorflow")
+    check_accumulation(1, Distribution(2))
+    check_accumulation(2, Distribution(1))
+    with pytest.raises(SpecError, match=r"gradient_accumulation: 2 batches .* several devices with TensorFlow: use 1"):
+        check_accumulation(2, Distribution(2))
+
+
+# Each of two devices has a gradient of 5: the whole batch one of 10, which is clipped at 1.
+CLIPPING = """
+from bpnet_cli.engine import load_keras
+load_keras()
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+from bpnet_cli.plan import optimizer_plan
+from bpnet_cli.spec.loader import load_spec_text
+from bpnet_cli.training.optimizer import make_optimizer
+section = load_spec_text("optimizer: {momentum: 0.0, clip_norm: 1.0}", "test").optimizer
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    weight = keras.Variable([0.0], name="kernel")
+    optimizer = make_optimizer(optimizer_plan(section), 1.0)
+    optimizer.build([weight])
+strategy.run(tf.function(lambda: optimizer.apply([tf.constant([5.0])], [weight])))
+print(weight.numpy().item())
+"""
+
+
+def test_clip_norm_is_the_limit_of_all_devices_together() -> None:
+    pytest.importorskip("tensorflow")
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", CLIPPING], capture_output=True, text=True, env=environment, check=True)
+    assert float(done.stdout) == pytest.approx(-1, rel=1e-5)
 
 
 PLACE = {
