@@ -187,6 +187,7 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     from bpnet_cli.data.augment import Augmentation
     from bpnet_cli.data.pipeline import make_loader
     from bpnet_cli.data.samples import list_samples
+    from bpnet_cli.pose.targets import reach_px
 
     if not spec.dataset.train_sources:
         raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE} or {records: GLOB}")
@@ -212,6 +213,7 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
         width=spec.model.input_width,
         stride=STRIDE,
         seed=spec.training.seed,
+        reach_px=reach_px(spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px),
     )
 
 

@@ -68,7 +68,11 @@ def make_renderer(loader: SampleLoader, heatmap_sigma_px: float, paf_half_width_
         )
 
     # As `fit` runs it: a graph, not operation by operation.
-    compiled = tf.function(render, autograph=False) if keras.backend.backend() == "tensorflow" else render
+    compiled = (
+        tf.function(render, autograph=False, reduce_retracing=True)
+        if keras.backend.backend() == "tensorflow"
+        else render
+    )
 
     def finish(keypoints: Any) -> None:
         # A device works on after the call returns; only a value read back is sure to be finished.

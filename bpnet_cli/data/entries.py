@@ -13,7 +13,7 @@ import numpy as np
 from bpnet_cli.data.labels import Entry, Region
 from bpnet_cli.errors import DataError
 
-_LARGEST = 1e30
+_LARGEST, _LARGEST_COUNT = 1e30, 10**9
 
 
 def keypoint_category(path: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def checked_annotation(path: Path, entry: dict[str, Any], count: int, images: Ma
     if min(box[2:]) < 0 or not _are_numbers([area]) or area < 0:
         raise DataError(f"{where}: bbox sizes and area must not be negative (got {box}, area {area!r})")
     stated = entry.get("num_keypoints", 0)
-    if not isinstance(stated, int) or stated < 0:
+    if not isinstance(stated, int) or not 0 <= stated < _LARGEST_COUNT:
         raise DataError(f"{where}: num_keypoints must be a whole number (got {stated!r})")
     unknown = entry.get("unknown_keypoints", [])
     if not isinstance(unknown, list) or not all(isinstance(k, int) and 0 <= k < count for k in unknown):

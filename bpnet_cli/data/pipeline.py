@@ -7,6 +7,7 @@ of parallel workers changes nothing.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, move_keypoints, warp_image
+from bpnet_cli.data.augment import Augmentation, draw_colour, draw_geometry, warp_image
 from bpnet_cli.data.masks import warp_mask
 from bpnet_cli.data.memory import BatchMemory
+from bpnet_cli.data.padding import pad, people_near, places_for
 from bpnet_cli.data.photos import Photo
 from bpnet_cli.data.samples import Sample
 from bpnet_cli.errors import BpnetError, DataError
@@ -48,7 +50,8 @@ class SampleLoader:
     """Loads sample number `position` of the endless stream.
 
     samples: what to look at. height, width: network input in pixels. stride: input pixels per map cell.
-    max_people: people per sample after padding; the stream never drops one, so it is the most in any photo.
+    max_people: the most people of any photo. reach_px: how far from a keypoint or limb the maps are marked, see
+        `pose.targets.reach_px`; people who are farther outside of a crop are left out of its labels.
     teacher: makes maps to learn from, of every image as it is augmented; None where labels are all.
     failures: errors met by workers, kept here because tf.data turns exceptions into text.
     memory: where batches of images are written. seed: below 2 ** 32.
@@ -62,14 +65,16 @@ class SampleLoader:
     stride: int
     seed: int
     max_people: int
+    reach_px: float = math.inf
     teacher: Teacher | None = None
     failures: list[BpnetError] = field(default_factory=list)
     memory: BatchMemory = field(default_factory=BatchMemory)
 
     def load(self, position: int) -> tuple[NDArray[Any], ...]:
-        """Image (height, width, 3) uint8 RGB; keypoints (max_people, K, 3); mask (rows, columns); labelled (K,).
+        """Image (height, width, 3) uint8 RGB; keypoints (P, K, 3); mask (rows, columns); labelled (K,).
 
-        With a teacher, also its maps (rows, columns, K + 1 + 2L), heatmaps first. All but the image float32.
+        P is that of `places_for`. With a teacher, also its maps (rows, columns, K + 1 + 2L), heatmaps first. All but
+        the image float32.
         """
         images = np.empty((1, self.height, self.width, 3), np.uint8)
         return tuple(array[0] for array in self._load([position], images))
@@ -79,15 +84,19 @@ class SampleLoader:
         epoch, offset = divmod(int(position), len(self.samples))
         return epoch, int(_epoch_order(self.seed, epoch, len(self.samples))[offset])
 
-    def load_batch(self, batch_size: int, start: int) -> tuple[NDArray[Any], ...]:
+    def load_batch(self, batch_size: int, start: int, step: int | None = None) -> tuple[NDArray[Any], ...]:
         """The arrays of `load` for positions start .. start + batch_size - 1, stacked along a first axis.
 
+        step: positions of all who share a batch, which begins at a multiple of it; keypoints are padded alike for all.
         Keeps a user-facing error in `failures` on its way out; after one, every call fails at once. So the workers are
         idle when the process ends: one that outlives the interpreter would abort it.
         """
         images = self.memory.lend((batch_size, self.height, self.width, 3))
         try:
-            return self._load(self._unless_failed(range(start, start + batch_size)), images)
+            own = range(start, start + batch_size)
+            first = start - start % step if step and step > batch_size else start
+            others = [position for position in range(first, first + (step or 0)) if position not in own]
+            return self._load(self._unless_failed(own), images, others)
         except BpnetError as error:
             if error not in self.failures:
                 self.failures.append(error)
@@ -99,44 +108,55 @@ class SampleLoader:
                 raise self.failures[0]
             yield position
 
-    def _load(self, positions: Iterable[int], images: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-        """Load as many positions as `images` (B, height, width, 3) has room for, into it."""
-        photos, matrices, mirrored, taught = [], [], [], []
+    def _load(
+        self, positions: Iterable[int], images: NDArray[np.uint8], others: Sequence[int] = ()
+    ) -> tuple[NDArray[Any], ...]:
+        """Load as many positions as `images` (B, height, width, 3) has room for, into it.
+
+        others: positions whose people are to fit into the padding too.
+        """
+        placed, taught = [], []
         for image, position in zip(images, positions, strict=True):
-            epoch, index = self.locate(position)
-            sample = self.samples[index]
-            # The same numbers as from a list, which takes twice as long.
-            rng = np.random.default_rng(np.array([_SAMPLE_STREAM, self.seed, epoch, index], np.uint32))
-            matrix, flip = draw_geometry(rng, self.augmentation, sample, self.height, self.width)
+            photo, matrix, mirrored, rng = self._place(position)
             colour = draw_colour(rng, self.augmentation)
-            read_warped(sample.photo, matrix, self.height, self.width, colour, image)
+            read_warped(photo, matrix, self.height, self.width, colour, image)
             if self.teacher:
                 taught.append(self.teacher(image))
-            photos.append(sample.photo)
-            matrices.append(matrix)
-            mirrored.append(flip)
-        labels = self._labels(photos, np.stack(matrices), np.array(mirrored))
+            placed.append((photo, matrix, mirrored))
+        labels = self._labels(placed, others)
         return (images, *labels, np.stack(taught)) if self.teacher else (images, *labels)
 
+    def _place(self, position: int) -> tuple[Photo, NDArray[np.float64], bool, np.random.Generator]:
+        """Photo, its map to the input, whether that mirrors, and where the random numbers of the colours come from."""
+        epoch, index = self.locate(position)
+        sample = self.samples[index]
+        # The same numbers as from a list, which takes twice as long.
+        rng = np.random.default_rng(np.array([_SAMPLE_STREAM, self.seed, epoch, index], np.uint32))
+        return sample.photo, *draw_geometry(rng, self.augmentation, sample, self.height, self.width), rng
+
+    def _people(self, placed: Iterable[tuple[Any, ...]]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """See `people_near`."""
+        photos, matrices, mirrored, *_ = zip(*placed, strict=True)
+        size, flip = (self.height, self.width), self.skeleton.flip_permutation
+        return people_near(photos, np.stack(matrices), np.array(mirrored), flip, size, self.reach_px)
+
     def _labels(
-        self, photos: Sequence[Photo], matrices: NDArray[np.float64], mirrored: NDArray[np.bool_]
+        self, placed: Sequence[tuple[Photo, NDArray[np.float64], bool]], others: Sequence[int]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Keypoints, masks and labelled of a batch: numpy's calls cost the same for one sample as for all."""
-        permutation = self.skeleton.flip_permutation
-        counts = np.array([len(photo.keypoints) for photo in photos])
-        people = np.concatenate([photo.keypoints for photo in photos])
-        people = move_keypoints(people, matrices.repeat(counts, axis=0), mirrored.repeat(counts), permutation)
-        keypoints = np.zeros((len(photos), self.max_people, *people.shape[1:]), np.float32)
-        keypoints[np.arange(self.max_people) < counts[:, None]] = people
+        people, counts = self._people(placed)
+        elsewhere = self._people(map(self._place, others))[1] if others else counts
+        keypoints = pad(people, counts, places_for(int(max(counts.max(), elsewhere.max())), self.max_people))
 
         to_cells = resize_affine(1 / self.stride, 1 / self.stride)
-        masks = np.ones((len(photos), self.height // self.stride, self.width // self.stride), np.float32)
-        for mask, photo, matrix in zip(masks, photos, matrices, strict=True):
+        masks = np.ones((len(placed), self.height // self.stride, self.width // self.stride), np.float32)
+        for mask, (photo, matrix, _) in zip(masks, placed, strict=True):
             if photo.ignore is not None:
                 mask[:] = warp_mask(photo.ignore, compose_affine(to_cells, matrix), *mask.shape)
 
-        labelled = np.array([photo.labelled for photo in photos], np.float32)
-        return keypoints, masks, np.where(mirrored[:, None], labelled[:, permutation], labelled)
+        flip = self.skeleton.flip_permutation
+        labelled = [photo.labelled[flip] if mirrored else photo.labelled for photo, _, mirrored in placed]
+        return keypoints, masks, np.array(labelled, np.float32)
 
 
 def make_loader(
@@ -148,11 +168,12 @@ def make_loader(
     width: int,
     stride: int,
     seed: int,
+    reach_px: float = math.inf,
     teacher: Teacher | None = None,
 ) -> SampleLoader:
-    """A loader padded to the most people that any photo holds."""
-    most = max(len(sample.photo.keypoints) for sample in samples)
-    return SampleLoader(samples, skeleton, augmentation, height, width, stride, seed, max(1, most), teacher)
+    """A loader of these samples; `SampleLoader` says what the arguments mean."""
+    most = max(1, *(len(sample.photo.keypoints) for sample in samples))
+    return SampleLoader(samples, skeleton, augmentation, height, width, stride, seed, most, reach_px, teacher)
 
 
 def make_pipeline(
@@ -160,18 +181,19 @@ def make_pipeline(
 ) -> Any:
     """An endless tf.data.Dataset of (images, labels) from stream position `start` on.
 
-    images: (B, height, width, 3) uint8 RGB. labels: keypoints (B, P, K, 3) float32 x, y, visibility in input pixels;
+    images: (B, height, width, 3) uint8 RGB. labels: keypoints (B, P, K, 3) float32 x, y, visibility in input pixels, P
+    from batch to batch as in `places_for`;
     mask (B, rows, columns) float32, 1 counts in the loss; labelled (B, K) float32, 0 where the data set does not label
     a keypoint; with a teacher, teacher (B, rows, columns, K + 1 + 2L) float32. step: positions from one batch to the
-    next, `batch_size` by default; more where others take the positions between. workers: batches loaded at once, by
-    default one per core, 16 at most.
+    next, `batch_size` by default; more where others take the positions between, see `load_batch`. workers: batches
+    loaded at once, by default one per core, 16 at most.
     """
     import tensorflow as tf
 
     keypoints = len(loader.skeleton.keypoints)
     grid = (loader.height // loader.stride, loader.width // loader.stride)
     channels = loader.skeleton.heatmap_channels + loader.skeleton.paf_channels
-    shapes = [(loader.max_people, keypoints, 3), grid, (keypoints,), (*grid, channels)]
+    shapes: list[tuple[int | None, ...]] = [(None, keypoints, 3), grid, (keypoints,), (*grid, channels)]
     labels = dict(zip(label_names(loader), shapes, strict=False))
     outputs: list[Any] = [(tf.uint8, (batch_size, loader.height, loader.width, 3))]
     outputs += [(tf.float32, (batch_size, *shape)) for shape in labels.values()]
@@ -179,8 +201,9 @@ def make_pipeline(
     def named(image: Any, *arrays: Any) -> Any:
         return image, dict(zip(labels, arrays, strict=True))
 
-    load = partial(loader.load_batch, batch_size)
-    return map_batches(load, outputs, step or batch_size, start=start, workers=workers).map(named)
+    step = step or batch_size
+    load = partial(loader.load_batch, batch_size, step=step)
+    return map_batches(load, outputs, step, start=start, workers=workers).map(named)
 
 
 def label_names(loader: SampleLoader) -> tuple[str, ...]:

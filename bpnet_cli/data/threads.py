@@ -25,6 +25,7 @@ def thread_batches(
     Raises the loader's BpnetError where a photo can't be read. Decoding and warping release the interpreter's lock, so
     threads fill the cores.
     """
+    step = step or batch_size
     calls = workers or min(os.cpu_count() or 1, MOST_WORKERS)
     names = label_names(loader)
     cv2.setNumThreads(1)
@@ -34,8 +35,8 @@ def thread_batches(
     try:
         while True:
             while len(waiting) < calls + _AHEAD:
-                waiting.append(pool.submit(loader.load_batch, batch_size, position))
-                position += step or batch_size
+                waiting.append(pool.submit(loader.load_batch, batch_size, position, step))
+                position += step
             image, *labels = waiting.popleft().result()
             yield image, dict(zip(names, labels, strict=True))
     finally:

@@ -6,6 +6,7 @@ public numpy function, the tests and the loss on an accelerator.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,11 @@ def render_target_batch(
     heatmaps = _render_heatmaps(keypoints, xs, ys, heatmap_sigma_px, xp)
     pafs = _render_pafs(keypoints, xs, ys, limb_indices, paf_half_width_px, xp)
     return heatmaps, pafs
+
+
+def reach_px(heatmap_sigma_px: float, paf_half_width_px: float) -> float:
+    """How far from a keypoint or limb the maps are marked at most, in input pixels."""
+    return max(heatmap_sigma_px * math.sqrt(-2 * math.log(_HEATMAP_FLOOR)), paf_half_width_px)
 
 
 def _render_heatmaps(keypoints: Any, xs: Any, ys: Any, sigma: float, xp: Any) -> Any:

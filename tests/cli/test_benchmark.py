@@ -112,9 +112,9 @@ def test_train_compares_itself_with_the_bare_step(
     """With photos that take their time, the input is found to be the bottleneck, in the run as much as alone."""
     load = SampleLoader.load_batch
 
-    def slowly(loader: SampleLoader, batch_size: int, start: int) -> tuple[np.ndarray, ...]:
+    def slowly(loader: SampleLoader, batch_size: int, start: int, step: int) -> tuple[np.ndarray, ...]:
         time.sleep(0.05 * batch_size)
-        return load(loader, batch_size, start)
+        return load(loader, batch_size, start, step)
 
     monkeypatch.setattr(SampleLoader, "load_batch", slowly)
     before = set(Path(tempfile.gettempdir()).iterdir())

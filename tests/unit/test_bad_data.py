@@ -221,6 +221,7 @@ def test_unlabelled_keypoints_may_be_nan(tmp_path: Path) -> None:
 
 STRUCTURE = [
     ({"num_keypoints": "17"}, "annotation 1: num_keypoints must be a whole number"),
+    ({"num_keypoints": 10**30}, "annotation 1: num_keypoints must be a whole number"),
     ({"image_id": [1]}, r"annotation 1: image_id \[1\] is not among the images"),
     ({"category_id": [1]}, r"annotation 1: category_id \[1\] is not among the categories"),
     ({"unknown_keypoints": [17]}, "annotation 1: unknown_keypoints must be a list of numbers from 0 to 16"),
