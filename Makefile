@@ -1,7 +1,7 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Both make .venv and install what they need.
 PYTHON ?= python3
 VENV ?= .venv
-# The smaller TensorFlow wheel exists for Linux on x86-64; elsewhere, or for a GPU: make EXTRAS=dev,train
+# The smaller TensorFlow wheel (train-cpu) exists only for Linux on x86-64. For a GPU: make EXTRAS=dev,train
 EXTRAS ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),dev$(comma)train-cpu,dev$(comma)train)
 comma := ,
 BPNET = $(VENV)/bin/bpnet
@@ -23,23 +23,23 @@ demo: $(VENV)/installed
 	$(BPNET) evaluate -m $(DEMO)/run/model.keras -r $(DEMO)/evaluation
 	$(BPNET) export -m $(DEMO)/run/model.keras -o $(DEMO)/quickstart.onnx --overwrite
 	$(BPNET) infer $(DEMO)/validation/images -m $(DEMO)/quickstart.onnx -r $(DEMO)/results
-	# The package brings two photos of people that are free to use.
+	# scikit-image contains two photos of people that are free to use.
 	$(VENV)/bin/pip install --quiet --upgrade --no-deps --target $(DEMO)/package scikit-image
 	$(BPNET) infer $(PHOTOS) -r $(DEMO)/photos
 	@echo
-	@echo "Look at: $(DEMO)/photos/annotated/       two real photos, by the model in the box"
-	@echo "         $(DEMO)/results/annotated/      people drawn on photos the network has not seen"
-	@echo "         $(DEMO)/evaluation/report.html  accuracy, and the photos it did worst on"
+	@echo "Look at: $(DEMO)/photos/annotated/       people that the model in the box found on two real photos"
+	@echo "         $(DEMO)/results/annotated/      people that the new network found on photos it has not seen"
+	@echo "         $(DEMO)/evaluation/report.html  accuracy of the new network, and the photos with the worst results"
 	@echo "         tensorboard --logdir $(DEMO)/run/tensorboard"
 
-# Two processes of about 3 GB each.
+# The tests run in two processes of about 3 GB each.
 test: $(VENV)/installed lint
 	$(VENV)/bin/python -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0
 
 test-slow: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m slow
 
-# What is published, and the wheel tried in an environment of its own.
+# Builds the files to publish, and tests the wheel in a fresh environment.
 package: $(VENV)/installed
 	rm -rf build dist
 	$(VENV)/bin/python -m build

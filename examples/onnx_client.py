@@ -1,8 +1,9 @@
-"""People in a photo with onnxruntime, OpenCV and numpy alone; everything else stands in the ONNX file's metadata.
+"""Find and draw the limbs of people in a photo, with onnxruntime, OpenCV and numpy alone.
 
 python examples/onnx_client.py MODEL.onnx PHOTO.jpg OUT.jpg
 
-Peaks are joined into limbs, best first, where the PAF agrees; `bpnet_cli.decode` goes on to people and sub-cell peaks.
+All that the program needs to know about the model is in the ONNX file's metadata. Peaks are joined into limbs where the
+PAF agrees, best first. `bpnet_cli.decode` also joins limbs into people and finds peaks with sub-cell precision.
 """
 
 import json
@@ -17,7 +18,7 @@ if len(sys.argv) != 4:
 model, source, target = sys.argv[1:]
 session = onnxruntime.InferenceSession(model)
 if session.get_inputs()[0].name != "image":
-    sys.exit(f"{model}: needs a file of bpnet export without --tao-layout: one whose input is image")
+    sys.exit(f"{model}: must be a file of bpnet export without --tao-layout, whose input is named image")
 about = json.loads(session.get_modelmeta().custom_metadata_map["bpnet"])
 stride, multiple, skeleton = about["stride"], about["input_multiple"], about["skeleton"]
 size, names = about["spec"]["inference"], skeleton["keypoints"]
@@ -31,10 +32,10 @@ resized = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AR
 height, width = (-(-side // multiple) * multiple for side in (height, width or resized.shape[1]))
 canvas = np.full((height, width, 3), 127, np.uint8)
 canvas[: resized.shape[0], : resized.shape[1]] = resized
-image = np.ascontiguousarray(canvas[None, :, :, ::-1])  # the network wants RGB
+image = np.ascontiguousarray(canvas[None, :, :, ::-1])  # OpenCV reads BGR, the network needs RGB
 heatmaps, pafs = (maps[0] for maps in session.run(["heatmaps", "pafs"], {"image": image}))
 
-# Peaks: cells that are the highest of their 3 x 3 neighbourhood; (x, y) in cells.
+# A peak is a cell above 0.1 that is the highest of its 3 x 3 neighbourhood. Peaks are (x, y) in cells.
 peaks = []
 for heatmap in cv2.split(heatmaps[..., :-1]):
     rows, columns = np.nonzero((heatmap == cv2.dilate(heatmap, np.ones((3, 3)))) & (heatmap > 0.1))
@@ -42,7 +43,7 @@ for heatmap in cv2.split(heatmaps[..., :-1]):
 
 
 def pixel(cell):
-    """The centre of a cell, in the photo."""
+    """The centre of a cell (x, y) in pixels of the photo."""
     return tuple(round((value * stride + (stride - 1) / 2) / scale) for value in cell)
 
 

@@ -1,8 +1,9 @@
-"""Make the box's `.keras` file of a trained one: weights in half precision, the spec that made it inside.
+"""Make `box.keras`, the file of the model in the box, from a trained `.keras` file.
 
     python specs/pack_box.py runs/box/model.keras box.keras
 
-Keras makes float32 of half-precision weights when it loads them, so the file works like any other at half the size.
+The weights are stored in half precision, and the spec of the training (box.yaml) is stored in the file. Keras converts
+half-precision weights to float32 when it loads them. So the file works like any other, at half the size.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bpnet_cli.spec.loader import load_spec
 
 
 def pack(source: str, target: str) -> None:
-    """Write the packed file."""
+    """Write the packed file of `source` to `target`."""
     spec = load_spec(Path(__file__).with_name("box.yaml"))
     metadata = replace(read_keras_metadata(source), spec=spec.model_dump(mode="json"))
     with (
@@ -37,7 +38,7 @@ def pack(source: str, target: str) -> None:
 
 
 def in_half_precision(data: bytes) -> bytes:
-    """An HDF5 file with float16 instead of float32."""
+    """Convert the float32 data sets of an HDF5 file to float16. Other data stay as they are."""
     result = io.BytesIO()
     with h5py.File(io.BytesIO(data)) as old, h5py.File(result, "w") as new:
 

@@ -70,7 +70,7 @@ def test_what_it_can_not_use_is_one_line(tmp_path: Path) -> None:
     for words, message in (
         ((), "usage: python examples/onnx_client.py MODEL.onnx PHOTO.jpg OUT.jpg"),
         ((plain, tmp_path / "photo.jpg", out), "photo.jpg: can't be read as a photo"),
-        ((nvidias, tmp_path / "photo.jpg", out), "tao.onnx: needs a file of bpnet export without --tao-layout"),
+        ((nvidias, tmp_path / "photo.jpg", out), "tao.onnx: must be a file of bpnet export without --tao-layout"),
     ):
         result = run(*words)
         assert result.returncode == 1
