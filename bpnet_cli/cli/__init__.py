@@ -1,6 +1,6 @@
-"""The `bpnet` command: one thin function per verb, from flags to one workflow call.
+"""The `bpnet` command: one thin function per verb, which turns flags into one workflow call.
 
-Imports click and nothing else, so that `--help` answers at once; every verb imports what it needs.
+This module imports only click, so that `--help` answers at once. Each verb imports the rest when it runs.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from bpnet_cli.cli.spec_verbs import spec
 from bpnet_cli.errors import BpnetError, StoppedByUser
 from bpnet_cli.signals import handled
 
-# A second spelling that TAO's users know.
+# Names of verbs that users of TAO know.
 _ALIASES = {"inference": "infer"}
 
 
 class _Group(click.Group):
-    """Turns user-facing errors into one message and exit code 1; anything else is a bug and keeps its traceback."""
+    """Turns errors for the user into one message and exit code 1. Any other error is a bug and keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            # `kill`, `docker stop` and clusters send SIGTERM: the command ends in good order, as at Ctrl-C.
+            # `kill`, `docker stop` and clusters send SIGTERM. The command then ends in the same way as after Ctrl-C.
             with handled((signal.SIGTERM,), signal.default_int_handler):
                 return super().invoke(ctx)
         except StoppedByUser:
-            ctx.exit(1)  # click would add "Aborted!"
+            ctx.exit(1)  # without this, click prints "Aborted!"
         except BpnetError as error:
             raise click.ClickException(str(error)) from error
 
@@ -45,11 +45,11 @@ def main() -> None:
     """Train, evaluate, export and run bottom-up multi-person pose networks.
 
     \b
-    The model in the box on a photo, at once:
+    Find people in a photo with the model in the box:
       bpnet infer photo.jpg
 
     \b
-    A first round on drawn people (minutes, no downloads):
+    Train a first network on drawn people (minutes, no downloads):
       bpnet dataset synthetic -o demo/train --images 1500
       bpnet dataset synthetic -o demo/validation --images 80 --seed 1
       bpnet train -e quickstart -r demo/run

@@ -1,4 +1,4 @@
-"""Verbs that measure: benchmark."""
+"""The verbs of `bpnet benchmark`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @click.group()
 def benchmark() -> None:
-    """Measure on this machine what the documentation states."""
+    """Measure the figures of the documentation on this machine."""
 
 
 @benchmark.command()
 @spec_option(required=False)
-@click.option("--annotations", metavar="FILE", help="COCO keypoint JSON: measure on maps rendered from its labels.")
-@click.option("--maps", metavar="FILE", help="Stored maps (.npz) of the same photos: measure on those as well.")
+@click.option("--annotations", metavar="FILE", help="COCO keypoint JSON. Maps are rendered from its labels.")
+@click.option("--maps", metavar="FILE", help="Stored maps (.npz) of the same photos, to measure as well.")
 @click.option(
     "--size", type=(int, int), default=(368, 656), show_default=True, help="Height and width of rendered inputs."
 )
-@click.option("--plot", metavar="FILE", help="Write times by number of people as an SVG.")
+@click.option("--plot", metavar="FILE", help="Write a plot of time by number of people (SVG).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @set_option
 def decode(
@@ -39,14 +39,14 @@ def decode(
     as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Accuracy and time of the decoder, against a x8 cubic upsampling of the same maps in the same run.
+    """Measure accuracy and time of the decoder, compared with a x8 cubic upsampling of the same maps in the same run.
 
     \b
     Example: bpnet benchmark decode --annotations person_keypoints_val2017.json
     """
     if maps and not annotations:
         raise click.UsageError("--maps needs the --annotations of its photos")
-    # Times are of one thread; numpy reads this when it loads.
+    # Times are for one thread. numpy reads this variable when it loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     spec = _spec_or_defaults(spec_path, overrides)
     from bpnet_cli.benchmark.workflow import benchmark_decode
@@ -57,10 +57,8 @@ def decode(
 @benchmark.command()
 @spec_option(required=False)
 @click.option("--images", metavar="DIR", help="Photos to measure on, instead of the spec's dataset.train.")
-@click.option("--annotations", metavar="FILE", help="Their COCO keypoint JSON.")
-@click.option(
-    "--seconds", type=click.FloatRange(min=0), default=30, show_default=True, help="How long to measure, in all."
-)
+@click.option("--annotations", metavar="FILE", help="COCO keypoint JSON of these photos.")
+@click.option("--seconds", type=click.FloatRange(min=0), default=30, show_default=True, help="Total time to measure.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @set_option
 def data(
@@ -71,7 +69,7 @@ def data(
     as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Images per second of the training pipeline, against decoding the same JPEGs alone in the same run.
+    """Measure images per second of the training pipeline, compared with decoding the same JPEGs alone in the same run.
 
     \b
     Example: bpnet benchmark data --images train2017 --annotations person_keypoints_train2017.json
@@ -97,7 +95,7 @@ def data(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @set_option
 def train(spec_path: str, steps: int, as_json: bool, overrides: tuple[str, ...]) -> None:
-    """Time of a training step with all of bpnet train around it, against the bare Keras step, in the same run.
+    """Measure the time of a step of bpnet train, compared with the bare Keras step in the same run.
 
     \b
     Example: bpnet benchmark train -e lite_coco --set training.batch_size=8
@@ -116,7 +114,7 @@ def train(spec_path: str, steps: int, as_json: bool, overrides: tuple[str, ...])
 
 
 def _spec_or_defaults(path: str | None, overrides: tuple[str, ...]) -> ExperimentSpec:
-    """The spec that -e names, else the default one."""
+    """The spec of `-e`, or the default spec without `-e`."""
     from bpnet_cli.spec.experiment import ExperimentSpec
     from bpnet_cli.spec.loader import apply_overrides, load_spec
 
@@ -124,7 +122,7 @@ def _spec_or_defaults(path: str | None, overrides: tuple[str, ...]) -> Experimen
 
 
 def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ...]) -> list[tuple[int, int]]:
-    """`HEIGHTxWIDTH` as numbers."""
+    """Convert `HEIGHTxWIDTH` to (height, width). Raises click.BadParameter for other text."""
     sizes = []
     for word in words:
         match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", word)
@@ -142,18 +140,20 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
     "models",
     metavar="MODEL",
     multiple=True,
-    help="A .keras or .onnx file, OpenVINO's .xml, or box; may be given several times. Ratios are to the first."
-    "  [the model in the box]",
+    help="A .keras or .onnx file, OpenVINO's .xml, or box. May be given several times; ratios are relative to the first"
+    " model.  [the model in the box]",
 )
 @engine_option(several=True)
-@click.option("--images", metavar="DIR", help="Photos to go from file to people with; without them, networks alone.")
+@click.option(
+    "--images", metavar="DIR", help="Photos to measure the time from file to people on. Without: networks alone."
+)
 @click.option(
     "--size",
     "sizes",
     metavar="HxW",
     multiple=True,
     callback=_sizes,
-    help="Height and width of the input; may be given several times.  [the first model's]",
+    help="Height and width of the input. May be given several times.  [those of the first model]",
 )
 @click.option(
     "--batch",
@@ -162,7 +162,7 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
     metavar="N",
     multiple=True,
     default=(1,),
-    help="Photos in one run of the network; may be given several times.  [1]",
+    help="Photos per run of the network. May be given several times.  [1]",
 )
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=100, show_default=True, help="Runs of each kind to measure."
@@ -171,8 +171,8 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Threads of OpenCV and within an operation of ONNX Runtime, OpenVINO and TensorFlow, which then computes one"
-    " operation at a time.  [what infer uses]",
+    help="Threads of OpenCV, and threads within an operation of ONNX Runtime, OpenVINO and TensorFlow. TensorFlow then"
+    " computes one operation at a time.  [as in infer]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def infer(
@@ -185,9 +185,9 @@ def infer(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Time of models side by side, in turn: of the network alone, and from photo file to people.
+    """Compare the time of models, measured in turn: the network alone, and from photo file to people.
 
-    A model of fixed size is measured at that size only.
+    A model of fixed input size is measured at that size only.
 
     \b
     Example: bpnet benchmark infer -m lite.keras -m lite.onnx -m lite_int8.onnx --images photos \\

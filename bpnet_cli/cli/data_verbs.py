@@ -1,4 +1,4 @@
-"""Verbs around data sets: dataset, dataset_convert."""
+"""Verbs for data sets: dataset, dataset_convert."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from bpnet_cli.cli.options import set_option, spec_option
 
 @click.group()
 def dataset() -> None:
-    """Make data sets and look at them."""
+    """Make and show data sets."""
 
 
 @dataset.command()
 @click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for images/ and annotations/.")
-@click.option("--images", type=click.IntRange(min=1), default=100, show_default=True, help="How many photos.")
-@click.option("--people", type=(int, int), default=(1, 4), show_default=True, help="Fewest and most people a photo.")
+@click.option("--images", type=click.IntRange(min=1), default=100, show_default=True, help="Number of photos.")
+@click.option("--people", type=(int, int), default=(1, 4), show_default=True, help="Fewest and most people in a photo.")
 @click.option("--size", type=(int, int), default=(256, 256), show_default=True, help="Height and width in pixels.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same photos.")
-@click.option("--overwrite", is_flag=True, help="Replace a data set that is already there.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed gives the same photos."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing data set.")
 def synthetic(
     output: str, images: int, people: tuple[int, int], size: tuple[int, int], seed: int, overwrite: bool
 ) -> None:
-    """Draw people with exactly known keypoints, in COCO format.
+    """Draw photos of people with exactly known keypoints, in COCO format.
 
     \b
     Example: bpnet dataset synthetic -o data/train --images 600 --people 1 4
@@ -44,13 +46,18 @@ def synthetic(
 @dataset.command("show")
 @spec_option()
 @click.option(
-    "-o", "--output", metavar="FILE", default="sheet.png", show_default=True, help="The PNG; replaced if it is there."
+    "-o",
+    "--output",
+    metavar="FILE",
+    default="sheet.png",
+    show_default=True,
+    help="PNG to write; an existing one is replaced.",
 )
-@click.option("--count", type=click.IntRange(1, 400), default=12, show_default=True, help="How many samples.")
-@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples beside each other.")
+@click.option("--count", type=click.IntRange(1, 400), default=12, show_default=True, help="Number of samples.")
+@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Samples in a row.")
 @set_option
 def show_samples(spec_path: str, output: str, count: int, columns: int, overrides: tuple[str, ...]) -> None:
-    """Draw training samples as training sees them: crops, labels, ignored parts, targets.
+    """Draw training samples as the network sees them: crops, labels, ignored areas, targets.
 
     \b
     Example: bpnet dataset show -e quickstart -o sheet.png
@@ -68,17 +75,19 @@ def show_samples(spec_path: str, output: str, count: int, columns: int, override
 
 @click.command("dataset_convert")
 @spec_option()
-@click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for shards and summary.json.")
-@click.option("--shards", type=click.IntRange(1, 99_999), default=16, show_default=True, help="Files per data set.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Photos read at once.  [default: CPU cores]")
+@click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for the shards and summary.json.")
+@click.option("--shards", type=click.IntRange(1, 99_999), default=16, show_default=True, help="Shards per data set.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Photos read in parallel.  [default: CPU cores]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace shards of other photos or labels.")
 @set_option
 def dataset_convert(
     spec_path: str, output: str, shards: int, workers: int | None, overwrite: bool, overrides: tuple[str, ...]
 ) -> None:
-    """Write a spec's photos and labels as TFRecord shards, which training reads as {records: GLOB}.
+    """Write a spec's photos and labels as TFRecord shards. Training reads them as {records: GLOB}.
 
-    Rerunning the same line goes on after an interruption.
+    After an interruption, run the same line again to continue.
 
     \b
     Example: bpnet dataset_convert -e lite_coco -o shards --shards 32

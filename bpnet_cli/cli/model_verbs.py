@@ -1,4 +1,4 @@
-"""Verbs around a network: train, evaluate, infer, export, info."""
+"""Verbs for networks: train, evaluate, infer, import, prune, export, info."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ EXIT_PARTIAL = 3
 @spec_option()
 @results_option()
 @set_option
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with an earlier run, or delete it.")
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Continue an earlier run, or delete it.")
 def train(spec_path: str, results_dir: str, overrides: tuple[str, ...], resume: bool) -> None:
-    """Train a network by a spec; rerunning the same line goes on where it stopped.
+    """Train a network from a spec. After an interruption, run the same line again to continue.
 
     \b
     Example: bpnet train -e lite_coco -r runs/lite --set training.epochs=20
@@ -46,7 +46,7 @@ def train(spec_path: str, results_dir: str, overrides: tuple[str, ...], resume: 
 @click.command()
 @spec_option(required=False)
 @model_option(box=True)
-@click.option("--images", metavar="DIR", help="Folder of photos, instead of the spec's dataset.validation.")
+@click.option("--images", metavar="DIR", help="Folder of photos to use instead of the spec's dataset.validation.")
 @click.option("--annotations", metavar="FILE", help="COCO keypoint JSON that goes with --images.")
 @results_option()
 @engine_option()
@@ -112,7 +112,7 @@ def infer(
 
 
 def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
-    """A flag that stands for a key of the spec's export section, by its name."""
+    """A flag that sets the key of the same name in the spec's export section."""
     key = names[-1].lstrip("-").replace("-", "_")
 
     def keep(context: click.Context, _: click.Parameter, value: Any) -> None:
@@ -129,25 +129,25 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 @click.command()
 @model_option(box=True, keras=True)
 @click.option("-o", "--output", "output", "--output_file", metavar="OUT.onnx", help="File to write.")
-@click.option("--triton", metavar="DIR", help="Triton model repository to write to, as well or instead.")
+@click.option("--triton", metavar="DIR", help="Triton model repository to write to, with or without -o.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@spec_flag("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Numbers to compute with.  [fp32]")
-@click.option("--calibration-images", "calibration", metavar="DIR", help="Photos for int8, 32 or more.")
-@spec_flag("--quantize-heads", is_flag=True, help="int8 for the last convolutions too.")
+@spec_flag("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Precision of the network.  [fp32]")
+@click.option("--calibration-images", "calibration", metavar="DIR", help="Photos to calibrate int8 with, 32 or more.")
+@spec_flag("--quantize-heads", is_flag=True, help="Use int8 for the last convolutions too.")
 @click.option("--images", metavar="DIR", help="Labelled photos to measure AP on, in fp32 and in the lower precision.")
 @click.option("--annotations", metavar="FILE", help="COCO keypoint JSON that goes with --images.")
 @click.option(
     "--max-ap-drop",
     type=click.FloatRange(min=0),
     metavar="X",
-    help="Write nothing if AP falls by more, on --images or the spec's dataset.validation.",
+    help="Write nothing if AP falls by more than X, on --images or on the spec's dataset.validation.",
 )
-@spec_flag("--height", type=int, metavar="H", help="Only input height to take, with --width.  [any]")
-@spec_flag("--width", type=int, metavar="W", help="Only input width to take.  [any]")
-@spec_flag("--batch", type=int, metavar="N", help="Only batch size to take.  [any]")
-@spec_flag("--opset", type=int, metavar="N", help="ONNX operator set.  [17]")
-@spec_flag("--with-peaks", is_flag=True, help="A third output: the peaks, so that a host only groups them.")
-@spec_flag("--tao-layout", is_flag=True, help="Names, order and float input of NVIDIA's files, for DeepStream.")
+@spec_flag("--height", type=int, metavar="H", help="The only input height of the file. Needs --width.  [any]")
+@spec_flag("--width", type=int, metavar="W", help="The only input width of the file. Needs --height.  [any]")
+@spec_flag("--batch", type=int, metavar="N", help="The only batch size of the file.  [any]")
+@spec_flag("--opset", type=int, metavar="N", help="ONNX operator set, 13 to 18.  [17]")
+@spec_flag("--with-peaks", is_flag=True, help="Add an output with the peaks, so that your program only groups them.")
+@spec_flag("--tao-layout", is_flag=True, help="Use the names, order and float input of NVIDIA's files, for DeepStream.")
 @set_option
 @click.pass_context
 def export(
@@ -162,7 +162,7 @@ def export(
     max_ap_drop: float | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Write a .keras model as ONNX, checked against it, with its metadata inside.
+    """Write a .keras model as ONNX with its metadata, after a comparison with the .keras model.
 
     \b
     Example: bpnet export -m runs/lite/model.keras -o lite.onnx
@@ -187,7 +187,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     try:
         return tuple(float(word) for word in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not a number, or three with commas between") from None
+        raise click.BadParameter(f"must be one number, or three numbers separated by commas (got {value!r})") from None
 
 
 @click.command("import")
@@ -198,13 +198,13 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
     "--skeleton", metavar="NAME|FILE", help="Keypoints and limbs in the order of the file's channels.  [body_18]"
 )
 @click.option(
-    "--color", "colour", type=click.Choice(["rgb", "bgr"]), help="Order of colours that the file reads.  [.xml: bgr]"
+    "--color", "colour", type=click.Choice(["rgb", "bgr"]), help="Order of colours in the network's input.  [.xml: bgr]"
 )
 @click.option(
-    "--mean", callback=_numbers, metavar="M[,M,M]", help="The file reads (pixel - mean) * scale: the mean, 0 to 255."
+    "--mean", callback=_numbers, metavar="M[,M,M]", help="M in the network's input (pixel - M) * S, 0 to 255."
 )
-@click.option("--scale", callback=_numbers, metavar="S[,S,S]", help="The scale, for example 0.00390625.")
-@click.option("--images", metavar="DIR", help="Photos to compare the original and the result on.")
+@click.option("--scale", callback=_numbers, metavar="S[,S,S]", help="S in (pixel - M) * S, for example 0.00390625.")
+@click.option("--images", metavar="DIR", help="Photos for the comparison of the original and the result.")
 def import_(
     model_path: str,
     output: str,
@@ -215,10 +215,10 @@ def import_(
     scale: tuple[float, ...] | None,
     images: str | None,
 ) -> None:
-    """Write a trained network of another tool as a .keras file that trains, prunes and exports like any other.
+    """Write a trained network of another tool as a .keras file that you can train, prune and export.
 
     MODEL is OpenVINO's .xml, or an .onnx file of NVIDIA's TAO, of bpnet, or of an OpenPose-like network from PyTorch.
-    The original runs beside the result, and both maps are compared before the file is written.
+    The original and the result both run, and their maps are compared before the file is written.
 
     \b
     Example: bpnet import human-pose-estimation-0001.xml -o start.keras --images photos
@@ -238,18 +238,18 @@ def import_(
     "-pth",
     "--pruning_threshold",
     type=click.FloatRange(0, 1),
-    help="Remove channels whose weights are smaller than this share of their layer's largest.",
+    help="Remove channels whose weights are smaller than this share of the largest in their layer.",
 )
 @click.option(
     "--target-macs",
     type=click.FloatRange(0, 1, min_open=True),
     metavar="R",
-    help="Remove as many channels as it takes to leave this share of the multiply-accumulates.",
+    help="Remove channels until this share of the multiply-accumulates is left.",
 )
 @click.option(
     "--refit-images",
     metavar="DIR",
-    help="Photos (hundreds, unlabelled) to choose channels by, and to fit the layers that read them anew.",
+    help="Photos (hundreds, unlabelled) for choosing channels and for refitting the layers that read them.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @set_option
@@ -262,7 +262,7 @@ def prune(
     overwrite: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Remove the channels of a .keras model that matter least; train the result again with model.pretrained.
+    """Remove the least important channels of a .keras model. Train the result again with model.pretrained.
 
     \b
     Example: bpnet prune -m runs/lite/model.keras -o small.keras --target-macs 0.5 --refit-images photos

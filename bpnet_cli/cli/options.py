@@ -1,4 +1,4 @@
-"""Flags that several verbs share; TAO's spelling is accepted as a second one."""
+"""Flags that several verbs share. TAO's spelling of a flag works too."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def spec_option(required: bool = True) -> Callable[[Function], Function]:
         "spec_path",
         metavar="SPEC",
         required=required,
-        help="Experiment spec: a YAML file, or the name of a shipped one (bpnet spec list).",
+        help="Experiment spec: a YAML file, or the name of a shipped spec (bpnet spec list).",
     )
 
 
 def spec_argument(function: Function) -> Callable[..., Any]:
-    """SPEC, which may be written as `-e SPEC` too; the function gets it as spec_path."""
+    """The argument SPEC, or `-e SPEC`. The function gets it as spec_path."""
 
     @functools.wraps(function)
     def run(argument: str | None, spec_path: str | None, **flags: Any) -> Any:
@@ -42,12 +42,12 @@ set_option = click.option(
     "overrides",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Change a key of the spec, as in --set model.stages=2; may be given several times.",
+    help="Change a key of the spec, as in --set model.stages=2. May be given several times.",
 )
 
 
 def model_option(required: bool = True, box: bool = False, keras: bool = False) -> Callable[[Function], Function]:
-    """`-m MODEL`. box: without it, the model in the box is meant. keras: no .onnx file will do."""
+    """`-m MODEL`. box: `-m` is optional, the default is the model in the box. keras: .onnx files are not allowed."""
 
     def resolve(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
         from bpnet_cli.models.box import box_or_path
@@ -68,29 +68,29 @@ def model_option(required: bool = True, box: bool = False, keras: bool = False) 
 
 
 def model_or_box(path: str | None, *, keras: bool = False) -> str:
-    """The model named by `-m`, else the one in the box, and a line that tells so. Raises ModelFileError."""
+    """The model of `-m`. Without `-m`, the model in the box, and a line that says so. Raises ModelFileError."""
     if path:
         return path
     from bpnet_cli.models.box import box_keras, box_onnx
 
     found = box_keras() if keras else box_onnx()
-    click.echo("no -m: the model in the box (docs/model_card.md says what it is and what it cannot do)", err=True)
+    click.echo("no -m: using the model in the box (docs/model_card.md says what it is and what it cannot do)", err=True)
     return found
 
 
 def engine_option(several: bool = False) -> Callable[[Function], Function]:
-    """`--engine ENGINE`, as a tuple where it may be given several times."""
+    """`--engine ENGINE`. several: the option may be given several times, and the function gets a tuple."""
     engines = click.Choice(["onnxruntime", "openvino"])
     if several:
-        text = "What computes .onnx models; may be given several times, each is measured in each.  [onnxruntime]"
+        text = "Runtime for .onnx models. May be given several times; each model runs in each.  [onnxruntime]"
         return click.option("--engine", "engines", type=engines, multiple=True, default=("onnxruntime",), help=text)
-    text = "What computes an .onnx model."
+    text = "Runtime for an .onnx model."
     return click.option("--engine", type=engines, default="onnxruntime", show_default=True, help=text)
 
 
 def results_option(default: str | None = None) -> Callable[[Function], Function]:
-    """`-r DIR`; without a default it must be given."""
-    # click takes a default of None for a value, and no longer asks for one.
+    """`-r DIR`, required if there is no default."""
+    # With default=None, click would no longer require the option.
     given: dict[str, Any] = {"required": True} if default is None else {"default": default, "show_default": True}
     return click.option(
         "-r", "--results-dir", "--results_dir", "results_dir", metavar="DIR", help="Folder for the results.", **given

@@ -1,4 +1,4 @@
-"""Verbs around specs: check, show, schema, list, init."""
+"""The verbs of `bpnet spec`: check, show, schema, list, init."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def spec() -> None:
-    """Check, show, describe or begin experiment specs.
+    """Check, show, list or copy experiment specs.
 
     \b
     Example: bpnet spec list
@@ -29,11 +29,11 @@ def spec() -> None:
 @spec.command()
 @spec_argument
 @set_option
-@click.option("--paths", is_flag=True, help="Files and folders that do not exist are errors, not remarks.")
+@click.option("--paths", is_flag=True, help="Treat files and folders that do not exist as errors.")
 def check(spec_path: str, overrides: tuple[str, ...], paths: bool) -> None:
-    """Validate a spec or a skeleton file; every problem is reported with its line.
+    """Validate a spec or a skeleton file, and report every problem with its line.
 
-    Files and folders of the spec that do not exist are named as well.
+    The command also names files and folders of the spec that do not exist.
 
     \b
     Example: bpnet spec check mine.yaml --paths
@@ -55,7 +55,7 @@ def check(spec_path: str, overrides: tuple[str, ...], paths: bool) -> None:
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of the terminal.")
 @set_option
 def show(spec_path: str, output: str | None, overrides: tuple[str, ...]) -> None:
-    """Print a spec with every default filled in and each key explained.
+    """Print a spec with all defaults and an explanation of each key.
 
     \b
     Example: bpnet spec show quickstart -o full.yaml
@@ -83,7 +83,7 @@ def schema(output: str | None) -> None:
 
 @spec.command("list")
 def list_() -> None:
-    """List the shipped specs: the names that -e takes, and what each is.
+    """List the shipped specs: the names that -e takes, and a description of each.
 
     \b
     Example: bpnet spec list
@@ -101,7 +101,7 @@ def list_() -> None:
 @click.option("-o", "--output", metavar="FILE.yaml", required=True, help="File to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def init(name: str, output: str, overwrite: bool) -> None:
-    """Write a shipped spec, comments included, as a file to change.
+    """Copy a shipped spec, with its comments, into a file that you can change.
 
     \b
     Example: bpnet spec init finetune -o mine.yaml
@@ -122,7 +122,7 @@ def init(name: str, output: str, overwrite: bool) -> None:
 
 
 def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:
-    """What needs more than the text of a spec. Raises SpecError."""
+    """Checks that need more than the text of a spec: files and folders. Raises SpecError."""
     from bpnet_cli.build import check_input_size, graph_file_of, skeleton_of
     from bpnet_cli.errors import SpecError
     from bpnet_cli.log import say
@@ -133,12 +133,12 @@ def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:
         check_input_size(loaded)
     if absent and paths:
         raise SpecError("\n".join(absent))
-    for line in absent:  # a spec may be checked before its files are made, or for another machine
+    for line in absent:  # no error: a spec may be checked before its files exist, or for another machine
         say(line)
 
 
 def _check_skeleton(file: SkeletonFile, path: str) -> None:
-    """Raise SpecError, with the file's name, where names in a skeleton file don't match."""
+    """Check that names in a skeleton file match. Raises SpecError with the file's name."""
     from bpnet_cli.errors import SpecError
     from bpnet_cli.pose.skeleton import Skeleton
     from bpnet_cli.spec.skeleton_file import skeleton_values

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 
 class Model(BaseModel):
-    """A closed, frozen section of typed keys; `description` of each key says its meaning and unit."""
+    """A frozen section of typed keys, which refuses other keys. Each key's `description` gives its meaning and unit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -18,7 +18,7 @@ class Model(BaseModel):
 class OnDisk(NamedTuple):
     """Marks a key (in `Annotated`) whose text is a path relative to the working directory.
 
-    kind: what must be there. names: texts that are no paths.
+    kind: what must be at the path. names: values of the key that are names, not paths.
     """
 
     kind: Literal["folder", "file", "glob"]
@@ -26,7 +26,7 @@ class OnDisk(NamedTuple):
 
 
 def named_or(default: str) -> Discriminator:
-    """Choose a section's model by its `name` key; `default` where the key is absent."""
+    """Choose a section's model by its `name` key, or by `default` if the key is absent."""
 
     def tag(value: Any) -> str:
         return str(value.get("name", default) if isinstance(value, Mapping) else getattr(value, "name", default))
@@ -39,9 +39,9 @@ def refusal(
 ) -> PydanticCustomError:
     """The error that a validator raises.
 
-    text: what is wrong; the error line adds the place, the path and the value.
-    key: path of the guilty key below the validated section; empty for what is validated itself.
-    got: the guilty key's value, for the case that the file doesn't hold it.
-    choices: values of which the one nearest to the written value is suggested.
+    text: what is wrong. The error line adds the place, the path and the value.
+    key: path of the wrong key below the validated section; empty for the validated value itself.
+    got: the value of the wrong key, for the case that the file doesn't have this key.
+    choices: allowed values. The message suggests the one that is nearest to the written value.
     """
     return PydanticCustomError("bpnet", "{text}", {"text": text, "key": key, "got": got, "choices": choices})

@@ -1,4 +1,4 @@
-"""Sections about photos: where they are, how they vary, what is drawn from their labels."""
+"""Sections about photos: their files, their augmentation, and the maps made from their labels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bpnet_cli.spec.base import Model, OnDisk, refusal
 class DataSource(Model):
     """Photos with COCO keypoint labels."""
 
-    images: Annotated[str, OnDisk("folder")] = Field(description="folder of photos; relative to the working directory")
+    images: Annotated[str, OnDisk("folder")] = Field(description="folder of photos, relative to the working directory")
     annotations: Annotated[str, OnDisk("file")] = Field(
-        description="COCO keypoint JSON file; relative to the working directory"
+        description="COCO keypoint JSON file, relative to the working directory"
     )
 
 
@@ -22,7 +22,7 @@ class RecordSource(Model):
     """Photos and labels in TFRecord shards."""
 
     records: Annotated[str, OnDisk("glob")] = Field(
-        description="glob of shards that `bpnet dataset_convert` wrote, as in shards/train-*.tfrecord; a path that"
+        description="glob of shards from `bpnet dataset_convert`, such as shards/train-*.tfrecord, on any path that"
         " TensorFlow reads"
     )
 
@@ -53,7 +53,7 @@ _Sources = Annotated[tuple[_Source, ...] | None, BeforeValidator(_as_tuple, json
 
 
 class DatasetSpec(Model):
-    """Photos and the people in them who count."""
+    """Photos, and which people get a training crop."""
 
     train: _Sources = Field(
         default=None,
@@ -67,54 +67,60 @@ class DatasetSpec(Model):
         default=5, ge=1, description="people with fewer labelled keypoints get no training crop of their own"
     )
     min_area_px: float = Field(
-        default=1024.0, ge=0, description="people of a smaller area, in photo pixels squared, get no crop of their own"
+        default=1024.0,
+        ge=0,
+        description="people with a smaller area get no training crop of their own; square photo pixels",
     )
     min_distance_ratio: float = Field(
         default=0.3,
         ge=0,
-        description="people whose box centre is nearer to that of a person with a crop than this many times the larger "
-        "side of that person's box get no crop of their own",
+        description="a person who is too near to a person with a crop gets no training crop; near: the distance of the "
+        "box centres is less than this many times the larger side of the other person's box",
     )
 
     @property
     def train_sources(self) -> tuple[Source, ...]:
-        """The sources to train on; empty where the spec names none."""
+        """The sources to train on; empty if the spec names none."""
         return self.train or ()
 
     @property
     def validation_sources(self) -> tuple[Source, ...]:
-        """The sources to measure AP on; empty where the spec names none."""
+        """The sources to measure AP on; empty if the spec names none."""
         return self.validation or ()
 
 
 class AugmentationSpec(Model):
-    """How a training crop varies from one epoch to the next; lengths in network-input pixels."""
+    """Random changes of training crops; lengths in network-input pixels."""
 
     crop: Literal["person", "photo", "random"] = Field(
         default="person",
-        description="person: a crop centred on each person; photo: the whole photo, letterboxed; random: a crop "
-        "anywhere on the letterboxed photo, once it is scaled",
+        description="person: a crop centred on each person; photo: the whole photo, letterboxed; random: the photo is "
+        "letterboxed and scaled, and the crop lies anywhere on it",
     )
     person_height: float = Field(
         default=0.6,
         gt=0,
         le=2,
-        description="height of the centred person's box as a share of the crop's, before scale; crop: person only",
+        description="height of the centred person's box as a share of the crop's height, before scale; only for crop: "
+        "person",
     )
     flip_probability: float = Field(
-        default=0.5, ge=0, le=1, description="share of crops mirrored left to right, 0 to 1"
+        default=0.5, ge=0, le=1, description="share of crops that are mirrored left to right, 0 to 1"
     )
-    rotation_deg: float = Field(default=40.0, ge=0, le=180, description="largest rotation either way, degrees")
+    rotation_deg: float = Field(default=40.0, ge=0, le=180, description="largest rotation in either direction, degrees")
     scale: tuple[PositiveFloat, PositiveFloat] = Field(
-        default=(0.5, 1.5), description="[low, high] factor of size; above 1 makes the person larger"
+        default=(0.5, 1.5),
+        description="[low, high]: the size is multiplied by a factor in this range; above 1 makes people larger",
     )
     translation_px: float = Field(
-        default=40.0, ge=0, description="largest shift either way along x and along y, input pixels"
+        default=40.0, ge=0, description="largest shift in either direction along x and along y, input pixels"
     )
     brightness: float = Field(default=0.2, ge=0, le=1, description="largest change of brightness, as a share of white")
     contrast: float = Field(default=0.2, ge=0, le=1, description="largest relative change of contrast")
     saturation: float = Field(default=0.2, ge=0, le=1, description="largest relative change of saturation")
-    hue_deg: float = Field(default=8.0, ge=0, le=180, description="largest turn of the hue either way, degrees")
+    hue_deg: float = Field(
+        default=8.0, ge=0, le=180, description="largest rotation of the hue in either direction, degrees"
+    )
 
     @model_validator(mode="after")
     def _scale_is_ordered(self) -> AugmentationSpec:
@@ -124,11 +130,11 @@ class AugmentationSpec(Model):
 
 
 class TargetsSpec(Model):
-    """What the maps to learn look like; lengths in network-input pixels."""
+    """The maps that the network learns (targets); lengths in network-input pixels."""
 
     heatmap_sigma_px: float = Field(
         default=7.0, gt=0, description="standard deviation of a keypoint's Gaussian, input pixels"
     )
     paf_half_width_px: float = Field(
-        default=8.0, gt=0, description="distance from a limb's axis up to which its PAF is set, input pixels"
+        default=8.0, gt=0, description="a limb's PAF is set up to this distance from the limb's axis, input pixels"
     )

@@ -1,4 +1,4 @@
-"""The experiment spec: everything a run needs to know, in one file."""
+"""The experiment spec: all settings of a run, in one file."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ def _kind_of_skeleton(value: Any) -> str:
 class ExperimentSpec(Model):
     """A bpnet experiment."""
 
-    name: str = Field(default="experiment", min_length=1, description="what reports and model files call it")
+    name: str = Field(
+        default="experiment", min_length=1, description="name of the experiment in reports and model files"
+    )
     skeleton: Annotated[
         Annotated[str, AfterValidator(_known_skeleton), Tag("named")] | Annotated[SkeletonFile, Tag("whole")],
         Discriminator(_kind_of_skeleton),
     ] = Field(
         default="body_18",
-        description="body_18, a path to a skeleton .yaml file relative to the working directory, or what such a file "
-        "holds: name, keypoints, limbs",
+        description="body_18, a path to a skeleton .yaml file (relative to the working directory), or the keys of such "
+        "a file: name, keypoints, limbs",
     )
-    dataset: DatasetSpec = Field(default=DatasetSpec(), description="photos, and the people in them who count")
-    augmentation: AugmentationSpec = Field(
-        default=AugmentationSpec(), description="how a training crop varies from one epoch to the next"
-    )
-    targets: TargetsSpec = Field(default=TargetsSpec(), description="what the maps to learn look like")
+    dataset: DatasetSpec = Field(default=DatasetSpec(), description="photos, and which people get a training crop")
+    augmentation: AugmentationSpec = Field(default=AugmentationSpec(), description="random changes of training crops")
+    targets: TargetsSpec = Field(default=TargetsSpec(), description="the maps that the network learns")
     model: ModelSpec = Field(default=ModelSpec(), description="the network")
     loss: LossSpec = Field(default=LossSpec(), description="what training minimises")
     distillation: DistillationSpec = Field(
-        default=DistillationSpec(), description="learning from another network's maps besides the labels"
+        default=DistillationSpec(), description="learning from the maps of another network, in addition to the labels"
     )
     optimizer: Optimizer = Field(default=SgdSpec(), description="how training minimises the loss: sgd or adamw")
     training: TrainingSpec = Field(default=TrainingSpec(), description="how long to train, and what to keep")
     inference: InferenceSpec = Field(
-        default=InferenceSpec(), description="how photos become network inputs, and maps become people"
+        default=InferenceSpec(), description="how photos become network inputs, and how maps become people"
     )
     pruning: PruningSpec = Field(default=PruningSpec(), description="channel pruning")
     export: ExportSpec = Field(default=ExportSpec(), description="the ONNX file")

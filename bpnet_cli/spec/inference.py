@@ -1,4 +1,4 @@
-"""Sections about a trained model at work."""
+"""Sections about inference with a trained model."""
 
 from __future__ import annotations
 
@@ -10,57 +10,66 @@ from bpnet_cli.spec.base import Model
 
 
 class DecodeSpec(Model):
-    """The decoder's thresholds: the fields of `bpnet_cli.pose.options.DecodeOptions`, one for one."""
+    """The decoder's thresholds: the same keys as the fields of `bpnet_cli.pose.options.DecodeOptions`."""
 
     peak_threshold: float = Field(default=0.05, ge=0, le=1, description="smallest heatmap value of a peak, 0 to 1")
-    max_peaks: int = Field(default=128, ge=1, description="most peaks per keypoint, the highest are kept")
-    limb_samples: int = Field(default=8, ge=1, description="points at which a candidate limb reads the PAF")
+    max_peaks: int = Field(default=128, ge=1, description="largest number of peaks per keypoint; the highest are kept")
+    limb_samples: int = Field(
+        default=8, ge=1, description="number of points along a candidate limb at which its PAF is read"
+    )
     limb_threshold: float = Field(
         default=0.01,
         ge=0,
         le=1,
-        description="smallest weight of a limb: mean of PAF times direction along it, times the root of the product of "
-        "its two peaks' heights; 1 is perfect",
+        description="smallest weight of a limb; the weight is the mean of PAF times direction along the limb, times "
+        "the square root of the product of its two peaks' heights; 1 is perfect",
     )
     merge_distance: float = Field(
         default=0.8,
         ge=0,
-        description="largest gap between two fragments of a person that are joined without a limb, in sizes of the "
-        "larger one; 0 joins none",
+        description="two parts of a person are joined without a limb if the gap between them is at most this many "
+        "times the size of the larger part; 0: never",
     )
     person_threshold: float = Field(
-        default=0.5, ge=0, description="smallest sum of the keypoint scores of a person; weaker people are dropped"
+        default=0.5,
+        ge=0,
+        description="smallest sum of a person's keypoint scores; people with a smaller sum are dropped",
     )
     min_keypoints: int = Field(default=1, ge=1, description="people with fewer keypoints are dropped")
 
 
 class InferenceSpec(Model):
-    """How photos become network inputs, and maps become people."""
+    """How photos become network inputs, and how maps become people."""
 
-    input_height: int = Field(default=368, ge=32, description="height photos are scaled to, pixels")
+    input_height: int = Field(default=368, ge=32, description="photos are scaled to this height, pixels")
     input_width: int | None = Field(
-        default=None, ge=32, description="width photos are letterboxed to, pixels; null: follows each photo's shape"
+        default=None,
+        ge=32,
+        description="photos are letterboxed to this width, pixels; null: the width follows from each photo's shape",
     )
     max_aspect_ratio: float = Field(
-        default=4.0, gt=0, description="widest input as a multiple of its height; where input_width is null"
+        default=4.0,
+        gt=0,
+        description="largest width of the input as a multiple of its height; only if input_width is null",
     )
     scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
         default=(1.0,),
-        description="factors of the input size whose maps are averaged, the first one's grid is decoded; each costs "
-        "another run of the network",
+        description="factors of the input size; the maps of all sizes are averaged on the grid of the first; each "
+        "further size costs another run of the network",
     )
-    flip: bool = Field(default=False, description="average with the maps of the mirrored photo; twice the cost")
+    flip: bool = Field(default=False, description="average the maps with those of the mirrored photo; twice the cost")
     min_person_score: float = Field(
         default=2.0,
         ge=0,
-        description="weaker people are left out of the results of infer; evaluate, where ranking is what counts, keeps "
-        "them all. The score is the mean height of a person's peaks x their number ** 0.25 x log of its size in pixels "
-        "of an input 368 high",
+        description="infer leaves out people with a lower score; evaluate keeps all, because AP depends on their "
+        "ranking. The score is the mean height of a person's peaks x the number of peaks ** 0.25 x log of the person's "
+        "size in pixels of an input 368 high",
     )
     min_drawn_score: float = Field(
         default=0.15,
         ge=0,
         le=1,
-        description="keypoints of a lower score are not drawn, nor are limbs to them; the result files hold them all",
+        description="keypoints with a lower score, and limbs to them, are not drawn; the result files have "
+        "all keypoints",
     )
     decode: DecodeSpec = Field(default=DecodeSpec(), description="how maps become people")

@@ -18,7 +18,7 @@ def _odd(size: int) -> int:
 
 _KernelSizes = Annotated[
     tuple[Annotated[int, Field(ge=1), AfterValidator(_odd)], ...],
-    Field(min_length=1, description="kernel size of each hidden convolution, map cells, odd"),
+    Field(min_length=1, description="kernel size of each hidden convolution, in map cells, odd"),
 ]
 _Channels = Annotated[int, Field(ge=1, description="channels of each hidden convolution")]
 _HeadChannels = Annotated[int, Field(ge=1, description="channels of the 1x1 convolution before the stage's outputs")]
@@ -33,7 +33,7 @@ class StageSpec(Model):
 
 
 class InitialStageSpec(StageSpec):
-    """Stage 1, which sees the backbone's features."""
+    """Stage 1. Its input is the backbone's features."""
 
     kernel_sizes: _KernelSizes = (3, 3, 3)
     channels: _Channels = 128
@@ -41,7 +41,7 @@ class InitialStageSpec(StageSpec):
 
 
 class RefinementStageSpec(StageSpec):
-    """Stages 2 and up, which see the features and the maps of the stage before."""
+    """Stages 2 and up. Their input is the features and the maps of the previous stage."""
 
     kernel_sizes: _KernelSizes = (7, 7, 7, 7, 7)
     channels: _Channels = 128
@@ -66,8 +66,8 @@ class ModelSpec(Model):
 
     graph: Literal["spec", "file"] = Field(
         default="spec",
-        description="where the graph comes from: spec (the keys below), or file: graph and weights of pretrained, a "
-        ".keras file or box; the keys below but for the input's size then stay out of the spec",
+        description="where the graph comes from: spec (the keys below) or file (graph and weights of pretrained, which "
+        "must be a .keras file or box; leave out the keys below, except the input's size)",
     )
     backbone: Literal[
         "vgg19_strided", "vgg19", "efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large", "resnet50", "tiny"
@@ -88,12 +88,18 @@ class ModelSpec(Model):
     )
     branches: Literal["shared", "separate"] = Field(
         default="shared",
-        description="shared: heatmaps and PAFs leave one trunk per stage; separate: a trunk for each, as in OpenPose",
+        description="shared: heatmaps and PAFs have one trunk per stage; separate: one trunk each, as in OpenPose",
     )
-    stages: int = Field(default=3, ge=1, le=12, description="stages: the initial one plus refinements, 1 to 12")
-    input_height: int = Field(default=256, ge=32, multiple_of=STRIDE, description="training input's height, pixels")
-    input_width: int = Field(default=256, ge=32, multiple_of=STRIDE, description="training input's width, pixels")
-    feature_channels: int = Field(default=128, ge=1, description="channels of the features that every stage sees")
+    stages: int = Field(
+        default=3, ge=1, le=12, description="number of stages, 1 to 12: the initial stage and the refinement stages"
+    )
+    input_height: int = Field(
+        default=256, ge=32, multiple_of=STRIDE, description="height of the training input, pixels"
+    )
+    input_width: int = Field(default=256, ge=32, multiple_of=STRIDE, description="width of the training input, pixels")
+    feature_channels: int = Field(
+        default=128, ge=1, description="channels of the features, which are input of every stage"
+    )
     convolution: Literal["plain", "separable"] = Field(
         default="plain", description="convolutions of the stages: plain, or separable (depthwise, then 1x1)"
     )
@@ -102,7 +108,7 @@ class ModelSpec(Model):
     )
     initializer: Literal["he_normal", "random_normal"] = Field(
         default="he_normal",
-        description="kernels' initial values in the stages: he_normal, or random_normal (sigma 0.01, as BodyPoseNet)",
+        description="initial kernels of the stages: he_normal, or random_normal (sigma 0.01, as in BodyPoseNet)",
     )
     initial_stage: InitialStageSpec = Field(default=InitialStageSpec(), description="stage 1")
     refinement_stage: RefinementStageSpec = Field(default=RefinementStageSpec(), description="stages 2 and up")
@@ -141,13 +147,17 @@ class ModelSpec(Model):
 
 
 class FocalSpec(Model):
-    """Weighs squared errors by how wrong a map is (training/focal.py has the formula)."""
+    """Weights of squared errors that grow with the error (the formula is in training/focal.py)."""
 
-    gamma: float = Field(default=2.0, ge=1, description="power of the distance from being right; the focus")
-    alpha: float = Field(default=0.1, ge=0, description="added to the distance where the target is set")
-    beta: float = Field(default=0.02, ge=0, description="added to the distance in the background")
+    gamma: float = Field(
+        default=2.0,
+        ge=1,
+        description="power of the distance from the right value; larger values focus on larger errors",
+    )
+    alpha: float = Field(default=0.1, ge=0, description="constant added to the distance where the target is set")
+    beta: float = Field(default=0.02, ge=0, description="constant added to the distance in the background")
     threshold: float = Field(
-        default=0.01, ge=0, lt=1, description="a target is set where its absolute value is above this"
+        default=0.01, ge=0, lt=1, description="a target counts as set where its absolute value is above this"
     )
 
 
@@ -157,10 +167,11 @@ class LossSpec(Model):
     heatmap_weight: float = Field(default=1.0, ge=0, description="weight of the heatmaps' squared error")
     paf_weight: float = Field(default=1.0, ge=0, description="weight of the PAFs' squared error")
     focal: FocalSpec | None = Field(
-        default=None, description="weigh errors by how wrong they are: {} or {gamma: 2.0, ...}; null: all count alike"
+        default=None,
+        description="give larger errors more weight: {} or {gamma: 2.0, ...}; null: all have the same weight",
     )
-    l1: float = Field(default=0.0, ge=0, description="weight of the sum of kernels' absolute values")
-    l2: float = Field(default=0.0, ge=0, description="weight of the sum of kernels' squares")
+    l1: float = Field(default=0.0, ge=0, description="weight of the sum of the absolute values of kernels")
+    l2: float = Field(default=0.0, ge=0, description="weight of the sum of the squares of kernels")
 
     @model_validator(mode="after")
     def _something_is_learnt(self) -> LossSpec:
@@ -170,25 +181,27 @@ class LossSpec(Model):
 
 
 class DistillationSpec(Model):
-    """Learning from another network's maps besides the labels."""
+    """Learning from the maps of another network, in addition to the labels."""
 
     teacher: Annotated[str | None, OnDisk("file")] = Field(
         default=None,
-        description="network to learn from, run on every crop: .onnx, .keras, or OpenVINO's .xml; null: labels alone",
+        description="network to learn from, which runs on every crop: .onnx, .keras or OpenVINO's .xml; null: "
+        "only labels",
     )
     share: float = Field(
         default=0.5,
         gt=0,
         le=1,
-        description="weight of the teacher's maps; the labels have the rest. 1: no labels at all",
+        description="weight of the teacher's maps; the labels have the weight 1 - share. 1: the labels are not used",
     )
     flip: bool = Field(
-        default=False, description="average the teacher's maps with those of the mirrored crop: better, twice the time"
+        default=False,
+        description="average the teacher's maps with those of the mirrored crop; better maps, twice the time",
     )
     scales: tuple[PositiveFloat, ...] = Field(
         default=(1.0,),
         min_length=1,
-        description="factors of the crop's size at which the teacher runs; its maps are averaged",
+        description="the teacher runs at these factors of the crop's size, and its maps are averaged",
     )
 
 
@@ -197,49 +210,54 @@ class PruningSpec(Model):
 
     criterion: Literal["norm", "effect"] | None = Field(
         default=None,
-        description="which channels go first: norm (small weights), effect (little change of what follows, on photos); "
-        "null: effect with --refit-images, else norm",
+        description="which channels are removed first: norm (small weights) or effect (those that change the next "
+        "layers' outputs least on photos); null: effect with --refit-images, else norm",
     )
-    refit: bool = Field(default=True, description="with --refit-images: fit the layers that read removed channels anew")
-    granularity: int = Field(default=8, ge=1, description="channels that stay are a multiple of this in every layer")
-    min_channels: int = Field(default=16, ge=1, description="no layer gets fewer channels than this")
+    refit: bool = Field(default=True, description="with --refit-images: refit the layers that read removed channels")
+    granularity: int = Field(
+        default=8, ge=1, description="the number of channels that stay is a multiple of this in every layer"
+    )
+    min_channels: int = Field(default=16, ge=1, description="smallest number of channels that stay in a layer")
     min_share: float = Field(
-        default=0.25, ge=0, le=1, description="no layer keeps a smaller share of its channels than this, 0 to 1"
+        default=0.25, ge=0, le=1, description="smallest share of a layer's channels that stay, 0 to 1"
     )
     excluded_layers: tuple[str, ...] = Field(
-        default=(), description="layers that keep all channels, by name with * and ?, for example [stem_*]"
+        default=(), description="names of layers that keep all channels, with * and ?, for example [stem_*]"
     )
 
 
 class ExportSpec(Model):
     """The ONNX file."""
 
-    opset: int = Field(default=17, ge=13, le=18, description="ONNX operator set, 13 to 18 (tf2onnx's newest)")
+    opset: int = Field(default=17, ge=13, le=18, description="ONNX operator set, 13 to 18 (the newest in tf2onnx)")
     precision: Literal["fp32", "fp16", "int8"] = Field(
-        default="fp32", description="numbers the network computes with: fp32, fp16 or int8 (needs calibration photos)"
+        default="fp32", description="precision of the network: fp32, fp16 or int8 (needs calibration photos)"
     )
     calibration: Literal["minmax", "percentile", "entropy"] = Field(
-        default="minmax", description="how int8 ranges follow from calibration photos: minmax, percentile or entropy"
+        default="minmax",
+        description="how int8 ranges are computed from calibration photos: minmax, percentile or entropy",
     )
     quantize_heads: bool = Field(
-        default=False, description="int8 for the last convolutions too, those that make the maps; they stay float else"
+        default=False,
+        description="use int8 also for the last convolutions, which make the maps; false: they stay float",
     )
     height: int | None = Field(
-        default=None, ge=32, description="the only input height that the file takes, pixels; null: any. With width"
+        default=None, ge=32, description="the only input height that the file takes, pixels; null: any. Needs width"
     )
     width: int | None = Field(
-        default=None, ge=32, description="the only input width that the file takes, pixels; null: any. With height"
+        default=None, ge=32, description="the only input width that the file takes, pixels; null: any. Needs height"
     )
     batch: int | None = Field(default=None, ge=1, description="the only batch size that the file takes; null: any")
     with_peaks: bool = Field(
         default=False,
-        description="a third output, peaks: found in the graph with peak_threshold and max_peaks of inference.decode",
+        description="add a third output, peaks, found in the graph with inference.decode.peak_threshold and max_peaks",
     )
     tao_layout: bool = Field(
-        default=False, description="names, order and float input of NVIDIA's BodyPoseNet files, as for DeepStream"
+        default=False,
+        description="use names, order and float input of NVIDIA's BodyPoseNet files, for example for DeepStream",
     )
     tao_paf_upsampling: Literal[1, 4] = Field(
-        default=4, description="how much larger the PAFs of tao_layout are than the heatmaps: 4 for DeepStream, or 1"
+        default=4, description="with tao_layout, PAFs are this many times as large as heatmaps: 4 (for DeepStream) or 1"
     )
 
     @model_validator(mode="after")

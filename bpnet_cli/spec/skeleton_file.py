@@ -48,23 +48,25 @@ _Sigmas = Annotated[
 class SkeletonFile(Model):
     """The keys of a skeleton file."""
 
-    name: _Name = Field(description="what specs and result files call it")
-    keypoints: Annotated[tuple[_Name, ...], Field(min_length=1)] = Field(description="names, in channel order")
+    name: _Name = Field(description="name of the skeleton in specs and result files")
+    keypoints: Annotated[tuple[_Name, ...], Field(min_length=1)] = Field(
+        description="names of the keypoints, in channel order"
+    )
     limbs: Annotated[tuple[_Pair, ...], Field(min_length=1)] = Field(
         description="[from, to] pairs of keypoints, in channel order"
     )
     flip_pairs: tuple[_Pair, ...] | None = Field(
         default=None,
-        description="[left, right] pairs that swap in a mirrored photo; null: found by name (left_hip, right_hip or "
-        "l_hip, r_hip)",
+        description="[left, right] pairs of keypoints that swap in a mirrored photo; null: found by name (left_hip, "
+        "right_hip or l_hip, r_hip)",
     )
     sigmas: _Sigmas = Field(
         default={},
-        description="OKS constants, in COCO's unit: one for all, a list in keypoint order, or {keypoint: value}, where "
-        "keypoints that are left out have COCO's constant for that name or 0.05",
+        description="OKS constants, in COCO's unit: one for all, a list in keypoint order, or {keypoint: value}; "
+        "keypoints without a value have COCO's constant for that name, or 0.05",
     )
     midpoints: dict[str, _Pair] = Field(
-        default={}, description="{keypoint: [a, b]}: keypoints taken halfway between two where both are labelled"
+        default={}, description="{keypoint: [a, b]}: the keypoint is halfway between a and b, where both are labelled"
     )
 
     @model_validator(mode="after")
