@@ -36,12 +36,10 @@ def test_the_moving_average_is_what_is_saved_and_training_goes_on_without_it(
     state = checkpoint_of(averaged)
     for path, array in unaveraged.items():
         np.testing.assert_array_equal(state[f"network/{path}"], array)
-    averages = {name.split("/", 2)[2]: array for name, array in state.items() if name.endswith("_average")}
-    kernels = [path for path in saved if path.endswith("/kernel")]
-    assert kernels
-    for path in kernels:
-        np.testing.assert_array_equal(saved[path], averages[path.replace("/", "_") + "_average"])
-        assert not np.array_equal(saved[path], unaveraged[path])
+    assert {path.rpartition("/")[2] for path in saved} >= {"kernel", "gamma", "moving_mean", "moving_variance"}
+    for path, array in saved.items():
+        np.testing.assert_array_equal(array, state[f"average/{path}"])
+        assert not np.array_equal(array, unaveraged[path])
 
 
 def test_frozen_layers_keep_their_weights_and_the_others_learn(
