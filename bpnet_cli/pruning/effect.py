@@ -20,7 +20,7 @@ def channel_effects(
 
     The effect on a convolution: variance of the channel times its squared weights there, as a share of the variance of
     what the convolution gives; over all convolutions that read the channel, the sum. A constant channel has none: the
-    biases of its readers take its place when they are fitted anew. photos: (1, H, W, 3) uint8 network inputs. macs: of
+    biases of its readers take its place when they are refitted. photos: (1, H, W, 3) uint8 network inputs. macs: of
     each layer.
     """
     removable = channels.removable

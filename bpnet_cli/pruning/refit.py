@@ -1,4 +1,4 @@
-"""The layers that read removed channels, fitted anew: most of the accuracy comes back without training.
+"""The layers that read removed channels, refitted: most of the accuracy comes back without training.
 
 Source: He, Zhang, Sun: Channel pruning for accelerating very deep neural networks, ICCV 2017, equation 5, with a ridge
 that pulls towards the weights as they were.

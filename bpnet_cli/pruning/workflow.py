@@ -50,8 +50,7 @@ def prune_model(
     from bpnet_cli.models.bodyposenet import macs_by_layer
     from bpnet_cli.models.channels import trace_channels
     from bpnet_cli.models.model_file import load_network, save_network
-    from bpnet_cli.pruning.refit import refit
-    from bpnet_cli.pruning.surgery import macs_left, shrink
+    from bpnet_cli.pruning.surgery import macs_left
 
     network, _ = load_network(model_path)
     channels = trace_channels(network)
@@ -59,18 +58,25 @@ def prune_model(
     macs = macs_by_layer(network, *size)
     inputs = _inputs(network, metadata, spec, photos)
     keep, threshold = _choose(network, channels, macs, inputs, spec.pruning, threshold, target_macs)
-    result = shrink(network, channels, keep)
-    fitted = refit(network, result, channels, keep, inputs) if inputs and spec.pruning.refit else []
+    result, refitted = _smaller(network, channels, keep, inputs if spec.pruning.refit else [])
     before, after = (predictor_of_network(each, metadata, spec) for each in (network, result))
-    accuracy = compare(before, after, labelled, where, bool(fitted))
+    accuracy = compare(before, after, labelled, where, bool(refitted))
     save_network(result, replace(metadata, spec=spec.model_dump(mode="json"), graph="pruned"), target)
     lines = _table(network, result)
-    if fitted:
-        lines.append(f"fitted anew {len(fitted)} layers, on {len(inputs)} photos")
-    lines.append(f"threshold   {threshold:.4f}")
+    lines += [f"refitted    {refitted} layers, on {len(inputs)} photos"] if refitted else []
+    lines += [f"threshold   {threshold:.4f}"]
     lines += [*_sizes(network, result, sum(macs.values()), macs_left(macs, channels, keep), size), *accuracy]
     again = f"train it again with model.pretrained={target} and no frozen layers"
     return "\n".join([*lines, f"{target}: {target.stat().st_size / 1e6:.2f} MB; {again}"])
+
+
+def _smaller(network: Any, channels: Any, keep: set[int], inputs: Sequence[NDArray[np.uint8]]) -> tuple[Any, int]:
+    """The network with the channels to keep, and how many layers were refitted on the inputs, where there are any."""
+    from bpnet_cli.pruning.refit import refit
+    from bpnet_cli.pruning.surgery import shrink
+
+    result = shrink(network, channels, keep)
+    return result, len(refit(network, result, channels, keep, inputs)) if inputs else 0
 
 
 def _sizes(network: Any, result: Any, macs: int, left: int, size: tuple[int, int]) -> list[str]:

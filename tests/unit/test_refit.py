@@ -1,4 +1,4 @@
-"""Channels chosen by their effect, and layers fitted anew behind those that went."""
+"""Channels chosen by their effect, and refitted layers behind those that were removed."""
 
 from __future__ import annotations
 
