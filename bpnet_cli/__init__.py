@@ -1,6 +1,6 @@
 """bpnet: train, evaluate, export and run bottom-up multi-person pose networks.
 
-The public interface; names load on first use, so importing the package costs nothing.
+This is the public interface. Each name is imported on first use, so importing the package is fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Loading Keras and its backend: quietly, and with a clear error where they are not installed."""
+"""Loading Keras and its backend without their messages, and with a clear error where they are not installed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-gpu", "/dev/nvgpu", "/d
 
 
 def load_keras() -> None:
-    """Import Keras and its backend before anything else does. Raises BpnetError when a package is missing.
+    """Import Keras and its backend, before any other module does. Raises BpnetError where a package is missing.
 
-    Where nobody chose a backend and TensorFlow isn't installed, JAX or PyTorch does the work, whichever is there.
+    Where KERAS_BACKEND is not set and TensorFlow isn't installed, the backend is JAX or else PyTorch, if installed.
     """
     if "KERAS_BACKEND" not in os.environ and find_spec("tensorflow") is None:
         found = next((name for name in ("jax", "torch") if find_spec(name)), None)
@@ -28,7 +28,10 @@ def load_keras() -> None:
 
 
 def load_tensorflow(purpose: str) -> None:
-    """Import TensorFlow for what only it can do. Raises BpnetError, which names the purpose, when it is missing."""
+    """Import TensorFlow, for work that needs it with any backend. Raises BpnetError where it is missing.
+
+    purpose: what needs TensorFlow; the error begins with it.
+    """
     if find_spec("tensorflow") is None:
         raise BpnetError(
             f"{purpose} needs TensorFlow, which is not installed: pip install 'bpnet-cli[train]', or [train-cpu]"
@@ -37,10 +40,10 @@ def load_tensorflow(purpose: str) -> None:
 
 
 def _load(package: str) -> None:
-    """Import a package quietly.
+    """Import a package without its messages.
 
-    TensorFlow's libraries write to the process's standard error while they load, before any setting silences them, so
-    that is turned away meanwhile and shown only when loading fails.
+    TensorFlow's libraries write to the standard error of the process while they load. No setting can stop that. So
+    standard error goes to a temporary file meanwhile, which is shown only when loading fails.
     """
     if sys.modules.get(package) is not None:
         return

@@ -1,4 +1,4 @@
-"""Errors that a user can act on. Everything else is a bug and keeps its traceback."""
+"""Errors that a user can fix. Every other exception is a bug and keeps its traceback."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 
 class BpnetError(Exception):
-    """A user-facing error: its text is the whole message (what, where, what was got, what to do). Exit code 1."""
+    """An error for the user. Its text is the whole message: what, where, what was got, what to do. Exit code 1."""
 
 
 class StoppedByUser(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, and the user has been told what was done and how to go on. Exit code 1."""
+    """Ctrl-C or SIGTERM, after a message to the user: what is done and how to continue. Exit code 1."""
 
 
 class SpecError(BpnetError):
-    """An experiment spec, a `--set` override or a skeleton file that breaks the schema."""
+    """An experiment spec, a `--set` override or a skeleton file that doesn't fit the schema."""
 
 
 class DataError(BpnetError):
@@ -23,12 +23,15 @@ class DataError(BpnetError):
 
 
 class ModelFileError(BpnetError):
-    """A model file that is missing, damaged or not one of ours."""
+    """A model file that is missing, damaged or not from bpnet."""
 
 
 @contextmanager
 def hinting(hint: str, first: str = "") -> Iterator[None]:
-    """Add a hint to errors about files in a block: where the path came from. first: what to do, before the error."""
+    """Add a hint to each DataError and ModelFileError of the block, for example where the file's path comes from.
+
+    hint: follows the error in brackets. first: what to do; stands before the error.
+    """
     try:
         yield
     except (DataError, ModelFileError) as error:

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written ever stands under its final name."""
+"""Atomic writing: a half-written file never has its final name."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
 
-# Characters of the final name that a temporary name has: enough to recognise it, and never too long for the system.
+# A temporary name begins with this many characters of the final name: enough to recognise it, and never too long for
+# the file system.
 _STEM = 20
 
 
 @contextmanager
 def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix; moved to `path` when the block ends well, else removed.
+    """A temporary path beside `path`, with the same suffix. Without an error in the block, it is moved to `path`.
 
-    Creates the folder. flush: wait until the content is on the disk (milliseconds), so that a power cut can't leave the
-    name without its content. Raises BpnetError where it can't be written.
+    After an error the temporary file is removed. The folder is created where it is missing. flush: wait until the
+    content is on the disk (milliseconds), so that a power cut can't leave an empty file under the final name.
+    Raises BpnetError where the file can't be written.
     """
     path = Path(path)
     try:
@@ -31,7 +33,7 @@ def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private; results should be as readable as any other file.
+        # mkstemp creates files that only the owner can read. Results get the usual permissions.
         temporary.chmod(0o666 & ~_umask())
         if flush:
             _flush(temporary)
@@ -45,7 +47,7 @@ def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
 
 
 def check_folder(path: str | Path) -> None:
-    """Raise BpnetError now if results could not be written to a folder later; leaves no trace."""
+    """Raise BpnetError if results can't be written to this folder. The folder is not left behind if it is new."""
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise BpnetError(f"{path}: is a file, not a folder for results")
@@ -62,19 +64,23 @@ def check_folder(path: str | Path) -> None:
 
 
 def check_output(path: str | Path, suffix: str, overwrite: bool) -> Path:
-    """The path of a file to write later. Raises BpnetError for another ending, a folder, or an existing file."""
+    """The path of a file to write later.
+
+    Raises BpnetError where the name doesn't end in `suffix`, the path is a folder, or the file exists and `overwrite`
+    is False.
+    """
     target = Path(path)
     if target.suffix != suffix:
         raise BpnetError(f"{path}: the output file must end in {suffix}")
     if target.is_dir():
-        raise BpnetError(f"{path}: is a folder; name the file to write")
+        raise BpnetError(f"{path}: is a folder; give the path of a file")
     if target.exists() and not overwrite:
         raise BpnetError(f"{path}: exists already; give --overwrite to replace it")
     return target
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically. Raises BpnetError where the file can't be written."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

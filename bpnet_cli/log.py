@@ -1,4 +1,4 @@
-"""What the user sees while work goes on: status lines and progress; and silence from chatty libraries."""
+"""What the user sees while bpnet works: status lines and progress. Also, hides what libraries print."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
-# Seconds between two progress lines where the output is no terminal, and before the first one.
+# Where the output is not a terminal: seconds between two progress lines, and seconds before the first line.
 _LINE_INTERVAL, _FIRST_LINE = 15.0, 3.0
 
 
 def say(text: str) -> None:
-    """One status line on standard error, so that standard output stays for results."""
+    """Print one status line to standard error. Standard output is for results only."""
     print(text, file=sys.stderr, flush=True)
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """A number with its noun; many: the plural where an "s" doesn't make it."""
+    """A number with its noun. many: the plural, where it is not the singular with an "s"."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Drop what pycocotools prints."""
+    """Drop what is printed to standard output inside the block, for pycocotools."""
     with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink):
         yield
 
 
 def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
-    """Pass items through: a progress bar on a terminal, a line every few seconds elsewhere.
+    """Yield the items and show progress: a bar on a terminal, elsewhere a line every 15 seconds.
 
-    Whoever has seen a line is told the end as well; short work stays silent.
+    Where there was a line, there is also one at the end. Work of less than 3 seconds prints no line.
     """
     if sys.stderr.isatty():
         yield from _bar(items, total=total, desc=what, unit="")
@@ -58,26 +58,26 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
 
 
 def _bar(items: Iterable[Any] | None = None, **settings: Any) -> Any:
-    """A progress bar that is gone when it is done."""
+    """A tqdm progress bar that disappears at the end."""
     from tqdm import tqdm
 
     try:
         known = 0 not in os.get_terminal_size(sys.stderr.fileno())
     except OSError:
         known = True
-    # tqdm draws nothing on a terminal whose size nobody has set: containers, `script`, serial lines.
+    # tqdm draws nothing on a terminal without a known size (containers, `script`, serial lines).
     size: dict[str, Any] = {} if known else {"ncols": 80, "nrows": 24}
     return tqdm(items, leave=False, **settings, **size)
 
 
 class Rate:
-    """Items per second since the first call; the first step of a run builds the graph and would mislead."""
+    """Items per second since the first call. The first step of a run is not counted, because it builds the graph."""
 
     def __init__(self) -> None:
         self.first, self.start = 0, math.nan
 
     def of(self, done: int) -> float:
-        """At `done` items; NaN at the first call."""
+        """The rate when `done` items are finished; NaN at the first call."""
         now = time.perf_counter()
         if math.isnan(self.start):
             self.first, self.start = done, now
@@ -85,7 +85,7 @@ class Rate:
 
 
 def duration(seconds: float) -> str:
-    """h:mm:ss; "?" for NaN."""
+    """Seconds as h:mm:ss; "?" for NaN."""
     if math.isnan(seconds):
         return "?"
     whole = round(seconds)
@@ -93,7 +93,7 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """Progress of images that are counted elsewhere: a bar on a terminal, a line every few seconds elsewhere."""
+    """Progress of an epoch in images: a bar on a terminal, elsewhere a line every 15 seconds. The caller counts."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.rate = what, total, Rate()
@@ -103,7 +103,7 @@ class Meter:
             self.bar = _bar(total=total, desc=what, unit=" images")
 
     def show(self, done: int, note: str) -> None:
-        """`done` images of the total are through; `note` goes beside rate and time left."""
+        """Show that `done` images of the total are finished. note: a text beside the rate and the time left."""
         rate = self.rate.of(done)
         if self.bar is not None:
             self.bar.set_postfix_str(note, refresh=False)
@@ -114,6 +114,6 @@ class Meter:
             say(f"{self.what}: {done}/{self.total} images, {rate:.1f} images/s, epoch done in {left}, {note}")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()

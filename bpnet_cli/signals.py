@@ -1,4 +1,4 @@
-"""Handling signals for a while."""
+"""Signal handlers that are set for the time of a block."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 @contextmanager
 def handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Have `handler` called at these signals while the block runs.
+    """Call `handler` at these signals while the block runs; afterwards the earlier handlers are back.
 
-    Signals reach a process's first thread only; in others there is nothing to handle.
+    Python handles signals in the main thread only. In other threads nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

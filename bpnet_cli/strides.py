@@ -1,11 +1,11 @@
-"""What input sizes each backbone takes: for the networks and, without loading Keras, for the checks of specs."""
+"""The input sizes that each backbone takes. Networks use them, and so do the checks of specs, without loading Keras."""
 
 from __future__ import annotations
 
-# Input pixels per cell of the maps.
+# Input pixels per map cell.
 STRIDE = 8
 
-# Height and width of the input must be multiples of this, by the backbone's name in specs.
+# For each backbone, by its name in specs: height and width of the input must be multiples of this number of pixels.
 INPUT_MULTIPLES = {
     "vgg19_strided": 8,
     "vgg19": 8,

@@ -10,29 +10,32 @@ from numpy.typing import NDArray
 from bpnet_cli.pose.limbs import LimbCandidates
 from bpnet_cli.pose.peaks import Peaks
 
-# Sizes of fragments are compared. A single keypoint has size 0, and a head is smaller than its person: therefore this
-# share of the map's diagonal is added to every size.
+# This share of the map's diagonal is added to the size of every fragment before sizes are compared: a single keypoint
+# has size 0, and a head is smaller than its person.
 _SIZE_PRIOR = 1 / 16
-# A missing limb is evidence for two people only where the peak at its end is at least this high.
+# A missing limb is evidence for two people only where the peak at its end is higher than this.
 _SURE = 0.3
-# Only so many fragments, those with the highest peaks, are compared with each other; bounds the time on noisy maps.
+# At most this many fragments, those with the highest peaks, are compared with each other. This limits the time on noisy
+# maps.
 _MOST_FRAGMENTS = 256
-# From so many limbs on, finding those that nothing disputes is faster than joining one after the other.
+# Above this number of limbs it is faster to find the groups without a conflict first than to join limb by limb.
 _MANY_LIMBS = 300
-# A double holds whole numbers of so many bits exactly.
+# A float64 holds integers of up to this many bits exactly.
 _BITS_OF_A_FLOAT = 53
 
 
 def assemble(
     peaks: Peaks, limbs: LimbCandidates, neighbours: Sequence[int], diagonal: float, merge_distance: float
 ) -> NDArray[np.intp]:
-    """(P, K) index of each person's peak for each keypoint, -1 where absent.
+    """(P, K) index of each person's peak for each keypoint, -1 where the keypoint is absent.
 
-    First the best limb of the whole image, then the next, joins the two fragments at its ends, unless both hold the
-    same keypoint: a limb may attach through either end, and no keypoint is needed to find a person. Then fragments that
-    lie close are joined where the PAFs have nothing to say, that is where no limb leads from a sure keypoint of one to
-    a keypoint of the other: a limb that could be there and is not tells that they are two people.
-    neighbours: for each keypoint those that a limb joins to it, as bits. diagonal: of the map in cells.
+    Step 1: limbs are taken in order, the best limb of the whole image first. Each limb joins the two fragments at its
+    ends, unless both fragments hold the same keypoint. So a fragment can grow from any of its keypoints, and no
+    particular keypoint is needed to find a person.
+    Step 2: fragments that lie close together are joined, unless both hold the same keypoint, or the skeleton has a limb
+    between a sure keypoint of one and a keypoint of the other. The PAFs could have shown that limb and did not, so
+    these are two people.
+    neighbours: for each keypoint, the keypoints that share a limb with it, as bits. diagonal: size of the map, cells.
     merge_distance: see `DecodeOptions`.
     """
     start, end = limbs.start, limbs.end
@@ -58,15 +61,16 @@ def assemble(
 
 
 def _undisputed(peaks: Peaks, start: NDArray[np.intp], end: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(N,) for each peak, the first one among all that limbs join to it; itself where these hold a keypoint twice.
+    """(N,) for each peak, the first peak of its group. A group is all the peaks that limbs connect.
 
-    Where no keypoint is held twice, every limb joins its ends, in whatever order. start, end: (M,) peaks of the limbs.
+    A group that holds a keypoint twice is left apart: each of its peaks gets its own index. In the other groups the
+    order of the limbs doesn't matter, because every limb joins its two ends. start, end: (M,) peaks of the limbs.
     """
     itself = np.arange(len(peaks.score))
     root, a, b = itself.copy(), start, end
     while np.count_nonzero(a != b):
         np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
-        # Two steps at a time reach the first peak of most people at once.
+        # With two steps per pass, most people reach their first peak in one pass.
         root = root[root]
         root = root[root]
         a, b = root[start], root[end]
@@ -78,14 +82,15 @@ def _undisputed(peaks: Peaks, start: NDArray[np.intp], end: NDArray[np.intp]) ->
 
 
 class _Fragments:
-    """Disjoint sets of peaks; a fragment is known by the first of its peaks, its root.
+    """Disjoint sets of peaks (union-find). The first peak of a fragment is its root and stands for the fragment.
 
-    parent: for each peak, another of its fragment that is nearer to the root, or itself for the root.
-    held: the keypoints of the fragment as bits, for roots. barred: those that it must not be joined with.
+    parent: for each peak, another peak of its fragment that is nearer to the root; for the root, itself.
+    held: for each root, the keypoints of its fragment as bits.
+    barred: for each root, the keypoints that a fragment must not hold to be joined with it, as bits.
     """
 
     def __init__(self, root: NDArray[np.intp], peaks: Peaks) -> None:
-        """root: (N,) first peak of each peak's fragment, which holds no keypoint twice."""
+        """root: (N,) first peak of each peak's fragment. No fragment may hold a keypoint twice."""
         self.parent: list[int] = root.tolist()
         self.held = self.barred = _bits_of_fragments(root, peaks.keypoint, len(peaks.counts))
 
@@ -97,13 +102,13 @@ class _Fragments:
         return root
 
     def bar(self, roots: list[int], keypoints: list[int], neighbours: Sequence[int]) -> None:
-        """Bar the fragments from the neighbours of their keypoints; roots, keypoints: of peaks."""
+        """Bar each fragment from the neighbours of its keypoints. roots, keypoints: root and keypoint of each peak."""
         self.barred = self.held.copy()
         for root, keypoint in zip(roots, keypoints, strict=True):
             self.barred[root] |= neighbours[keypoint]
 
     def join(self, starts: list[int], ends: list[int]) -> None:
-        """Unite the fragments of each pair of peaks in turn where nothing bars it."""
+        """Join the fragments of each pair of peaks, pair after pair, unless one bars the other."""
         parent, held, barred = self.parent, self.held, self.barred
         for a, b in zip(starts, ends, strict=True):
             while parent[a] != a:
@@ -120,9 +125,9 @@ class _Fragments:
 
 
 def _bits_of_fragments(root: NDArray[np.intp], keypoint: NDArray[np.intp], keypoints: int) -> list[int]:
-    """N: the keypoints of each fragment as bits, at its root; see `_Fragments`."""
+    """N integers: at each root, the keypoints of its fragment as bits; see `_Fragments`."""
     if keypoints <= _BITS_OF_A_FLOAT:
-        # No keypoint twice: the sum of the bits is their union.
+        # No fragment holds a keypoint twice, so the sum of the bits is their union.
         held: list[int] = np.bincount(root, np.ldexp(1.0, keypoint), len(root)).astype(np.int64).tolist()
         return held
     held = [0] * len(root)
@@ -140,9 +145,9 @@ def _merge(
     size_prior: float,
     merge_distance: float,
 ) -> None:
-    """Join candidates, closest first, if less than `merge_distance` sizes of the larger apart.
+    """Join candidates, the closest pair first, if their gap is less than `merge_distance` x the size of the larger one.
 
-    root: (N,) of each peak's fragment. candidates: (F,) roots.
+    root: (N,) root of each peak's fragment. candidates: (F,) roots.
     """
     sure = (peaks.score > _SURE).nonzero()[0]
     fragments.bar(root[sure].tolist(), peaks.keypoint[sure].tolist(), neighbours)
@@ -151,7 +156,7 @@ def _merge(
 
 
 def _lacking(peaks: Peaks, root: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(F,) roots of the fragments that lack a keypoint, at most `_MOST_FRAGMENTS`; root: (N,) of each peak."""
+    """(F,) roots of the fragments that lack a keypoint, at most `_MOST_FRAGMENTS`; root: (N,) root of each peak."""
     size = np.bincount(root)
     roots = ((size > 0) & (size < len(peaks.counts))).nonzero()[0]
     if len(roots) <= _MOST_FRAGMENTS:
@@ -162,9 +167,9 @@ def _lacking(peaks: Peaks, root: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _boxes(points: NDArray[np.complex64], root: NDArray[np.intp]) -> NDArray[np.float32]:
-    """(N, 4) left, top, -right, -bottom of the fragments, by their roots, infinite elsewhere; root: (N,) of each peak.
+    """(N, 4) float32 left, top, -right, -bottom in cells: at each root, the box of its fragment; infinite elsewhere.
 
-    points: (N,).
+    points: (N,) x + iy in cells. root: (N,) root of each peak.
     """
     sides = np.full((4, len(root)), np.inf, np.float32)
     x, y = points.real, points.imag
@@ -176,9 +181,10 @@ def _boxes(points: NDArray[np.complex64], root: NDArray[np.intp]) -> NDArray[np.
 def _close_pairs(
     boxes: NDArray[np.float32], size_prior: float, merge_distance: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(M,) i and j, i < j, of pairs of boxes that are less than `merge_distance` apart, closest first.
+    """(M,) i and j, i < j, of pairs of boxes that are less than `merge_distance` apart, the closest pair first.
 
-    The distance is the gap between the boxes, in sizes of the larger one. boxes: (F, 4), see `_boxes`.
+    The distance is the gap between the boxes divided by the size of the larger one. The size is the box's diagonal plus
+    `size_prior`, cells. boxes: (F, 4), see `_boxes`.
     """
     number = np.arange(len(boxes))
     overlap = boxes[:, None, :2] + boxes[:, 2:]

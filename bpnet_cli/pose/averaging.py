@@ -1,4 +1,4 @@
-"""Bringing maps of a mirrored or rescaled photo back onto the grid of the plain one, to average them at test time."""
+"""Test-time augmentation: maps of a mirrored or rescaled photo are brought to the original grid and averaged."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from bpnet_cli.pose.skeleton import Skeleton
 
 Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-# OpenCV warps at most so many channels at once.
+# OpenCV warps at most this many channels at once.
 _CHANNELS = 4
 
 
 def unflip_maps(heatmaps: NDArray[np.float32], pafs: NDArray[np.float32], skeleton: Skeleton) -> Maps:
-    """Maps of a mirrored input, as they would be on the input itself.
+    """Turn the maps of a mirrored input into maps of the input itself; float32 of the same shapes.
 
-    heatmaps: (h, w, K + 1), pafs: (h, w, 2L), of an input whose width is a multiple of the stride. Left and right
-    channels swap, and the PAFs' x changes sign. The PAF of a limb that has no mirror image in the skeleton is NaN.
+    heatmaps: (h, w, K + 1), the background last. pafs: (h, w, 2L). The input's width must be a multiple of the stride.
+    Left and right channels swap, and the x of the PAFs changes sign. The PAF of a limb that has no mirror image in the
+    skeleton is NaN.
     """
     keypoints = [*skeleton.flip_permutation, len(skeleton.keypoints)]
     mirrored = pafs[:, ::-1].reshape(*pafs.shape[:2], -1, 2)
@@ -36,9 +37,10 @@ def unflip_maps(heatmaps: NDArray[np.float32], pafs: NDArray[np.float32], skelet
 def resample_maps(
     maps: NDArray[np.float32], rows: int, columns: int, matrix: NDArray[np.float64], stride: int
 ) -> NDArray[np.float32]:
-    """(rows, columns, C) maps read from (h, w, C) maps of another input; `matrix`: its pixels from the result's.
+    """(rows, columns, C) float32 maps, sampled from (h, w, C) maps of another input by cubic interpolation.
 
-    Cells outside of the other maps take the nearest value.
+    matrix: 2 x 3, from input pixels of the result to input pixels of `maps`. stride: input pixels per map cell, the
+    same for both. Cells outside of `maps` take the nearest value.
     """
     to_pixel = np.array([[stride, 0.0, cell_to_pixel(0.0, stride)], [0.0, stride, cell_to_pixel(0.0, stride)]])
     offset = pixel_to_cell(0.0, stride)
@@ -54,7 +56,7 @@ def resample_maps(
 
 
 def average_maps(variants: list[Maps]) -> Maps:
-    """Mean of maps on one grid; values that are NaN in a variant don't count."""
+    """Mean of several (heatmaps, pafs) of equal shapes; PAF values that are NaN in a variant don't count."""
     heatmaps, pafs = (np.stack(kind) for kind in zip(*variants, strict=True))
     known = ~np.isnan(pafs)
     total = np.where(known, pafs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)

@@ -1,4 +1,4 @@
-"""The decoder: from heatmaps and PAFs to people. One implementation for infer, evaluate and validation."""
+"""The decoder: from heatmaps and PAFs to people. infer, evaluate and the validation in training all use this one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 __all__ = ["DecodeOptions", "decode", "decode_peaks"]
 
 _DEFAULTS = DecodeOptions()
-# A person's size in its score is that in an input of this height, so that a score means the same at any height.
+# The person score contains the person's size. It is converted to an input of this height, in pixels, so that a score
+# means the same at any input height.
 _SCORE_HEIGHT = 368
-# Pixels by which a peak at the edge may lie beyond it: rounding.
+# By rounding, a peak may lie this many pixels beyond the edge.
 _SLACK = 0.05
 
 
@@ -32,10 +33,12 @@ def decode(
     stride: int = 8,
     options: DecodeOptions = _DEFAULTS,
 ) -> list[Person]:
-    """People in a network's maps, best first; keypoints in network-input pixels.
+    """People in a network's maps, the highest score first; keypoints in network-input pixels.
 
-    heatmaps: (h, w, K + 1), the background last. pafs: (h, w, 2L). stride: input pixels per map cell.
-    Values that are not finite count as 0. Raises BpnetError for maps that don't fit the skeleton or each other.
+    heatmaps: (h, w, K + 1) of any float type, the background last. pafs: (h, w, 2L), x and y of each limb's vector.
+    stride: input pixels per map cell. Values that are not finite count as 0.
+    Raises BpnetError for maps that don't fit the skeleton or each other.
+    Source of the method: Cao et al., CVPR 2017, section 2.4; `assemble` groups in another way.
     """
     _check_maps("heatmaps", heatmaps, skeleton.heatmap_channels, skeleton)
     _check_maps("pafs", pafs, skeleton.paf_channels, skeleton)
@@ -55,11 +58,12 @@ def decode_peaks(
     stride: int = 8,
     options: DecodeOptions = _DEFAULTS,
 ) -> list[Person]:
-    """People from peaks that were found already, as by a file of `bpnet export --with-peaks`; see `decode`.
+    """People from peaks that are already found, for example by a model of `bpnet export --with-peaks`; see `decode`.
 
-    peaks: (K, P, 3) x, y in network-input pixels and score, of each keypoint the highest first. Rows whose score is not
-    above `options.peak_threshold` are left out, and those with values that are not finite. pafs: (h, w, 2L).
-    Raises BpnetError for shapes that don't fit the skeleton, and for peaks outside of the pafs.
+    peaks: (K, P, 3) rows x, y in network-input pixels and score; for each keypoint the highest score first. Rows whose
+    score is not above `options.peak_threshold` are left out, and so are rows with values that are not finite.
+    pafs: (h, w, 2L).
+    Raises BpnetError for shapes that don't fit the skeleton, and for peaks outside of the area that the PAFs cover.
     """
     count, shape = len(skeleton.keypoints), np.shape(peaks)
     if len(shape) != 3 or shape[0] != count or shape[2] != 3:
@@ -72,8 +76,8 @@ def decode_peaks(
     x, y = (cell_to_pixel(part, stride) + 0.5 for part in (found.points.real, found.points.imag))
     if ((np.minimum(x, y) < -_SLACK) | (x > width + _SLACK) | (y > height + _SLACK)).any():
         raise BpnetError(
-            f"decode_peaks: peaks lie outside of the {height} x {width} input pixels (height x width) that the pafs"
-            f" cover at stride {stride}; they must be x, y in pixels of the network's input"
+            f"decode_peaks: some peaks lie outside of the {height} x {width} input pixels (height x width) that the"
+            f" pafs cover at stride {stride}; give their x, y in pixels of the network's input"
         )
     return _group(found, pafs, skeleton, stride, options)
 
@@ -81,9 +85,10 @@ def decode_peaks(
 def _group(
     peaks: Peaks, pafs: NDArray[np.floating], skeleton: Skeleton, stride: int, options: DecodeOptions
 ) -> list[Person]:
-    """What `decode` does once it has peaks."""
+    """The part of `decode` after the peaks: limbs, assembly, scores."""
     limbs = find_limbs(pafs, peaks, skeleton.limb_indices, options.limb_threshold, options.limb_samples)
-    # The diagonal stands for the size of a person that fits into the map: a very wide map has no larger people.
+    # The diagonal stands for the largest person that fits into the map. People in a very wide map are not larger, so
+    # it is limited to twice the shorter side.
     diagonal = min(math.hypot(*pafs.shape[:2]), 2 * min(pafs.shape[:2]))
     groups = assemble(peaks, limbs, skeleton.neighbours, diagonal, options.merge_distance)
     found = np.full((3, len(peaks.score) + 1), np.nan, np.float32)
@@ -93,10 +98,12 @@ def _group(
 
 
 def _rank(keypoints: NDArray[np.float32], options: DecodeOptions, scale: float) -> list[Person]:
-    """People worth keeping, best first; keypoints: (3, K, P) x, y, score, NaN where not found.
+    """People that pass the thresholds, the highest score first.
 
-    The score is the mean keypoint score x count ** 0.25 x log of (1 + the size in pixels x scale): many keypoints and a
-    large person make a right pose likelier than the height of its peaks tells.
+    The score is mean keypoint score x count ** 0.25 x log(1 + scale x size). The size is the diagonal of the person's
+    box in pixels. Count and size are part of it because poses of many keypoints and of large people are right more
+    often than the height of their peaks tells.
+    keypoints: (3, K, P) x, y, score; NaN where not found. scale: `_SCORE_HEIGHT` / height of the input.
     """
     score = keypoints[2]
     found = score == score  # NaN is not

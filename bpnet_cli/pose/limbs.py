@@ -1,6 +1,6 @@
-"""Limb candidates: pairs of peaks that a PAF joins.
+"""Limb candidates: pairs of peaks that a PAF connects.
 
-PAF vectors are complex numbers like points: the dot product of two is the real part of one conjugate times the other.
+Points and PAF vectors are complex numbers x + iy. The dot product of a and b is the real part of conj(a) * b.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from bpnet_cli.pose.pairs import MARK, SHORTEST, UNMARKED, aligned_pairs, nearest_cell
 from bpnet_cli.pose.peaks import Peaks, highest_first, sane
 
-# From so many pairs on, most are sorted out by a cheaper look before they are sampled, at hardly any loss.
+# Above this number of pairs, a cheap test removes most of them before sampling. It loses hardly any limbs.
 _MANY_PAIRS = 2048
-# Then only so many, those that agree best with the PAFs, are sampled; bounds the time on noisy maps.
+# Then at most this many pairs are sampled, those that agree best with the PAFs. This limits the time on noisy maps.
 _MOST_PAIRS = 16384
-# A limb longer than this share of the map's shorter side needs better evidence, as in OpenPose: its score falls by
-# 1 - share / length. Otherwise the noise of a very wide map would join people at its two ends.
+# A limb longer than this share of the map's shorter side needs better evidence, as in OpenPose: its score is reduced by
+# 1 - share * side / length. Otherwise the noise of a very wide map would connect people at its two ends.
 _EASY_LENGTH = np.float32(0.5)
-# Score of a limb that is too short to leave a mark: low, so that limbs with a mark come first.
+# Score of a limb that is too short to leave a mark in the PAF. It is low, so that limbs with a mark come first.
 _UNSEEN = np.float32(0.05)
 
 
 @dataclass(frozen=True, eq=False)
 class LimbCandidates:
-    """M pairs of peaks, best first.
+    """M pairs of peaks, the highest weight first.
 
-    start, end: (M,) indices of peaks. weight: (M,) float32, 0..1.
+    start, end: (M,) indices of peaks. weight: (M,) float32, about 0..1; 1 is a perfect limb.
     """
 
     start: NDArray[np.intp]
@@ -40,10 +40,11 @@ class LimbCandidates:
 def find_limbs(
     pafs: NDArray[np.floating], peaks: Peaks, limb_indices: NDArray[np.intp], threshold: float, samples: int
 ) -> LimbCandidates:
-    """Pairs of peaks whose weight is above `threshold`, best first.
+    """Pairs of peaks whose weight is above `threshold`, the highest weight first.
 
-    The weight is the limb score x the root of the product of the peaks' scores: a limb is as good as its PAF and its
-    ends. pafs: (h, w, 2L). limb_indices: (L, 2) keypoints. samples: points along each segment.
+    weight = limb score x sqrt(start's peak score x end's peak score): a good limb has a good PAF and good ends. The
+    limb score is the mean of PAF . direction at points of the segment (Cao et al., CVPR 2017, equations 10 and 11).
+    pafs: (h, w, 2L). limb_indices: (L, 2) keypoint indices. samples: points along each segment, both ends included.
     """
     vectors = _vectors(pafs)
     inside = _inside(peaks.points, vectors)
@@ -62,7 +63,7 @@ def find_limbs(
 
 
 def _vectors(pafs: NDArray[np.floating]) -> NDArray[np.complex64]:
-    """(h, w, L) complex PAFs, at least 2 x 2, without NaN or infinities, which count as 0."""
+    """(h, w, L) complex64 PAFs, padded to at least 2 x 2 cells; NaN and infinities become 0."""
     array = sane(pafs)
     if min(array.shape[:2]) < 2:
         array = np.pad(array, ((0, 1), (0, 1), (0, 0)), mode="edge")
@@ -70,9 +71,9 @@ def _vectors(pafs: NDArray[np.floating]) -> NDArray[np.complex64]:
 
 
 def _inside(points: NDArray[np.complex64], vectors: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """(N,) points moved onto the map (h, w, L): outside it, its border counts.
+    """(N,) points in cells; points outside the map (h, w, L) are moved to its border.
 
-    The last cells' centres are just missed, so that each point has cells to its right and below it.
+    The border is just before the centres of the last cells, so that each point has a cell to its right and one below.
     """
     height, width, _ = vectors.shape
     last = np.array([width - 1.001, height - 1.001], np.float32)
@@ -87,10 +88,11 @@ def _agreeing(
     end: NDArray[np.complex64],
     share: NDArray[np.float32],
 ) -> NDArray[np.intp]:
-    """Indices of the segments (M,) that the PAF in the cell nearest to one of their points agrees with.
+    """Indices of the M segments that agree with the PAF at one of their points; at most `_MOST_PAIRS`, the best ones.
 
-    A cheap look before sampling, where many pairs would be sampled in vain. Pairs closer than `UNMARKED` are kept
-    whatever it says. share: of the way from start to end. At most `_MOST_PAIRS`, those that agree best.
+    This is a cheap test before sampling: it reads only the cell nearest to that point. A segment agrees where PAF .
+    (end - start) > 0. Segments shorter than `UNMARKED` are always kept.
+    limb, start, end: (M,). share: where the point lies on the way from start (0) to end (1).
     """
     vector = end - start
     cell = nearest_cell(start + share * vector, vectors)
@@ -106,9 +108,10 @@ def _agreeing(
 
 @lru_cache(maxsize=16)
 def _shares(samples: int) -> NDArray[np.float32]:
-    """(S, 1) where samples lie on the way from start to end, both included; closer together towards the ends.
+    """(S, 1) float32 positions of the samples on the way from start (0) to end (1), closer together near the ends.
 
-    In a row of people, even samples a person apart would all hit the same limb of different people.
+    The spacing is uneven because of people in a row. Evenly spaced samples, one person apart, would all hit the same
+    limb of different people.
     """
     even = np.arange(samples) / max(samples - 1, 1)
     return (even / 2 + (1 - np.cos(np.pi * even)) / 4).astype(np.float32)[:, None]
@@ -121,12 +124,13 @@ def _limb_scores(
     vector: NDArray[np.complex64],
     shares: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """(M,) mean of PAF . direction at points of the segments, less what a long limb loses, see `_EASY_LENGTH`.
+    """(M,) limb scores: the mean of PAF . direction at points of the segment, reduced for long limbs (`_EASY_LENGTH`).
 
-    0 where one of them between the ends disagrees: a limb has no gap. `_UNSEEN` where the ends are closer than
-    `UNMARKED` and the PAFs say nothing.
-    ends: start and end, (M,) each, inside the map. vector: (M,) end - start before they were moved there.
-    shares: (S, 1) of the way from start to end.
+    Special values: 0 where a point between the ends disagrees (PAF . direction <= 0), because a limb has no gap;
+    `_UNSEEN` where the ends are closer than `UNMARKED` and the PAF has no mark; 1 where the ends are closer than
+    `SHORTEST`.
+    ends: start and end, (M,) each, inside the map. vector: (M,) end - start before the ends were moved into the map.
+    shares: (S, 1), see `_shares`.
     """
     length = np.abs(vector)
     divisor = np.maximum(length, SHORTEST)
@@ -145,7 +149,7 @@ def _limb_scores(
 def _sample(
     vectors: NDArray[np.complex64], limb: NDArray[np.intp], points: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
-    """Bilinear PAF vectors (S, M) of limbs (M,) at points (S, M) inside the map."""
+    """(S, M) PAF vectors of limbs (M,) at points (S, M) inside the map, by bilinear interpolation."""
     _, width, limbs = vectors.shape
     flat = vectors.reshape(-1)
     column, cell = points.real.astype(np.intp), points.imag.astype(np.intp)
@@ -163,7 +167,7 @@ def _sample(
 def _between(
     first: NDArray[np.complex64], second: NDArray[np.complex64], share: NDArray[np.float32]
 ) -> NDArray[np.complex64]:
-    """first + share * (second - first); second is overwritten, as new memory costs more time than the sums."""
+    """first + share * (second - first), computed in-place in `second`: new memory costs more time than the sums."""
     second -= first
     second *= share
     second += first

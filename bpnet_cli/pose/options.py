@@ -9,13 +9,15 @@ from dataclasses import dataclass
 class DecodeOptions:
     """Thresholds of `decode`; the spec's `inference.decode` has the same fields.
 
-    peak_threshold: smallest heatmap value (0..1) of a peak.
-    max_peaks: most peaks per keypoint, the highest are kept; bounds the time on noisy maps.
-    limb_samples: points at which a candidate limb reads the PAF, both ends included.
-    limb_threshold: smallest limb score (mean of PAF . direction) x root of the product of its two peaks' scores (0..1).
-    merge_distance: largest gap between two fragments that are joined without a limb, in sizes of the larger one.
-    person_threshold: smallest sum of the keypoint scores of a person.
-    min_keypoints: fewest keypoints of a person.
+    peak_threshold: a peak's heatmap value must be above this (0..1).
+    max_peaks: largest number of peaks per keypoint; the highest are kept. This limits the time on noisy maps.
+    limb_samples: number of points at which a candidate limb reads the PAF, both ends included.
+    limb_threshold: a limb's weight must be above this (0..1). The weight is the limb score (mean of PAF . direction)
+        x the root of the product of its two peaks' scores.
+    merge_distance: two fragments can be joined without a limb where the gap between them is smaller than this many
+        times the size of the larger one; 0 joins none.
+    person_threshold: smallest sum of a person's keypoint scores.
+    min_keypoints: smallest number of a person's keypoints.
     """
 
     peak_threshold: float = 0.05

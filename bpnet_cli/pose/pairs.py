@@ -1,6 +1,6 @@
-"""Pairs of peaks that may be a limb, by the PAFs at both of them.
+"""Pairs of peaks that may be the ends of a limb, chosen by the PAFs at both peaks.
 
-PAF vectors are complex numbers like points: the dot product of two is the real part of one conjugate times the other.
+Points and PAF vectors are complex numbers x + iy. The dot product of a and b is the real part of conj(a) * b.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Two peaks closer than this many cells are in one place, and count as a perfect limb.
+# Two peaks closer than this many cells are at the same place and count as a perfect limb.
 SHORTEST = np.float32(0.125)
-# A limb shorter than this many cells may leave no mark in the PAF: no cell's centre need lie beside it.
+# A limb shorter than this many cells may leave no mark in the PAF, because no cell's centre has to lie beside it.
 UNMARKED = np.float32(1)
-# PAF vectors shorter than this are no mark.
+# PAF vectors shorter than this count as no mark.
 MARK = np.float32(0.03)
-# The PAFs at a pair's ends may foresee this many cells less than its length.
+# For a long limb, the length that the PAFs at its ends predict must be less than this many cells too short.
 _SHORTFALL = np.float32(5)
-# Where slots without a peak are; nothing compares with it.
+# Position of slots without a peak. Every comparison with it is False.
 _NOWHERE = np.complex64(complex(np.nan, np.nan))
-# From so many peaks of one keypoint on, see `_foreseen`.
+# Above this number of peaks of one keypoint, `_foreseen` uses `_foreseen_in_crowd`.
 _MANY_PEAKS = 24
-# In a crowd, pairs are compared in blocks of about so many; larger ones would leave the processor's cache.
+# In a crowd, pairs are compared in blocks of about this many. Larger blocks would not fit into the processor's cache.
 _BLOCK = 131072
-# Farther than this many cells from the origin, squares of single precision can't tell `SHORTEST` from nothing.
+# Farther than this many cells from the origin, squares in float32 are too coarse for a distance as small as `SHORTEST`.
 _FAR = 256
 _FAR_AWAY = np.float32(1e9)
 _HALF = np.float32(0.5)
@@ -30,11 +30,11 @@ _CENTRE = np.complex64(0.5 + 0.5j)
 
 
 def _bilinear_forms() -> NDArray[np.float32]:
-    """(2, 1, 8, 8) matrices F: t(s)^T F t(e) is a number that `_foreseen_in_crowd` needs of a start s and an end e.
+    """(2, 1, 8, 8) matrices F: for a start s and an end e, t(s)^T F t(e) gives the numbers of `_foreseen_in_crowd`.
 
-    t(p) = (x, y, ux, uy, u . p, p . p, 1, n) of a peak p whose PAF has the unit vector u; n is 1 where the PAF has no
-    mark, else 0. Both numbers are sums of products of an entry of t(s) and one of t(e):
-        (us + ue) / 2 . (e - s) = (us . e - us . s + ue . e - ue . s) / 2, the length that the PAFs foresee;
+    t(p) = (x, y, ux, uy, u . p, p . p, 1, n) for a peak p. u is the unit vector of its PAF; n is 1 where the PAF has no
+    mark, else 0. Both numbers are sums of products of an entry of t(s) and an entry of t(e):
+        (us + ue) / 2 . (e - s) = (us . e - us . s + ue . e - ue . s) / 2, the length that the PAFs predict;
         (e - s) . (e - s) - spared^2 = e . e - 2 s . e + s . s - spared^2,
     where spared^2 = SHORTEST^2 + ns ne (UNMARKED^2 - SHORTEST^2).
     """
@@ -59,7 +59,12 @@ def aligned_pairs(
     counts: NDArray[np.intp],
     limb_indices: NDArray[np.intp],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """limb, start, end of the pairs of peaks that the PAFs at both ends foresee, see `_foreseen`."""
+    """Three (M,) arrays: limb, start and end of the pairs of peaks that the PAFs at both ends predict (`_foreseen`).
+
+    start and end are indices of peaks.
+    vectors: (h, w, L) PAFs. points: (N,) peaks in cells, inside the map, grouped by keypoint. counts: (K,) number of
+    peaks of each keypoint. limb_indices: (L, 2) keypoint indices.
+    """
     limbs, most, absent = len(limb_indices), max(*counts.tolist(), 1), len(points)
     slots = np.arange(most)
     first = counts.cumsum() - counts
@@ -88,11 +93,11 @@ def aligned_pairs(
 def _between_cells(
     points: NDArray[np.complex64], peak: NDArray[np.intp], limb: NDArray[np.intp], vectors: NDArray[np.complex64]
 ) -> NDArray[np.complex64]:
-    """(M,) mean vectors of limbs (M,) in the four cells around peaks (M,) whose nearest cell has no mark.
+    """(M,) mean PAF vectors of limbs (M,) in the four cells around peaks (M,) whose nearest cell has no mark.
 
-    Some networks learn limbs that are marked strictly between their ends (Cao et al., CVPR 2017, section 2.3). Such a
-    limb may leave out the cell nearest to its keypoint, and then goes on in the others.
-    peak: indices of points (N,), at least one; an index behind the last is an empty slot, and gives anything.
+    Some networks learn limbs that are marked strictly between their ends (Cao et al., CVPR 2017, section 2.3). The cell
+    nearest to the keypoint may then be without a mark, but one of the other three cells has it.
+    points: (N,), at least one. peak: indices of points; N stands for an empty slot, whose result has no meaning.
     """
     _, width, limbs = vectors.shape
     corner = points.imag.astype(np.intp)
@@ -107,13 +112,15 @@ def _between_cells(
 def _foreseen(
     points: NDArray[np.complex64], units: NDArray[np.complex64], unmarked: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
-    """Flat indices into (L, n, n) of the starts and ends that may be joined, by the PAFs' unit vectors at both.
+    """Flat indices into (L, n, n) of the pairs (start, end) that may be a limb, judged by the PAFs at both ends.
 
-    The unit vectors' mean . (end - start) is the length that the PAFs foresee. It must be more than half of the length
-    (they are within 60 degrees of the segment, on the average), and of a long segment more than the length less
-    `_SHORTFALL`. Of the squared length, `SHORTEST` squared is taken off, or `UNMARKED` squared where there is no mark
-    at either end: two peaks that close may be joined whatever the PAFs say.
-    points, units, unmarked: (L, 2, n), the starts and the ends.
+    The PAFs predict a length: (mean of the unit vectors at both ends) . (end - start). A pair is kept where
+    1. the predicted length is more than half of the true length (on average, the vectors are within 60 degrees of the
+       segment), and
+    2. the predicted length is more than the true length minus `_SHORTFALL`, which matters for long segments.
+    `SHORTEST` squared is subtracted from the squared true length, or `UNMARKED` squared where neither end has a mark:
+    peaks that are so close may be joined whatever the PAFs say.
+    points, units, unmarked: (L, 2, n); the second axis is start and end.
     """
     if points.size and points.shape[2] > _MANY_PEAKS:
         return _foreseen_in_crowd(points, units, unmarked)
@@ -131,10 +138,10 @@ def _foreseen(
 def _foreseen_in_crowd(
     points: NDArray[np.complex64], units: NDArray[np.complex64], unmarked: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
-    """`_foreseen` by products of matrices, see `_bilinear_forms`.
+    """The same as `_foreseen`, by matrix products; see `_bilinear_forms`.
 
-    `aligned_pairs` of a hundred people takes half of the time like this, a third of their whole decoding; of ten people
-    it would take 1.3 times as long. `bpnet benchmark decode` has both numbers of people.
+    For 100 people, this halves the time of `aligned_pairs`, which then is a third of the whole decoding. For 10 people
+    it would take 1.3 times as long. `bpnet benchmark decode` measures both numbers of people.
     """
     limbs, _, most = points.shape
     if np.fmax.reduce(np.abs(points), axis=None) > _FAR:
@@ -151,7 +158,7 @@ def _foreseen_in_crowd(
     found = []
     for first in range(0, limbs, step):
         foreseen, squared = starts[:, first : first + step] @ ends[first : first + step]
-        # In place, as new memory costs more time than the sums. `clip` takes a third of the time of `minimum`.
+        # In-place, because new memory costs more time than the sums. `clip` takes a third of the time of `minimum`.
         longest = np.clip(foreseen, -_FAR_AWAY, _SHORTFALL)
         longest += foreseen
         longest *= np.abs(longest, out=foreseen)
@@ -162,7 +169,7 @@ def _foreseen_in_crowd(
 
 
 def _flat_indices(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """np.flatnonzero of a large mask with few True in less than half of its time: eight places are tested at once."""
+    """np.flatnonzero for a large mask with few True, in less than half of the time: it tests eight entries at once."""
     flat = mask.reshape(-1)
     words = flat[: flat.size & ~7].view(np.uint64)
     used = np.flatnonzero(words != 0)
@@ -176,7 +183,7 @@ def _flat_indices(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def nearest_cell(points: NDArray[np.complex64], vectors: NDArray[np.complex64]) -> NDArray[np.intp]:
-    """Flat index, in the vectors of all limbs, of the first limb in the cells nearest to points inside the map."""
+    """Flat index into `vectors` (h, w, L) of the first limb in the cell nearest to each point inside the map."""
     _, width, limbs = vectors.shape
     corner = points + _CENTRE
     cell = corner.imag.astype(np.intp)

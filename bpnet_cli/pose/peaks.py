@@ -1,4 +1,4 @@
-"""Peaks: where the heatmaps say that keypoints are, with sub-cell precision."""
+"""Peaks: the positions of keypoints in the heatmaps, more precise than a cell."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bpnet_cli.pose.geometry import pixel_to_cell
 
 @dataclass(frozen=True, eq=False)
 class Peaks:
-    """N candidates for keypoints, grouped by keypoint, in each group the highest first.
+    """N candidates for keypoints, grouped by keypoint; in each group the highest score comes first.
 
     keypoint: (N,) index of the keypoint, ascending.
     counts: (K,) number of peaks of each keypoint.
-    points: (N,) complex64 x + iy in cells. A complex number is one array instead of two.
-    score: (N,) float32 height of the heatmap.
+    points: (N,) complex64 x + iy in cells: one complex array instead of two arrays.
+    score: (N,) float32 value of the heatmap at the peak.
     """
 
     keypoint: NDArray[np.intp]
@@ -28,29 +28,30 @@ class Peaks:
     score: NDArray[np.float32]
 
 
-# Logarithms are taken of values no smaller than this, the floor of rendered targets.
+# Smaller values are raised to this before a logarithm. Rendered targets have the same floor.
 FLOOR = np.float32(1e-3)
-# No network answers more than this; squares of larger values could overflow.
+# No network outputs larger values. Squares of larger values could overflow.
 _ABSURD = 1e3
-# A plateau of equal heights that leans on a higher cell is no peak. So many cells along it are looked at, besides the
-# one beside the higher cell; the same number of steps is in exported files that find peaks themselves.
+# A plateau (neighbouring cells of equal height) that touches a higher cell is not a peak. The search for such a touch
+# goes this many cells along the plateau, not counting the cell next to the higher one. Exported models with peaks in
+# the graph take the same number of steps.
 PLATEAU_STEPS = 2
-# Three equal heights have no top: the largest curvature that counts as one.
+# Three equal heights have no top. A curvature above this (a flatter curve) is replaced by it.
 STRAIGHT = np.float32(-1e-6)
 _HALF = np.float32(0.5)
 _AROUND = np.ones((3, 3), np.uint8)
 # Of a cell's eight neighbours, those that come before it in reading order.
 _BEFORE = 4
-# From so many on, see `highest_first`.
+# From this number of scores on, `highest_first` sorts integers.
 _MANY = 256
 # OpenCV refuses more channels than its build allows (128 in version 5).
 _MOST_CHANNELS = 64
 
 
 def find_peaks(heatmaps: NDArray[np.float32], threshold: float, max_peaks: int) -> Peaks:
-    """Local maxima above `threshold` of heatmaps (h, w, K + 1), the background last; at most `max_peaks` per keypoint.
+    """Local maxima above `threshold`, at most `max_peaks` per keypoint.
 
-    heatmaps: contiguous and sane, see `sane`.
+    heatmaps: (h, w, K + 1), the background last; contiguous and finite, as `sane` returns them.
     """
     channels = heatmaps.shape[2]
     cell = _peak_cells(heatmaps, threshold)
@@ -64,9 +65,10 @@ def find_peaks(heatmaps: NDArray[np.float32], threshold: float, max_peaks: int) 
 
 
 def read_peaks(rows: NDArray[np.float32], stride: int, threshold: float, max_peaks: int) -> Peaks:
-    """The peaks in `rows` (K, P, 3): x, y in network-input pixels and score, of each keypoint the highest first.
+    """The peaks in `rows` (K, P, 3): x, y in network-input pixels and score; for each keypoint the highest score first.
 
-    Rows whose score is not above `threshold` and rows that are not finite are left out.
+    Only the first `max_peaks` rows of a keypoint are read. Rows whose score is not above `threshold` are left out, and
+    so are rows with values that are not finite. stride: input pixels per map cell.
     """
     rows = rows[:, :max_peaks]
     used = np.isfinite(rows).all(axis=2) & (rows[..., 2] > np.float32(threshold))
@@ -77,9 +79,9 @@ def read_peaks(rows: NDArray[np.float32], stride: int, threshold: float, max_pea
 
 
 def sane(maps: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Contiguous float32 maps; NaN and infinities count as 0 and absurd values are clipped."""
+    """Contiguous float32 maps. NaN and infinities become 0; absurdly large values are clipped to +-`_ABSURD`."""
     array: NDArray[np.float32] = np.ascontiguousarray(maps, dtype=np.float32)
-    # The norm is a cheap pass that meets every value.
+    # The norm is a cheap pass over all values: NaN and infinities show in it.
     if cv2.norm(array.reshape(-1), cv2.NORM_L1) <= _ABSURD * array.size:
         return array
     clipped: NDArray[np.float32] = np.nan_to_num(array, nan=0, posinf=0, neginf=0).clip(-_ABSURD, _ABSURD)
@@ -87,14 +89,14 @@ def sane(maps: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def highest_first(score: NDArray[np.float32], group: NDArray[np.intp] | None = None) -> NDArray[np.intp]:
-    """(N,) indices that sort by group, in each the highest score first, equal ones in the order they come.
+    """(N,) indices that sort by group, and within a group by score, the highest first. The sort is stable.
 
-    score: (N,) contiguous. group: (N,), None for one group.
+    score: (N,) float32, contiguous. group: (N,) integers >= 0, or None for one group.
     """
     if len(score) < _MANY or score.min() < 0:
         return (-score).argsort(kind="stable") if group is None else np.lexsort((-score, group))
-    # A positive float's bits, read as an integer, order as the float does: group, score and place fit into one
-    # integer, and thousands of integers are sorted in a tenth of the time of a stable sort by two keys.
+    # The bits of positive floats, read as integers, have the same order as the floats. So group, score and position fit
+    # into one integer. Sorting thousands of integers takes a tenth of the time of a stable sort by two keys.
     bits = len(score).bit_length()
     key = ((0 if group is None else group << 32) - score.view(np.int32).astype(np.int64)) << bits
     key += np.arange(len(score))
@@ -104,10 +106,10 @@ def highest_first(score: NDArray[np.float32], group: NDArray[np.intp] | None = N
 
 
 def _peak_cells(heatmaps: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
-    """(N,) flat indices, ascending, of cells above `threshold` of which no neighbour is higher.
+    """(N,) flat indices, ascending, of cells that are above `threshold` and have no higher neighbour.
 
-    Where neighbours are as high, they are a plateau: it is one peak, at its first cell in reading order, or none where
-    it leans on a higher cell, see `PLATEAU_STEPS`. The background has no peaks.
+    Neighbouring cells of equal height are a plateau. A plateau is one peak, at its first cell in reading order. It is
+    no peak where it touches a higher cell, see `PLATEAU_STEPS`. The background channel has no peaks.
     """
     steps, on_map = _neighbours(*heatmaps.shape)
     peak: NDArray[np.bool_] = heatmaps > np.float32(threshold)
@@ -125,10 +127,11 @@ def _peak_cells(heatmaps: NDArray[np.float32], threshold: float) -> NDArray[np.i
 def _leaning(
     tied: NDArray[np.bool_], cell: NDArray[np.intp], steps: NDArray[np.intp], peak: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """(N,) which cells of peaks are on a plateau that leans on a higher cell, see `PLATEAU_STEPS`.
+    """(N,) bool: True for cells on a plateau that touches a higher cell, see `PLATEAU_STEPS`.
 
-    tied: (8, N) which neighbours are on the map and as high. cell: (N,) flat indices. steps: (8, 1) to the neighbours.
-    peak: flat, which cells have no higher neighbour; those that lean are taken out of it.
+    tied: (8, N) True for neighbours that are on the map and equally high. cell: (N,) flat indices.
+    steps: (8, 1) flat index steps to the neighbours.
+    peak: flat, True for cells without a higher neighbour. Cells on such a plateau are set to False in-place.
     """
     (on_plateau,) = np.logical_or.reduce(tied).nonzero()
     cells, tied = cell[on_plateau], tied[:, on_plateau]
@@ -143,7 +146,7 @@ def _leaning(
 
 @lru_cache(maxsize=16)
 def _neighbours(height: int, width: int, channels: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """(8, 1) steps to a cell's neighbours in reading order; (8, h * w) which of them are on the map."""
+    """(8, 1) flat index steps to a cell's neighbours in reading order; (8, h * w) True where they are on the map."""
     down, right = np.array([[-1, -1, -1, 0, 0, 1, 1, 1], [-1, 0, 1, -1, 1, -1, 0, 1]])[..., None]
     row, column = np.divmod(np.arange(height * width), width)
     on_map = (row + down >= 0) & (row + down < height) & (column + right >= 0) & (column + right < width)
@@ -151,7 +154,7 @@ def _neighbours(height: int, width: int, channels: int) -> tuple[NDArray[np.intp
 
 
 def _highest_around(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, C) maximum of each cell and its neighbours inside the map."""
+    """(h, w, C) maximum of each cell and its neighbours on the map."""
     channels = heatmaps.shape[2]
     if channels <= _MOST_CHANNELS:
         return np.asarray(cv2.dilate(heatmaps, _AROUND), np.float32).reshape(heatmaps.shape)
@@ -162,8 +165,9 @@ def _highest_around(heatmaps: NDArray[np.float32]) -> NDArray[np.float32]:
 def _refine(heatmaps: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np.complex64]:
     """(N,) tops of the Gaussians whose highest cells have the flat indices `cell`; x + iy in cells.
 
-    A Gaussian is a parabola in logarithms, so three cells give its top exactly, along x and y alike. At the map's
-    border they lie on the inner side. A top is at most half a cell from the centre of its highest cell.
+    The logarithm of a Gaussian is a parabola, so three cells in a row give its top exactly. This is done along x and
+    along y. At the map's border, the highest cell is the first or last of the three. A top is at most half a cell from
+    the centre of its highest cell.
     """
     height, width, channels = heatmaps.shape
     steps, last, reach = _grid(height, width, channels)
@@ -180,10 +184,12 @@ def _refine(heatmaps: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np
 
 @lru_cache(maxsize=16)
 def _grid(height: int, width: int, channels: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """What `_refine` needs to know of maps of a size, for x and y; the same for photo after photo.
+    """What `_refine` needs for maps of this size, for x and y. It is cached because most photos have the same size.
 
-    (3, 2, 1) steps to the cell before, to none and to the one after; (2, 1) the last position with a cell after it;
-    (2, 1) how far from its cell's centre a top may lie. A map of one or two cells has no inner side: no steps, no way.
+    (3, 2, 1) flat index steps to the cell before, to the cell itself and to the cell after;
+    (2, 1) the last position that has a cell after it;
+    (2, 1) how far a top may lie from its cell's centre, cells.
+    Along an axis of one or two cells no three cells are in a row: there the steps and the distance are 0.
     """
     last = np.array([[max(width - 2, 0)], [max(height - 2, 0)]])
     step = np.where(last > 0, [[channels], [channels * width]], 0)

@@ -1,6 +1,7 @@
-"""Skeletons: which keypoints exist, which limbs join them, and what a left-right flip does to them.
+"""Skeletons: the keypoints, the limbs between them, and which keypoints swap when an image is mirrored.
 
-Everything that depends on the number or order of keypoints is derived from a `Skeleton`; no other module knows a count.
+Everything that depends on the number or order of keypoints is derived from a `Skeleton`. No other module states these
+numbers.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from bpnet_cli.errors import SpecError
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Keypoints, directed limbs and flip pairs by name.
+    """Keypoints, directed limbs and flip pairs by name. Raises SpecError where they don't fit together.
 
-    name: what specs and result files call it.
+    name: the skeleton's name in specs and result files.
     keypoints: K names in channel order.
-    limbs: L pairs (from, to); limb l owns PAF channels 2l (x) and 2l + 1 (y).
-    flip_pairs: pairs of names that swap when the image is mirrored; a keypoint in no pair maps to itself.
-    sigmas: K per-keypoint OKS constants (COCO's convention: k_i = 2 * sigma_i).
-    midpoints: (keypoint, a, b): a keypoint that data sets don't label, taken halfway between a and b where both are
-        labelled (body_18's neck).
+    limbs: L pairs (from, to); limb l has the PAF channels 2l (x) and 2l + 1 (y).
+    flip_pairs: pairs of names that swap when the image is mirrored. A keypoint in no pair stays the same.
+    sigmas: K OKS constants, one per keypoint (COCO's convention: k_i = 2 * sigma_i).
+    midpoints: (keypoint, a, b): a keypoint that data sets don't label (the neck of body_18). It is placed halfway
+        between a and b where both are labelled.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Skeleton:
 
     @cached_property
     def neighbours(self) -> tuple[int, ...]:
-        """K: for each keypoint, those that a limb joins to it, as bits."""
+        """K integers: for each keypoint, the keypoints that share a limb with it, as bits."""
         bits = [0] * len(self.keypoints)
         for a, b in self.limb_indices.tolist():
             bits[a] |= 1 << b
@@ -57,7 +58,7 @@ class Skeleton:
 
     @cached_property
     def flip_permutation(self) -> NDArray[np.intp]:
-        """(K,) index of the keypoint that each keypoint becomes in a mirrored image; an involution."""
+        """(K,) index of the keypoint that each keypoint becomes in a mirrored image; applied twice, nothing changes."""
         index = {name: i for i, name in enumerate(self.keypoints)}
         permutation = np.arange(len(self.keypoints))
         for a, b in self.flip_pairs:
@@ -66,12 +67,12 @@ class Skeleton:
 
     @property
     def heatmap_channels(self) -> int:
-        """One per keypoint, then the background."""
+        """Number of heatmaps: one per keypoint, then the background."""
         return len(self.keypoints) + 1
 
     @property
     def paf_channels(self) -> int:
-        """x and y per limb."""
+        """Number of PAF channels: x and y of each limb."""
         return 2 * len(self.limbs)
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class Skeleton:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Skeleton:
-        """The inverse of `to_dict`. Raises SpecError when names don't match up."""
+        """The inverse of `to_dict`. Raises SpecError where the keys don't fit together."""
         return cls(
             name=values["name"],
             keypoints=tuple(values["keypoints"]),
@@ -99,13 +100,13 @@ class Skeleton:
 
 
 def _problems(skeleton: Skeleton) -> list[str]:
-    """What is wrong with a skeleton, in words; empty when nothing is."""
+    """The faults of a skeleton as texts; empty when there are none."""
     known = set(skeleton.keypoints)
     problems = []
     if not skeleton.keypoints:
         problems.append("has no keypoints")
     if len(known) != len(skeleton.keypoints):
-        problems.append(f"names a keypoint twice: {_repeated(skeleton.keypoints)}")
+        problems.append(f"has the keypoint {_repeated(skeleton.keypoints)} twice")
     groups: dict[str, Sequence[Sequence[str]]] = {
         "limbs": skeleton.limbs,
         "flip_pairs": skeleton.flip_pairs,
@@ -117,14 +118,14 @@ def _problems(skeleton: Skeleton) -> list[str]:
                 if name not in known:
                     problems.append(f"{key} {list(row)}: {name!r} is not one of its keypoints")
             if len(set(row)) != len(row):
-                problems.append(f"{key} {list(row)}: needs different keypoints")
+                problems.append(f"{key} {list(row)}: the keypoints must be different")
     if len(set(skeleton.limbs)) != len(skeleton.limbs):
-        problems.append(f"has a limb twice: {_repeated(skeleton.limbs)}")
+        problems.append(f"has the limb {_repeated(skeleton.limbs)} twice")
     paired = [name for pair in skeleton.flip_pairs for name in pair]
     if len(set(paired)) != len(paired):
         problems.append(f"flip_pairs: {_repeated(paired)} is in two pairs")
     if len(skeleton.sigmas) != len(skeleton.keypoints):
-        problems.append(f"has {len(skeleton.sigmas)} sigmas for {len(skeleton.keypoints)} keypoints")
+        problems.append(f"has {len(skeleton.sigmas)} sigmas, but {len(skeleton.keypoints)} keypoints")
     if any(not sigma > 0 for sigma in skeleton.sigmas):
         problems.append("sigmas must be positive")
     return problems
@@ -135,8 +136,8 @@ def _repeated(items: Sequence[object]) -> object:
 
 
 BODY_18 = Skeleton(
-    # Order and limbs are BodyPoseNet's and OpenPose's (COCO model), so that their maps fit; sigmas are COCO's, the
-    # neck takes the shoulders'.
+    # The order and the limbs are those of BodyPoseNet and of OpenPose's COCO model, so that maps of their networks fit.
+    # The sigmas are COCO's. COCO has none for the neck: it has the sigma of the shoulders.
     name="body_18",
     keypoints=(
         "nose",
@@ -212,7 +213,7 @@ BODY_18 = Skeleton(
     midpoints=(("neck", "left_shoulder", "right_shoulder"),),
 )
 
-# The order of COCO's keypoint files and results.
+# The order of the keypoints in COCO's annotation and result files.
 COCO_KEYPOINTS = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
     *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),

@@ -1,7 +1,7 @@
-"""Target maps: what a perfect network would answer for labelled people. The inverse of `decode`.
+"""Target maps: the maps that a perfect network would output for labelled people. The inverse of `decode`.
 
-`render_target_batch` is written against the part of numpy's interface that `keras.ops` shares, so one text serves the
-public numpy function, the tests and the loss on an accelerator.
+`render_target_batch` uses only functions that numpy and `keras.ops` share. So the same code serves the public numpy
+function, the tests and the loss on an accelerator.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.pose.geometry import cell_to_pixel
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 
-# Below this a Gaussian counts as background (facts of the original, section 5.1).
+# Smaller values of a Gaussian become 0, as in NVIDIA's BodyPoseNet.
 _HEATMAP_FLOOR = 0.001
 
 
@@ -31,11 +31,14 @@ def render_targets(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Heatmaps and PAFs of labelled people.
 
-    keypoints: (P, K, 3) rows x, y, visibility in network-input pixels; visibility 0 means unlabelled; P may be 0.
+    keypoints: (P, K, 3) rows x, y, visibility in network-input pixels; visibility 0: not labelled; P may be 0.
     height, width: size of the network input in pixels, multiples of `stride`.
-    Returns float32 heatmaps (height / stride, width / stride, K + 1) with values 0..1, the background last, and pafs
-    (height / stride, width / stride, 2L) of vectors no longer than 1.
+    heatmap_sigma_px: standard deviation of a keypoint's Gaussian, input pixels.
+    paf_half_width_px: largest distance from a limb's segment at which its PAF is set, input pixels.
+    Returns float32 heatmaps (height / stride, width / stride, K + 1) with values 0..1, the background last, and float32
+    pafs (height / stride, width / stride, 2L), vectors of length 0..1.
     Raises BpnetError for a wrong shape or size.
+    Source: Cao et al., CVPR 2017, sections 2.2 and 2.3; here a limb also has round ends.
     """
     people = np.asarray(keypoints, dtype=np.float32)
     count = len(skeleton.keypoints)
@@ -71,13 +74,14 @@ def render_target_batch(
     paf_half_width_px: float,
     xp: Any = np,
 ) -> tuple[Any, Any]:
-    """Heatmaps and PAFs of a batch of images.
+    """Heatmaps and PAFs of a batch of images; see `render_targets`.
 
-    keypoints: (B, P, K, 3) float rows x, y, visibility in input pixels, padded with people of visibility 0 to the same
-        P >= 1. rows, columns: size of the maps in cells. xp: `numpy` or `keras.ops`.
-    Returns heatmaps (B, rows, columns, K + 1) and pafs (B, rows, columns, 2L), unmasked.
+    keypoints: (B, P, K, 3) float rows x, y, visibility in input pixels. Images with fewer people are padded with people
+        of visibility 0 to the same P >= 1.
+    rows, columns: size of the maps in cells. xp: `numpy` or `keras.ops`.
+    Returns heatmaps (B, rows, columns, K + 1) and pafs (B, rows, columns, 2L); no mask is applied.
     """
-    # PyTorch adds no array of numpy to a tensor.
+    # PyTorch can't add a numpy array to a tensor.
     xs, ys = (
         xp.array(np.asarray(cell_to_pixel(np.arange(cells, dtype=np.float32), stride), np.float32))
         for cells in (columns, rows)
@@ -93,7 +97,7 @@ def reach_px(heatmap_sigma_px: float, paf_half_width_px: float) -> float:
 
 
 def _render_heatmaps(keypoints: Any, xs: Any, ys: Any, sigma: float, xp: Any) -> Any:
-    """Gaussians exp(-d^2 / 2 sigma^2); people by maximum; background = 1 - maximum over keypoints."""
+    """Gaussians exp(-d^2 / (2 sigma^2)), their maximum over people; background = 1 - maximum over keypoints."""
     labelled = xp.where(keypoints[..., 2:3] > 0, 1.0, 0.0)
     across = xp.exp(-((xs - keypoints[..., 0:1]) ** 2) / (2 * sigma**2)) * labelled
     down = xp.exp(-((ys - keypoints[..., 1:2]) ** 2) / (2 * sigma**2))
@@ -111,10 +115,10 @@ def _render_pafs(
     half_width: float,
     xp: Any,
 ) -> Any:
-    """The limb's unit vector in every cell nearer than `half_width` to the segment; mean where people overlap.
+    """The limb's unit vector in every cell within `half_width` pixels of its segment; the mean where people overlap.
 
-    Distance to the segment (not to its line inside a bounding rectangle) lets limbs shorter than a cell leave a mark
-    and keeps long ones from spilling past their ends.
+    The distance is measured to the segment. BodyPoseNet measures it to the limb's line inside a bounding rectangle.
+    With the segment, limbs shorter than a cell leave a mark, and long limbs don't extend past their ends.
     """
     start = xp.take(keypoints, limb_indices[:, 0], axis=2)
     end = xp.take(keypoints, limb_indices[:, 1], axis=2)
@@ -125,7 +129,7 @@ def _render_pafs(
     ux, uy = unit[..., 0, None, None], unit[..., 1, None, None]
     across = xs - (start[..., 0:1] + end[..., 0:1]) / 2
     down = ys - (start[..., 1:2] + end[..., 1:2]) / 2
-    # Few passes over the (B, P, L, rows, columns) cells: they are what rendering costs.
+    # Passes over arrays of shape (B, P, L, rows, columns) cost most of the time, so there are few of them.
     along = (across * unit[..., 0:1])[..., None, :] + (down * unit[..., 1:2])[..., :, None]
     aside = (across * unit[..., 1:2])[..., None, :] - (down * unit[..., 0:1])[..., :, None]
     beyond = xp.maximum(xp.abs(along) - length[..., None] / 2, 0.0)
