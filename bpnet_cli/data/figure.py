@@ -1,8 +1,8 @@
-"""The body of a synthetic person: hulls of balls hung on a pose, with exact keypoints.
+"""The body of a synthetic person: convex hulls of balls, placed along a pose, with exact keypoints.
 
-Lengths are standing heights; without perspective, a hull of balls is seen as the hull of their circles. Nothing marks
-left from right but the body itself (face, neckline, feet, which limb is nearer), as in a photo: flipping a photo and
-renaming the sides must give another valid person, because training does exactly that.
+The unit of length is the standing height. There is no perspective, so the hull of several balls looks like the hull of
+their circles. As in a photo, only the body itself tells left from right (face, neckline, feet, which limb is nearer).
+So a flipped photo with the sides renamed shows another valid person, which training relies on.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ SKINS = ((255, 219, 188), (241, 194, 155), (224, 172, 120), (198, 134, 86), (141
 HAIRS = ((28, 22, 20), (62, 40, 26), (110, 72, 40), (196, 156, 88), (150, 60, 30), (170, 168, 165))
 SHOES = ((30, 30, 34), (90, 60, 40), (225, 225, 225), (150, 40, 40))
 NECK = 0.29  # from the hips up to the line between the shoulders
-DETAIL = 0.001  # how much nearer than its ground a detail is painted
+DETAIL = 0.001  # how much nearer to the viewer a detail is than the part below it
 
 
 @dataclass(frozen=True)
 class Part:
-    """A hull of balls of one colour.
+    """A convex hull of balls, of one colour (RGB 0..255).
 
-    balls: (N, 4) rows x, y, z, radius. shows: keypoints that can be seen on it. depth: painting order, far to near.
+    balls: (N, 4) rows x, y, z, radius. shows: keypoints that are visible on it. depth: parts are painted in the order
+    of their depth, the smallest (farthest) first.
     """
 
     balls: Vector
@@ -41,10 +42,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Figure:
-    """A posed person in camera axes (x right, y down, z towards the viewer), pelvis at the origin.
+    """A posed person in camera axes (x right, y down, z towards the viewer), with the pelvis at the origin.
 
-    keypoints: (17, 3) positions in COCO's order. parts: far to near. hidden: head keypoints on the far side of the
-    head, which COCO's annotators leave out.
+    keypoints: (17, 3) positions in COCO's order. parts: the farthest first. hidden: head keypoints on the far side of
+    the head, which COCO's annotators don't label.
     """
 
     keypoints: Vector
@@ -53,7 +54,7 @@ class Figure:
 
     @property
     def bounds(self) -> Vector:
-        """(4,) x0, y0, x1, y1 of everything there is to paint."""
+        """(4,) x0, y0, x1, y1 of all parts."""
         balls = np.concatenate([part.balls for part in self.parts])
         low, high = balls[:, :2] - balls[:, 3:], balls[:, :2] + balls[:, 3:]
         return np.concatenate([low.min(axis=0), high.max(axis=0)])
@@ -61,9 +62,9 @@ class Figure:
 
 @dataclass
 class _Body:
-    """A figure while it is built: points come in body axes and are kept in camera axes.
+    """A figure while it is built. Methods take points in body axes and store them in camera axes.
 
-    girth: how stout. outfit: RGB 0..255 of what there is to see.
+    girth: factor of the thickness of torso and limbs. outfit: RGB 0..255 of skin, hair and clothes by name.
     """
 
     pose: Pose
@@ -79,7 +80,7 @@ class _Body:
         shows: Sequence[str] = (),
         depth: float | None = None,
     ) -> float:
-        """A part from (centre, radius) pairs, by default as deep as its middle; returns its depth."""
+        """Add a part of balls (centre, radius). depth: by default the mean of the centres. Returns the depth."""
         centres = np.array([centre for centre, _ in balls]) @ self.pose.view.T
         depth = float(centres[:, 2].mean()) if depth is None else depth
         stacked = np.column_stack([centres, [radius for _, radius in balls]])
@@ -87,11 +88,11 @@ class _Body:
         return depth
 
     def place(self, name: str, point: Vector) -> None:
-        """Set a keypoint."""
+        """Set a keypoint; point: in body axes."""
         self.keypoints[name] = self.pose.view @ point
 
     def depth_of(self, point: Vector) -> float:
-        """How far towards the viewer a point or a direction goes."""
+        """The z (towards the viewer) of a point or a direction in body axes."""
         return float(self.pose.view[2] @ point)
 
 
@@ -127,7 +128,7 @@ def _sample_cloth(rng: np.random.Generator, brightness: float) -> Colour:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """A lighter or darker version of a colour."""
+    """The colour times a factor: lighter above 1, darker below."""
     red, green, blue = (min(255.0, channel * factor) for channel in colour)
     return red, green, blue
 
@@ -137,7 +138,7 @@ def _sided(side: int, name: str) -> str:
 
 
 def _add_torso(body: _Body, half_width: float, half_hips: float) -> tuple[dict[int, Vector], dict[int, Vector]]:
-    """Pelvis and shirt, with a neckline and buttons in front; returns shoulders and hips by side."""
+    """Add pelvis and shirt, with a neckline and buttons in front. Returns shoulders and hips by side (1: left)."""
     left, up, forward = body.pose.torso.T
     shoulders = {side: NECK * up + side * half_width * left for side in (1, -1)}
     hips = {side: np.array([side * half_hips, 0.0, 0.0]) for side in (1, -1)}
@@ -145,7 +146,7 @@ def _add_torso(body: _Body, half_width: float, half_hips: float) -> tuple[dict[i
     for name, points in (("shoulder", shoulders), ("hip", hips)):
         for side, point in points.items():
             body.place(_sided(side, name), point)
-            if body.depth_of(point - points[-side]) > -0.12:  # seen nearly from the side, the torso hides the far one
+            if body.depth_of(point - points[-side]) > -0.12:  # seen from the side, the torso hides the far keypoint
                 shows.append(_sided(side, name))
     waist = [(0.07 * up + side * 0.8 * half_hips * left, 0.05 * body.girth) for side in (1, -1)]
     body.add([*((hip, 0.054 * body.girth) for hip in hips.values()), *waist], body.outfit["trousers"], shows)
@@ -182,7 +183,7 @@ def _add_arm(body: _Body, side: int, shoulder: Vector) -> None:
     body.place(names[1], elbow)
     body.place(names[2], wrist)
     g = body.girth
-    # An arm that hangs beside the torso is as deep as the torso; it is painted later, because it is rounder.
+    # An arm that hangs beside the torso has the same depth as the torso. It gets a larger one, to be painted later.
     lifted = 0.02 + body.depth_of((shoulder + elbow) / 2)
     body.add([(shoulder, 0.032 * g), (elbow, 0.026 * g)], body.outfit["sleeve"], names[:2], lifted)
     lifted = 0.02 + body.depth_of((elbow + wrist) / 2)
@@ -192,7 +193,7 @@ def _add_arm(body: _Body, side: int, shoulder: Vector) -> None:
 
 
 def _add_head(body: _Body, r: float, long_hair: bool) -> frozenset[str]:
-    """Neck, hair, face; r is the half width. Places the head keypoints and returns those on its far side."""
+    """Add neck, hair and face; r: half the width of the head. Returns the head keypoints that are on the far side."""
     left, up, forward = body.pose.head.T
     base = NECK * body.pose.torso[:, 1]
     c = base + 0.03 * body.pose.torso[:, 1] + 1.75 * r * up

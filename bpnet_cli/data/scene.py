@@ -1,4 +1,4 @@
-"""A synthetic photo: backdrop, where its people stand, and their painting with a record of who owns each pixel."""
+"""A synthetic photo: its background, the places of its people, and the painting. Each pixel's owner is recorded."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bpnet_cli.data.figure import Colour, Figure, shade
 from bpnet_cli.data.poses import Vector
 from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
 
-PART_IDS = 64  # ids per person in the owners buffer, more than a figure has parts
+PART_IDS = 64  # ids per person in `owners`; more than a figure has parts
 NOBODY = -1
-FRACTION_BITS = 4  # OpenCV takes polygon corners in 1 / 16 pixel
+FRACTION_BITS = 4  # OpenCV takes polygon corners in units of 1 / 16 pixel
 CIRCLE = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)], axis=-1)
 
 
@@ -30,16 +30,16 @@ class Placed:
 
     @property
     def points(self) -> Vector:
-        """(17, 2) keypoints in pixels, inside of the photo or not."""
+        """(17, 2) keypoints in pixels; they may be outside of the photo."""
         return self.scale * self.figure.keypoints[:, :2] + (self.x, self.y)
 
 
 def paint_scene(
     rng: np.random.Generator, figures: Sequence[Figure], height: int, width: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], list[Placed]]:
-    """(height, width, 3) RGB photo, (height, width) owners and the people, far to near.
+    """(height, width, 3) uint8 RGB photo, (height, width) int32 owners and the people, the farthest first.
 
-    owners: PART_IDS * person + part, the part's index in the figure; NOBODY on the backdrop.
+    owners: for each pixel, PART_IDS * index of the person + index of the part in the figure; NOBODY on the background.
     """
     image = _paint_backdrop(rng, height, width)
     owners = np.full((height, width), NOBODY, np.int32)
@@ -53,7 +53,7 @@ def paint_scene(
 
 
 def visibilities(person: int, placed: Placed, owners: NDArray[np.int32]) -> NDArray[np.intp]:
-    """(17,) COCO visibility: 2 seen, 1 behind something, 0 outside of the photo or on the far side of the head."""
+    """(17,) COCO visibility: 2 visible, 1 occluded, 0 outside of the photo or on the far side of the head."""
     height, width = owners.shape
     result = np.zeros(len(COCO_KEYPOINTS), np.intp)
     for k, (name, (x, y)) in enumerate(zip(COCO_KEYPOINTS, placed.points, strict=True)):
@@ -66,7 +66,7 @@ def visibilities(person: int, placed: Placed, owners: NDArray[np.int32]) -> NDAr
 
 
 def _place_figures(rng: np.random.Generator, figures: Sequence[Figure], height: int, width: int) -> list[Placed]:
-    """Sizes and places so that people overlap little; the lower a person stands, the nearer it is taken to be."""
+    """Choose sizes and places so that people overlap little. A person that stands lower in the photo is nearer."""
     crowd = min(1.1 * height, 1.5 * np.sqrt(height * width / len(figures)))
     boxes = np.zeros((0, 4))
     people = []
@@ -82,7 +82,7 @@ def _place_figures(rng: np.random.Generator, figures: Sequence[Figure], height: 
 def _find_place(
     rng: np.random.Generator, bounds: Vector, scale: float, taken: Vector, height: int, width: int
 ) -> tuple[float, Vector]:
-    """(scale, box x0 y0 x1 y1) that covers little of what is taken, smaller where there is no room."""
+    """(scale, box x0 y0 x1 y1) with little overlap with the boxes in `taken`; smaller where there is no room."""
     size, frame = bounds[2:] - bounds[:2], np.array([width - 1.0, height - 1.0])
     # One person in eight may stick out of the photo by a third.
     outside = 0.33 if rng.uniform() < 0.125 else 0.0
@@ -100,7 +100,7 @@ def _find_place(
 
 
 def _overlaps(boxes: Vector, others: Vector) -> Vector:
-    """(N,) largest share of the smaller box that each of (N, 4) boxes has in common with one of (M, 4) others."""
+    """(N,) for each of (N, 4) boxes, the largest overlap with one of (M, 4) others, as a share of the smaller box."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common = np.clip(high - low, 0, None).prod(axis=-1)
@@ -117,7 +117,7 @@ def _areas(boxes: Vector) -> Vector:
 def _paint_figure(
     image: NDArray[np.uint8], owners: NDArray[np.int32], placed: Placed, first_id: int, light: Vector
 ) -> None:
-    """Parts far to near, each a dark rim, a body and a highlight moved by `light` radii."""
+    """Paint the parts, the farthest first: a dark rim, the part's colour, and a highlight moved by `light` radii."""
     for i, part in enumerate(placed.figure.parts):
         centres = placed.scale * part.balls[:, :2] + (placed.x, placed.y)
         radii = placed.scale * part.balls[:, 3:]
@@ -134,7 +134,7 @@ def _paint_figure(
 
 
 def _hull(centres: Vector, radii: Vector) -> NDArray[np.int32]:
-    """Corners of the hull of circles, (N, 2) centres and (N, 1) radii in pixels, in OpenCV's fixed point."""
+    """Corners of the convex hull of circles, in OpenCV's fixed point. centres: (N, 2), radii: (N, 1), pixels."""
     points = (centres[:, None] + radii[:, None] * CIRCLE).reshape(-1, 2)
     corners = np.round(points * 2**FRACTION_BITS).astype(np.int32)
     return np.asarray(cv2.convexHull(corners), np.int32)
@@ -145,7 +145,7 @@ def _fill(image: NDArray[np.uint8], outline: NDArray[np.int32], colour: Colour) 
 
 
 def _paint_backdrop(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """A smooth or cloudy ground, in most photos with shapes on it that are not people."""
+    """A smooth or cloudy background. Most photos also have shapes on it that are not people."""
     cells = rng.integers(1, 5, 2)
     image = _stretch(_random_colours(rng, (*cells, 3)), height, width)
     if rng.uniform() < 0.5:
@@ -164,14 +164,14 @@ def _stretch(colours: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
 
 
 def _random_colours(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """RGB, less saturated than clothes."""
+    """RGB uint8 colours, less saturated than clothes."""
     colours = rng.integers(20, 236, shape)
     grey = colours.mean(axis=-1, keepdims=True)
     return np.asarray(grey + rng.uniform(0.1, 0.8) * (colours - grey), np.uint8)
 
 
 def _paint_shape(rng: np.random.Generator, image: NDArray[np.uint8]) -> None:
-    """A rectangle, ellipse, line, polygon or rod somewhere, perhaps partly outside."""
+    """Paint a rectangle, ellipse, polygon or rod at a random place; a part of it may be outside of the photo."""
     extent = np.array([image.shape[1], image.shape[0]])
     centre = rng.uniform(0, 1, 2) * extent
     size = rng.uniform(0.03, 0.3, 2) * extent.min()

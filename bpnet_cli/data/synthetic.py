@@ -1,7 +1,7 @@
-"""Synthetic data sets: drawn people with exact keypoints, in COCO's format, for trials without a download.
+"""Synthetic data sets: drawn people with exact keypoints, in COCO's format, to try bpnet without a download.
 
-Photo i depends on the seed and i alone: a larger set starts with the smaller one, byte for byte, as long as numpy and
-OpenCV stay the same.
+Photo i depends only on the seed and on i. So a larger set begins with the photos of a smaller one, byte for byte, as
+long as the versions of numpy and OpenCV are the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
 MAX_PEOPLE = 100
 MIN_SIZE = 64
 JPEG_QUALITY = 95
-# As in COCO's own category: pairs of keypoints, counted from 1, in COCO's order.
+# The limbs in COCO's own category: pairs of keypoint numbers, counted from 1, in COCO's order.
 COCO_LIMBS = (
     *((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9)),
     *((8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7)),
@@ -43,9 +43,9 @@ def generate(
 ) -> Path:
     """Draw `images` photos into directory/images and return the path of directory/annotations/person_keypoints.json.
 
-    people: fewest and most people of a photo. height, width: of the photos, in pixels. overwrite: replace the data set
-    that is there; photos beyond the new ones stay, but are no longer listed.
-    The annotations are written last and at once: a run that was interrupted leaves none.
+    people: smallest and largest number of people in a photo. height, width: size of the photos in pixels. seed: >= 0.
+    overwrite: replace an existing data set. Old photos with higher numbers stay in the folder, but are not listed.
+    The annotations are written atomically at the end, so an interrupted run leaves no annotations.
     Raises BpnetError for impossible arguments and DataError for a directory that can't be used.
     """
     _check_arguments(images, people, height, width, seed)
@@ -68,17 +68,20 @@ def generate(
 def _check_arguments(images: int, people: tuple[int, int], height: int, width: int, seed: int) -> None:
     fewest, most = people
     if images < 1:
-        raise BpnetError(f"images: needs at least 1 (got {images})")
+        raise BpnetError(f"images: must be at least 1 (got {images})")
     if not 1 <= fewest <= most <= MAX_PEOPLE:
-        raise BpnetError(f"people: needs fewest <= most, both in 1..{MAX_PEOPLE} (got {fewest}, {most})")
+        raise BpnetError(f"people: must be two numbers MIN <= MAX from 1 to {MAX_PEOPLE} (got {fewest}, {most})")
     if min(height, width) < MIN_SIZE:
-        raise BpnetError(f"height, width: need at least {MIN_SIZE} pixels (got {height}, {width})")
+        raise BpnetError(f"height, width: must be at least {MIN_SIZE} pixels (got {height}, {width})")
     if seed < 0:
         raise BpnetError(f"seed: must not be negative (got {seed})")
 
 
 def _prepare(directory: Path, path: Path, overwrite: bool) -> None:
-    """Make the folders; refuse to mix with photos that are there; take old annotations away before photos change."""
+    """Create the folders. Raises DataError where there are photos already and `overwrite` is False.
+
+    Old annotations are removed first, so that they never list photos that have changed.
+    """
     folder = directory / "images"
     if not overwrite and (path.exists() or (folder.is_dir() and any(folder.iterdir()))):
         raise DataError(f"{directory}: already holds a data set or part of one; choose another directory or overwrite")
@@ -90,7 +93,7 @@ def _prepare(directory: Path, path: Path, overwrite: bool) -> None:
 def _draw_photo(
     folder: Path, number: int, people: tuple[int, int], height: int, width: int, seed: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Write photo `number`; its COCO image entry and its annotations, which still lack ids."""
+    """Write photo `number`. Returns its COCO image entry and its annotations, which have no ids yet."""
     rng = np.random.default_rng([seed, number])
     figures = [sample_figure(rng) for _ in range(rng.integers(people[0], people[1], endpoint=True))]
     image, owners, placed = paint_scene(rng, figures, height, width)
@@ -106,7 +109,7 @@ def _draw_photo(
 
 
 def _describe(index: int, person: Placed, owners: NDArray[np.int32]) -> dict[str, Any]:
-    """Keypoints, and the visible pixels as box, area and run lengths."""
+    """The COCO keys of a person: its keypoints, and box, area and mask (run lengths) of its visible pixels."""
     visible = visibilities(index, person, owners)
     points = np.where(visible[:, None] > 0, person.points, 0).round(2)
     mask = owners // PART_IDS == index
@@ -123,7 +126,7 @@ def _describe(index: int, person: Placed, owners: NDArray[np.int32]) -> dict[str
 
 
 def _run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """COCO's uncompressed code: lengths of runs of 0, 1, 0, ... down the columns, starting with 0."""
+    """COCO's uncompressed run-length encoding: lengths of runs of 0, 1, 0, ... column by column, starting with 0."""
     flat = mask.ravel(order="F")
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     lengths: list[int] = np.diff(edges, prepend=0, append=flat.size).tolist()

@@ -1,1 +1,1 @@
-"""How good a model is: COCO keypoint metrics and a report to look at."""
+"""Measuring a model: COCO keypoint metrics and an HTML report."""

@@ -24,12 +24,14 @@ MAX_DETECTIONS = 20
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """metrics: COCO's ten numbers by name, -1 where no labelled person is of that size.
+    """The result of `evaluate_detections`.
 
-    precision: (10, 101) precision by OKS threshold .50:.05:.95 and by recall 0:.01:1, NaN where undefined.
-    best_oks: by image id, the OKS of each person with labelled keypoints and the detection that fits it best (0 where
-        none does). areas: of the same people, square pixels.
-    matches: for AP over other choices of the photos.
+    metrics: COCO's ten numbers by name; -1 where the file labels nobody of that size.
+    precision: (10, 101) precision by OKS threshold .50:.05:.95 and by recall 0:.01:1; NaN where undefined.
+    best_oks: by image id, for each person with labelled keypoints the OKS of the detection that fits best; 0 where the
+        image has no detections.
+    areas: by image id, the areas of the same people in square pixels.
+    matches: the matches of each photo, to compute AP over any choice of photos.
     """
 
     metrics: Mapping[str, float]
@@ -42,9 +44,11 @@ class Scores:
 def evaluate_detections(
     truth: Labels, detections: Sequence[Mapping[str, Any]], skeleton: Skeleton, image_ids: Sequence[int] | None = None
 ) -> Scores:
-    """Metrics of detections in COCO's results format over `image_ids` (all by default).
+    """Metrics of detections in COCO's results format.
 
-    truth: labels keypoints of the skeleton only, see `restrict`. OKS constants come from the skeleton by name.
+    truth: the labels; all its keypoints must be in the skeleton, see `restrict`. skeleton: gives the OKS constants, by
+    keypoint name. image_ids: the photos to count, by default all.
+    Source: COCO's keypoint evaluation, computed by pycocotools.
     """
     dataset = to_coco(truth)
     found = [{**_with_box(detection), "id": i} for i, detection in enumerate(detections, start=1)]
@@ -70,23 +74,25 @@ def evaluate_detections(
 
 
 def merge(sets: Sequence[Labels]) -> tuple[Labels, list[dict[int, int]]]:
-    """Several sets of labels as one, and each one's old image ids -> new ones; one alone keeps its ids.
+    """Merge sets of labels into one. Also returns, for each set, its old image ids with the new ones.
 
-    Raises DataError when their keypoints differ.
+    A single set keeps its ids. Raises DataError where the sets have different keypoints.
     """
     first = sets[0]
     if len(sets) == 1:
         return first, [{image_id: image_id for image_id in first.images}]
     for labels in sets:
         if labels.keypoint_names != first.keypoint_names:
-            raise DataError(f"{labels.path}: its keypoints differ from {first.path}'s, so their people can't be pooled")
+            raise DataError(
+                f"{labels.path}: its keypoints differ from those of {first.path}, so they can't be merged; use one"
+            )
     return pool(sets)
 
 
 def restrict(truth: Labels, skeleton: Skeleton) -> Labels:
-    """The labels with only the keypoints that the skeleton has; the very same where it has them all.
+    """The labels with only those keypoints that are in the skeleton. Where all are, the labels are returned unchanged.
 
-    Raises DataError when it has none.
+    Raises DataError where none of their keypoints is in the skeleton.
     """
     kept = [i for i, name in enumerate(truth.keypoint_names) if name in skeleton.keypoints]
     if len(kept) == len(truth.keypoint_names):
@@ -100,14 +106,14 @@ def restrict(truth: Labels, skeleton: Skeleton) -> Labels:
 
 
 def without_area(truth: Labels) -> str:
-    """A line that says how many people have no area, on which OKS depends; empty where all have one."""
+    """A line on how many labelled people have no area, on which OKS depends; empty where all have an area."""
     areas = truth.people.areas[truth.people.labelled]
     absent = int((areas == 0).sum())
     if not absent:
         return ""
     return (
-        f"{absent} of {len(areas)} annotations have no area: {AREA_OF_BOX} x their box, the median ratio in COCO, is"
-        " used; AP is not comparable with COCO's"
+        f"{absent} of {len(areas)} annotations have no area. {AREA_OF_BOX} x the area of their box is used, the median"
+        " ratio in COCO; AP is not comparable with COCO's"
     )
 
 
@@ -120,7 +126,7 @@ def _indexed(dataset: dict[str, Any]) -> COCO:
 
 
 def _with_box(detection: Mapping[str, Any]) -> dict[str, Any]:
-    """A detection as an annotation. COCO takes a detection's area from its keypoints' extent (as loadRes does)."""
+    """A detection as an annotation. Its area is that of the box around its keypoints, as in pycocotools' loadRes."""
     points = np.asarray(detection["keypoints"], float).reshape(-1, 3)
     x0, y0 = points[:, :2].min(axis=0)
     x1, y1 = points[:, :2].max(axis=0)

@@ -24,7 +24,7 @@ from bpnet_cli.spec.dataset import Source
 
 @dataclass(frozen=True, eq=False)
 class LabelledSet:
-    """Labelled photos, pooled from one or more sources. files: by image id of `truth`."""
+    """Labelled photos from one or more sources. truth: their labels. files: the photos by image id of `truth`."""
 
     truth: Labels
     files: dict[int, EncodedImage]
@@ -32,10 +32,14 @@ class LabelledSet:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What came out.
+    """The result of `evaluate`.
 
-    shown: people as `infer` draws them, by image id. limbs: theirs. keypoints: of all people, shown or not. detections:
-    all people in COCO's results format. seconds: reading included.
+    scores: COCO metrics of all people.
+    limbs: scores of the limbs that `infer` draws.
+    keypoints: scores of the keypoints of all people, drawn or not.
+    shown: by image id, the people as `infer` draws them.
+    detections: all people in COCO's results format.
+    seconds: time of the whole evaluation, reading of the photos included.
     """
 
     labelled: LabelledSet
@@ -48,16 +52,16 @@ class Evaluation:
 
 
 def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
-    """Read and check the annotation files and the photos they name. Raises DataError.
+    """Read and check the annotation files and their photos. Raises DataError.
 
-    Only the keypoints of the skeleton are kept; when that drops some, a line says so, and one where areas are missing.
+    Keypoints that are not in the skeleton are dropped, with a status line. People without an area also get a line.
     """
     opened = open_sources(sources)
     pooled, renumbered = merge([source.labels for source in opened])
     truth = restrict(pooled, skeleton)
     if truth is not pooled:
         known, all_names = len(truth.keypoint_names), len(pooled.keypoint_names)
-        say(f"{pooled.path}: AP is over the {known} of its {all_names} keypoints that skeleton {skeleton.name} has")
+        say(f"{pooled.path}: AP counts {known} of its {all_names} keypoints, those that skeleton {skeleton.name} has")
     if note := without_area(truth):
         say(f"{truth.path}: {note}")
     files = {new: source.files[old] for source, ids in zip(opened, renumbered, strict=True) for old, new in ids.items()}
@@ -71,10 +75,10 @@ def part_of(labelled: LabelledSet, most: int) -> LabelledSet:
 
 
 def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluating") -> Evaluation:
-    """COCO metrics of a predictor on every photo of a labelled set.
+    """COCO metrics of a predictor on every photo of a labelled set. what: the word before the progress.
 
-    AP counts all people and keypoints: it ranks people itself and gains from every right one, however weak. Limbs and
-    pictures show what `infer` draws.
+    AP counts all people and keypoints, without a threshold: it ranks people by score, and every right one raises it,
+    however weak. The limb scores and the pictures show what `infer` draws.
     """
     skeleton = predictor.backend.metadata.skeleton
     truth = labelled.truth

@@ -1,4 +1,4 @@
-"""How well each keypoint is found."""
+"""Scores of each keypoint: how many are right, how many are missed, and how far they are off."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from bpnet_cli.pose.oks import keypoint_similarities, oks
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
 
-# A keypoint is found right from this similarity on, AP's smallest OKS.
+# A keypoint is right where its similarity is at least this, the smallest OKS threshold of AP.
 RIGHT = 0.5
-# A detection of a lower OKS is somebody else's.
+# A detection with a lower OKS belongs to another person.
 _FITS = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class KeypointScores:
-    """Keypoints over all photos, (K,) in the skeleton's order.
+    """Keypoints over all photos, (K,) each, in the skeleton's order.
 
-    labelled: how many labels. right: of these, those whose similarity to the keypoint of the detection that fits the
-    person best is at least `RIGHT`. missed: those that this detection lacks, or that no detection fits. distance:
-    median distance of the others in shares of the root of the person's area, NaN where there are none.
+    Each labelled person is compared with the detection that fits it best (largest OKS).
+    labelled: number of labelled keypoints.
+    right: number of these whose similarity is at least `RIGHT`.
+    missed: number of these that are missing in the detection, or whose person has no detection that fits.
+    distance: median distance of the keypoints that are not missed, divided by the root of the person's area; NaN where
+        there are none.
     """
 
     labelled: NDArray[np.intp]
@@ -36,7 +39,10 @@ class KeypointScores:
 
 
 def score_keypoints(truth: Labels, persons: Mapping[int, Sequence[Person]], skeleton: Skeleton) -> KeypointScores:
-    """Keypoints of all detected people, by image id, in photo pixels, against the labels; see `score_limbs`."""
+    """Compare the keypoints of all detected people with the labels.
+
+    truth: see `score_limbs`. persons: by image id, the detected people, keypoints in photo pixels.
+    """
     right: list[NDArray[np.bool_]] = []
     distances: list[NDArray[np.float64]] = []
     known: list[NDArray[np.bool_]] = []
@@ -44,7 +50,7 @@ def score_keypoints(truth: Labels, persons: Mapping[int, Sequence[Person]], skel
         labels = people_of(truth, image_id, skeleton).astype(np.float64)
         entries = truth.people_of(image_id)
         areas = entries.known_areas[~entries.crowds]
-        # Somebody without keypoints, whom people fit that no detection fits.
+        # A detection without keypoints, for labelled people whom no detection fits.
         nobody = np.full((1, len(skeleton.keypoints), 3), np.nan)
         found = np.concatenate([nobody, *(person.keypoints[None] for person in detected)])
         similarity = keypoint_similarities(found, labels, areas, skeleton.sigmas)

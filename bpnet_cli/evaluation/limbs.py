@@ -1,4 +1,4 @@
-"""Limb precision and recall: what people see in the drawn photos, and AP hardly counts."""
+"""Limb precision and recall. Wrong limbs are what people see first in drawn photos, and AP hardly counts them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from bpnet_cli.data.photos import people_of
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
 
-# A limb is right if both ends lie within this share of the root of the labelled person's area.
+# A limb is right if both ends lie within this distance of their labels: a share of the root of the person's area.
 TOLERANCE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
 class LimbScores:
-    """Limbs over all photos, (L,) by limb of the skeleton.
+    """Limbs over all photos, (L,) each, in the skeleton's order.
 
-    drawn: with both ends found, of the people that `infer` draws. right: of these, those whose ends both lie near the
-    same labelled person's. labelled: with both ends labelled. found: of these, those that some right limb covers.
+    drawn: number of limbs that `infer` draws (both ends found).
+    right: number of these whose two ends are both near the same labelled person's ends, see `TOLERANCE`.
+    labelled: number of limbs whose two ends are both labelled.
+    found: number of these that match a right limb.
     """
 
     drawn: NDArray[np.intp]
@@ -32,20 +34,22 @@ class LimbScores:
 
     @property
     def precision(self) -> float:
-        """Share of drawn limbs that are right; -1 where none is drawn."""
+        """Right limbs / drawn limbs, 0 to 1; -1 where none is drawn."""
         return _share(self.right, self.drawn)
 
     @property
     def recall(self) -> float:
-        """Share of labelled limbs that are found; -1 where none is labelled."""
+        """Found limbs / labelled limbs, 0 to 1; -1 where none is labelled."""
         return _share(self.found, self.labelled)
 
 
 def score_limbs(truth: Labels, persons: Mapping[int, Sequence[Person]], skeleton: Skeleton) -> LimbScores:
-    """Limbs of the people that `infer` draws, by image id, in photo pixels, against the labels.
+    """Compare the limbs that `infer` draws with the labels.
 
-    truth: labels keypoints of the skeleton only, see `evaluation.coco.restrict`. Limbs that the file never labels don't
-    count, nor wrong ones that lie in the box of a crowd or of a person without keypoints.
+    truth: the labels; all its keypoints must be in the skeleton, see `evaluation.coco.restrict`. persons: by image id,
+    the people as `infer` draws them, keypoints in photo pixels.
+    Two kinds of drawn limbs don't count: limbs that the file never labels, and wrong limbs whose ends both lie in the
+    box of a crowd or of a person without labelled keypoints.
     """
     starts, ends = skeleton.limb_indices.T
     counts = np.zeros((4, len(starts)), np.intp)
@@ -56,7 +60,7 @@ def score_limbs(truth: Labels, persons: Mapping[int, Sequence[Person]], skeleton
         reach = TOLERANCE * np.sqrt(entries.known_areas[~entries.crowds])
         labelled = labels[..., 2] > 0
         distance = np.hypot(*(found[:, None, :, :2] - labels[None, ..., :2]).transpose(3, 0, 1, 2))
-        near = (distance <= reach[None, :, None]) & labelled  # NaN, not found, is not near
+        near = (distance <= reach[None, :, None]) & labelled  # False for NaN (not found)
         right = near[..., starts] & near[..., ends]
         seen = ~np.isnan(found[..., 2])
         drawn = seen[:, starts] & seen[:, ends]
@@ -75,7 +79,10 @@ def _in_ignored_box(
     starts: NDArray[np.intp],
     ends: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
-    """(D, L) whether both ends of the limbs of people (D, K, 3) lie in one box of a crowd or of somebody unlabelled."""
+    """(D, L) bool: True for limbs whose ends both lie in the box of one crowd or of one person without keypoints.
+
+    found: (D, K, 3) keypoints of detected people. starts, ends: (L,) keypoint indices.
+    """
     result = np.zeros((len(found), len(starts)), np.bool_)
     for box in entries.boxes[~entries.labelled]:
         low, high = box[:2], box[:2] + box[2:]

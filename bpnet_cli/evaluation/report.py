@@ -1,4 +1,4 @@
-"""`report.html`: one file to look at, with nothing to download."""
+"""`report.html`: the report as one file, which loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -26,26 +26,28 @@ _WORST_PHOTOS = 12
 _THUMBNAIL_PX = 420
 _PLOT = (460, 300)
 _LEGEND = (
-    "OKS, 0 to 1, says how near a person's keypoints are to the labels, as a share of the person's size. AP is the mean"
-    " precision over all shares of people found, averaged over the OKS from which on a person counts as found (.50 to"
-    " .95; AP50 and AP75: only that one), AR the largest share of people found. m: people of 32 x 32 to 96 x 96 pixels"
-    " of area, l: larger ones."
+    "OKS (0 to 1) measures how near a person's keypoints are to the labels, relative to the person's size. A person"
+    " counts as found where its OKS is at least a threshold. AP is the mean precision over all recalls, averaged over"
+    " the thresholds .50 to .95 (AP50 and AP75: that threshold only). AR is the largest recall, averaged in the same"
+    " way. m: people with an area of 32 x 32 to 96 x 96 pixels; l: larger people."
 )
 _KEYPOINTS = (
-    "Each labelled person is compared with the detection that fits it best. Right: keypoints whose similarity (OKS of"
-    f" one keypoint) is at least {RIGHT:g}. Missed: keypoints that the detection lacks. Distance: median of the others,"
-    " in shares of the root of the person's area. Sigma: the skeleton's OKS constant; with a larger one, more"
-    " distance counts as near. AP can't be compared with that of a skeleton with other constants."
+    "Each labelled person is compared with the detection that fits it best. Right: share of the labelled keypoints"
+    f" whose similarity (OKS of one keypoint) is at least {RIGHT:g}. Missed: number of keypoints that the detection"
+    " lacks. Distance: median distance of the keypoints that are not missed, divided by the root of the person's area."
+    " Sigma: the skeleton's OKS constant; a larger one allows a larger distance. AP values of skeletons with different"
+    " constants can't be compared."
 )
 _LIMBS = (
-    "Of the limbs that infer would draw (people of at least inference.min_person_score, keypoints of at least"
-    " inference.min_drawn_score), precision is the share whose"
-    f" ends both lie within {TOLERANCE:g} of the root of the area from the same labelled person's; recall is the share"
-    " of labelled limbs that are found so. A limb that is there but not labelled counts as wrong."
+    "A limb is drawn as infer would draw it: for people with a score of at least inference.min_person_score, between"
+    " keypoints with a score of at least inference.min_drawn_score. A drawn limb is right where both ends are near the"
+    f" ends of the same labelled person: within {TOLERANCE:g} x the root of the person's area. Precision: share of"
+    " the drawn limbs that are right. Recall: share of the labelled limbs that are found in this way. A limb that is"
+    " visible but not labelled counts as wrong."
 )
 _WORST = (
-    "Labels left, detections right: a person's left in blue, its right in orange, the middle in green and yellow. First"
-    " comes where people found badly (low OKS) take up most of the photo."
+    "Labels on the left, detections on the right. A person's left side is blue, the right side orange, the middle green"
+    " and yellow. The first photos are those where people with a low OKS take up most of the photo."
 )
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:72em;margin:2em auto;padding:0 1em;color:#1c2733}"
@@ -56,19 +58,19 @@ _STYLE = (
 
 
 def render_report(result: Evaluation, interval: tuple[float, float], metadata: ModelMetadata, model_path: str) -> str:
-    """The report as HTML: metrics, precision by recall, and the photos whose people were found worst.
+    """The report as HTML: metrics, tables, precision by recall, and the photos with the worst detections.
 
-    interval: bounds of AP, see `bootstrap_interval`.
+    interval: bounds of AP, see `bootstrap_interval`. model_path: the model file, as the user gave it.
     """
     metrics = result.scores.metrics
     cells = "".join(f"<td>{_number(metrics[name])}</td>" for name in METRICS)
     names = "".join(f"<th>{name}</th>" for name in METRICS)
     oks = np.concatenate([np.zeros(0), *result.scores.best_oks.values()])
     people = len(oks)
-    found = f"{(oks >= 0.5).sum()} of {people} labelled people found with OKS of at least .50" if people else ""
+    found = f"{(oks >= 0.5).sum()} of {people} labelled people are found with an OKS of at least .50." if people else ""
     bounds = f"AP of other photos of this kind: {interval[0]:.3f} to {interval[1]:.3f} (95 %, bootstrap over photos)."
     if interval[0] < 0:
-        bounds = "These photos are too few to say what AP others of this kind would give."
+        bounds = "There are too few photos to estimate the AP of other photos of this kind."
     title = f"{metadata.spec.get('name', 'model')}: AP {_number(metrics['AP'])}"
     return "\n".join(
         [
@@ -114,7 +116,7 @@ def _keypoint_table(result: Evaluation, skeleton: Skeleton) -> str:
 
 
 def _limb_table(result: Evaluation, skeleton: Skeleton) -> str:
-    """Precision and recall of all limbs together, and of each."""
+    """Precision and recall of all limbs together, and of each limb."""
     limbs = result.limbs
     total = f"<tr><td>all</td><td>{_number(limbs.precision)}</td><td>{_number(limbs.recall)}</td>"
     rows = [f"{total}<td>{limbs.drawn.sum()}</td><td>{limbs.labelled.sum()}</td></tr>"]
@@ -132,7 +134,7 @@ def _number(value: float) -> str:
 
 
 def _precision_plot(precision: NDArray[np.float64]) -> str:
-    """Curves for OKS .50, .75 and .90 as an SVG."""
+    """Precision by recall for OKS .50, .75 and .90, as an SVG. precision: see `Scores`."""
     width, height = _PLOT
     parts = [f"<svg viewBox='-60 -10 {width + 80} {height + 50}' width='{width + 80}'>"]
     parts.append(f"<rect width='{width}' height='{height}' fill='none' stroke='#c8d0d8'/>")
@@ -150,10 +152,10 @@ def _precision_plot(precision: NDArray[np.float64]) -> str:
 
 
 def worst_photos(scores: Scores, images: Mapping[int, Image]) -> list[int]:
-    """Ids of photos of labelled people, those first whose area is to the largest share of people found badly.
+    """Ids of the photos with labelled people, the worst photo first.
 
-    A person counts with its area times 1 - OKS: otherwise people who are hardly to be seen come first. images: by
-    id.
+    A photo is as bad as the sum of area x (1 - OKS) of its people, divided by the photo's area. Without the areas,
+    photos of people who are hardly visible would come first. images: by id.
     """
     lost = {
         i: float(((1 - oks) * scores.areas[i]).sum() / (images[i].width * images[i].height))

@@ -1,4 +1,4 @@
-"""AP over chosen photos: how far it is to be trusted, and how it depends on the number of people."""
+"""AP over any choice of photos: an interval for AP, and AP by the number of people in a photo."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import numpy as np
 
 from bpnet_cli.log import silenced
 
-# A handful of photos resembles others of its kind too little for an interval to mean anything.
+# With fewer photos, an interval would have no meaning: they say too little about other photos of their kind.
 FEWEST = 6
 _SEED = 0
-# Labelled people per photo: name of the group, fewest, most.
+# Groups of photos by the number of labelled people: name of the group, smallest and largest number.
 GROUPS = (("1 person", 1, 1), ("2 or 3 people", 2, 3), ("4 to 8 people", 4, 8), ("9 people or more", 9, 10**9))
 
 
 class Matches:
-    """What an evaluation matched in each photo, to be summed up over any choice of photos.
+    """The matches of labels and detections in each photo, which can be summed up over any choice of photos.
 
-    image_ids: of all its photos. people: labelled people in each of them.
+    image_ids: ids of all photos. people: by image id, the number of labelled people.
     """
 
     def __init__(self, evaluation: Any, people: Mapping[int, int]) -> None:
         self.image_ids = list(evaluation.params.imgIds)
         self.people = people
-        # Sizes are the outer order of COCOeval's list, and the first of them is "all".
+        # COCOeval's list is ordered by size of person first, then by photo, and the first size is "all". So the first
+        # entries, one for each photo, are those of all sizes.
         self._by_photo = dict(zip(self.image_ids, evaluation.evalImgs, strict=False))
         self._summary = copy.copy(evaluation)
         params = self._summary.params = copy.deepcopy(evaluation.params)
@@ -34,7 +35,7 @@ class Matches:
         self._summary._paramsEval = params
 
     def ap(self, image_ids: Sequence[int]) -> float:
-        """COCO's AP over these photos, of which some may come several times; -1 where they show nobody."""
+        """COCO's AP over these photos, 0 to 1; -1 where none of them has labelled people. An id may be repeated."""
         self._summary.params.imgIds = list(range(len(image_ids)))
         self._summary.evalImgs = [self._by_photo[image_id] for image_id in image_ids]
         with silenced():
@@ -44,10 +45,11 @@ class Matches:
 
 
 def bootstrap_interval(matches: Matches, share: float = 0.95, draws: int = 200) -> tuple[float, float]:
-    """The middle `share` of the AP of `draws` sets of as many photos, drawn with replacement; (low, high).
+    """(low, high) bounds of AP on other photos of the same kind, by bootstrap: Efron's percentile interval.
 
-    Source: Efron's percentile interval. The draws are the same in every call. (-1, -1) where nobody is
-    labelled, and for fewer than `FEWEST` photos, of which drawing tells nothing about others.
+    `draws` sets of photos are drawn with replacement, each as large as the original set. The bounds enclose the middle
+    `share` of their AP. The draws are the same in every call.
+    Returns (-1, -1) where nobody is labelled, and for fewer than `FEWEST` photos.
     """
     if len(matches.image_ids) < FEWEST:
         return -1.0, -1.0
@@ -60,7 +62,7 @@ def bootstrap_interval(matches: Matches, share: float = 0.95, draws: int = 200) 
 
 
 def ap_by_people(matches: Matches) -> list[tuple[str, int, float]]:
-    """Group, its photos and their AP, for photos with one, few and many labelled people; empty groups are left out."""
+    """Rows (name of the group, number of photos, AP) for each group of `GROUPS`; empty groups are left out."""
     rows = []
     for name, fewest, most in GROUPS:
         chosen = [image_id for image_id in matches.image_ids if fewest <= matches.people[image_id] <= most]

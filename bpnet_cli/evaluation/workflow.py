@@ -29,11 +29,12 @@ def evaluate_model(
     results_dir: Path,
     engine: str,
 ) -> str:
-    """Evaluate a model file, write its results to a folder and return a summary.
+    """Evaluate a model file, write the results to a folder and return a summary.
 
-    Photos are those of `images` and `annotations`, else of the spec's dataset.validation, else of the validation set
-    that the model was trained with. overrides: to the spec inside the model file, where `spec` is None (else it holds
-    them already). engine: see `load_predictor`. Raises BpnetError.
+    The photos are the first of these that is given: `images` and `annotations`; dataset.validation of `spec`;
+    dataset.validation of the spec inside the model file.
+    overrides: changes to the spec inside the model file, used where `spec` is None. Otherwise `spec` already contains
+    them. engine: see `load_predictor`. Raises BpnetError.
     """
     check_folder(results_dir)
     predictor = load_predictor(model_path, () if spec else overrides, spec, engine)
@@ -44,11 +45,13 @@ def evaluate_model(
     else:
         own = spec or spec_of(predictor.backend.metadata, model_path, overrides)
         if not own.dataset.validation_sources:
-            raise BpnetError("no labelled photos: give --images and --annotations, or dataset.validation in the spec")
+            raise BpnetError(
+                "there are no labelled photos: give --images and --annotations, or set dataset.validation in the spec"
+            )
         sources = own.dataset.validation_sources
         origin = "the spec" if spec else "the spec inside the model file"
         hint = f"dataset.validation of {origin}; paths are relative to the working directory"
-        first = "" if spec else "give --images and --annotations; those that the model file names can't be used: "
+        first = "" if spec else "give --images and --annotations; the photos of the spec in the model can't be used: "
     with hinting(hint, first):
         labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
     result = evaluate(predictor, labelled)
@@ -62,14 +65,15 @@ def evaluate_model(
     count = len(labelled.files)
     return (
         f"{shown}\n{_constants(predictor.backend.metadata.skeleton)}{_trust(low, high, count)}\n"
-        f"limbs that infer would draw: {_percent(result.limbs.precision)} are right; of those that are labelled,"
-        f" {_percent(result.limbs.recall)} are found\n"
+        f"limbs: {_percent(result.limbs.precision)} of those that infer would draw are right;"
+        f" {_percent(result.limbs.recall)} of the labelled ones are found\n"
         f"{count} photos, {count / result.seconds:.1f} per second: {results_dir / 'report.html'}"
     )
 
 
 def metrics_entry(result: Evaluation, low: float, high: float) -> dict[str, float | int]:
-    """`metrics.json`: COCO's ten numbers (-1 where no labelled person is of that size), limbs, counts and time.
+    """The content of `metrics.json`: COCO's ten numbers (-1 where the file labels nobody of that size), limb precision
+    and recall (-1 where there are none), counts and seconds.
 
     low, high: bounds of AP, see `bootstrap_interval`.
     """
@@ -87,7 +91,7 @@ def metrics_entry(result: Evaluation, low: float, high: float) -> dict[str, floa
 
 
 def _constants(skeleton: Skeleton) -> str:
-    """A line about the OKS constants of a skeleton of the user's own: they decide what counts as near."""
+    """A line with the OKS constants of a custom skeleton; empty for built-in ones. AP depends on these constants."""
     if skeleton in BUILT_IN_SKELETONS.values():
         return ""
     groups: dict[float, list[str]] = {}
@@ -98,10 +102,10 @@ def _constants(skeleton: Skeleton) -> str:
 
 
 def _trust(low: float, high: float, count: int) -> str:
-    """What AP of `count` photos says about others; low, high: see `bootstrap_interval`."""
+    """A line on how far the AP of `count` photos can be trusted; low, high: see `bootstrap_interval`."""
     if low < 0:
-        return f"{count} photos are too few to say what AP others of this kind would give"
-    return f"other {count} photos of this kind would give AP {low:.3f} to {high:.3f} (95 %, bootstrap)"
+        return f"{count} photos are too few to estimate the AP of other photos of this kind"
+    return f"expect AP {low:.3f} to {high:.3f} on {count} other photos of this kind (95 %, bootstrap)"
 
 
 def _percent(share: float) -> str:
@@ -109,7 +113,7 @@ def _percent(share: float) -> str:
 
 
 def _table(result: Evaluation) -> str:
-    """`results.csv` as TAO writes it: metric, IoU, area, maxDets, score."""
+    """The content of `results.csv`, in TAO's format: metric, IoU, area, maxDets, score."""
     thresholds = {"": "0.50:0.95", "50": "0.50", "75": "0.75", "m": "0.50:0.95", "l": "0.50:0.95"}
     areas = {"m": "medium", "l": "large"}
     text = io.StringIO()

@@ -1,1 +1,1 @@
-"""Looking at what training sees, before a long run."""
+"""A picture of the training samples, to check them before a long run."""

@@ -19,8 +19,8 @@ from bpnet_cli.pose.targets import render_targets
 from bpnet_cli.spec.experiment import ExperimentSpec
 
 LEGEND = (
-    "Left is blue, right orange, the middle green; hollow keypoints are occluded; hatched parts do not count.",
-    "Below each crop its targets: keypoints (largest heatmap) and limbs (longest PAF vector).",
+    "Left is blue, right orange, the middle green. Hollow keypoints are occluded. The loss ignores hatched parts.",
+    "Below each crop are its targets: keypoints (largest heatmap) and limbs (longest PAF vector).",
 )
 GAP = 12
 LINE_HEIGHT = 20
@@ -29,14 +29,14 @@ _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.48
 
 
 def show_samples(spec: ExperimentSpec, output: str | Path, count: int, columns: int) -> Path:
-    """Write a PNG of the first `count` training samples of a spec, `columns` beside each other; returns its path.
+    """Write a PNG with the first `count` training samples of a spec, `columns` per row. Returns its path.
 
-    The samples are those that `bpnet train` begins with. Raises BpnetError for another kind of file, one that can't be
-    written, or data that can't be used.
+    These are the first samples of `bpnet train`. Raises BpnetError where `output` doesn't end in .png or can't be
+    written, and where the data can't be used.
     """
     path = Path(output)
     if path.suffix.lower() != ".png":
-        raise BpnetError(f"{path}: a contact sheet is a PNG: the name must end in .png")
+        raise BpnetError(f"{path}: the contact sheet is a PNG file, so its name must end in .png")
     check_folder(path.parent)
     check_input_size(spec)
     loader = training_loader_of(spec, skeleton_of(spec))
@@ -50,7 +50,7 @@ def show_samples(spec: ExperimentSpec, output: str | Path, count: int, columns: 
 
 
 def describe(loader: SampleLoader, position: int) -> tuple[str, str]:
-    """Two lines about the sample at a position of the stream: its file; its number and what the crop is of."""
+    """Two lines about the sample at a position of the stream: the photo's file name; the position and what it shows."""
     epoch, index = loader.locate(position)
     sample = loader.samples[index]
     people = len(sample.photo.keypoints)
@@ -59,7 +59,10 @@ def describe(loader: SampleLoader, position: int) -> tuple[str, str]:
 
 
 def arrange(tiles: Sequence[Image], captions: Sequence[Sequence[str]], columns: int, heading: Sequence[str]) -> Image:
-    """Tiles of one size with their captions below them, on white under the heading's lines; (H, W, 3) uint8."""
+    """The sheet, (H, W, 3) uint8 on white: the lines of the heading, then the tiles with their captions below them.
+
+    tiles: (h, w, 3) uint8, all of one size. captions: lines for each tile. columns: tiles per row.
+    """
     height, width = tiles[0].shape[:2]
     columns = min(columns, len(tiles))
     inner = columns * (width + GAP) - GAP
@@ -91,7 +94,7 @@ def _draw(loader: SampleLoader, position: int, heatmap_sigma_px: float, paf_half
 
 
 def _write(sheet: NDArray[np.uint8], lines: Sequence[str], x: int, y: int, width: int) -> None:
-    """Lines below (x, y), the first in darker ink, cut to a width in pixels."""
+    """Write lines below (x, y), shortened to `width` pixels; the first line is darker."""
     for i, line in enumerate(lines):
         ink = _PALE_INK if i else _INK
         where = (x, y + (i + 1) * LINE_HEIGHT - 5)
@@ -99,7 +102,7 @@ def _write(sheet: NDArray[np.uint8], lines: Sequence[str], x: int, y: int, width
 
 
 def _fitted(text: str, width: int) -> str:
-    """The text in letters that OpenCV can draw, its middle left out where it is wider than `width` pixels."""
+    """The text in ASCII, which OpenCV can draw; where it is wider than `width` pixels, its middle becomes "..."."""
     drawable = text.encode("ascii", "replace").decode()
     fitted, keep = drawable, len(drawable)
     while keep > 2 and _width(fitted) > width:
@@ -109,7 +112,7 @@ def _fitted(text: str, width: int) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` pixels, as far as its words allow."""
+    """The text wrapped to lines of at most `width` pixels; a single word may be wider."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

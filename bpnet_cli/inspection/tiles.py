@@ -1,4 +1,4 @@
-"""One training sample as a picture: the crop with its labels, and below it the targets rendered from them."""
+"""One training sample as a picture: the crop with its labels, and below it the targets rendered from the labels."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from bpnet_cli.pose.skeleton import Skeleton
 
 Image = NDArray[np.uint8]
 
-# Narrower crops are enlarged to this, so that limbs and captions can be read.
+# Narrower crops are enlarged to this width in pixels, so that limbs and captions are readable.
 MIN_WIDTH = 320
 SEAM = 4  # white pixels between the pictures of a tile
 VISIBLE = 2
-# The hatching of what the loss ignores: share of brightness left, and distance and width of the bright lines in pixels.
+# The hatching of parts that the loss ignores: share of the brightness that is left, distance and width of the bright
+# lines in pixels.
 _DIMMED, _SPACING, _LINE = 0.4, 12, 2
 
 
@@ -29,11 +30,13 @@ def draw_sample(
     pafs: NDArray[np.float32],
     skeleton: Skeleton,
 ) -> Image:
-    """The crop with people over a row of its heatmaps and PAFs at half size; what the loss ignores is hatched.
+    """The crop with its people; below it, side by side at half size, its heatmaps and PAFs.
 
-    image: (H, W, 3) uint8 RGB. keypoints: (P, K, 3) x, y, visibility in its pixels; occluded ones (1) are drawn hollow.
-    mask: (rows, columns), 1 counts. heatmaps (rows, columns, K + 1), pafs (rows, columns, 2L): its targets, unmasked.
-    Returns (1.5 H + `SEAM`, W, 3) uint8 RGB; H and W enlarged where W is below `MIN_WIDTH`.
+    Parts that the loss ignores are hatched.
+    image: (H, W, 3) uint8 RGB. keypoints: (P, K, 3) x, y, visibility in the image's pixels; occluded keypoints
+    (visibility 1) are drawn hollow. mask: (rows, columns), 1: counts, 0: ignored.
+    heatmaps: (rows, columns, K + 1), pafs: (rows, columns, 2L): the targets, without the mask.
+    Returns (1.5 H + `SEAM`, W, 3) uint8 RGB; H and W are enlarged where W is below `MIN_WIDTH`.
     """
     factor = max(1.0, MIN_WIDTH / image.shape[1])
     width, height = (2 * round(factor * side / 2) for side in (image.shape[1], image.shape[0]))
@@ -51,7 +54,10 @@ def draw_sample(
 
 
 def hatch(image: Image, mask: NDArray[np.float32]) -> Image:
-    """The (H, W, 3) image, dimmed and striped where the (rows, columns) mask over all of it is 0."""
+    """The (H, W, 3) uint8 image, darker and striped where the mask is 0.
+
+    mask: (rows, columns), covers the whole image; 1: counts, 0: ignored.
+    """
     height, width = image.shape[:2]
     ignored = 1 - cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)[..., None]
     rows, columns = np.mgrid[:height, :width]

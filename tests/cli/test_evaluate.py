@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 from bpnet_cli import BODY_18, Skeleton
@@ -24,10 +25,10 @@ def test_evaluate_writes_the_documented_files(trained: Path, tmp_path: Path, bpn
     assert "<svg" in report
     assert "data:image/jpeg;base64," in report
     assert "http" not in report.replace("http-equiv", "")
-    assert "OKS, 0 to 1, says how near" in report
+    assert "OKS (0 to 1) measures how near" in report
     assert ">precision</text>" in report
     assert "have no area" not in report + result.output
-    assert "other 12 photos of this kind would give AP" in result.output
+    assert re.search(r"expect AP \S+ to \S+ on 12 other photos of this kind", result.output)
     assert metrics["limb_precision"] == -1 or 0 <= metrics["limb_precision"] <= 1  # -1: an untrained network draws none
     assert 0 <= metrics["limb_recall"] <= 1
     assert "<td>neck - right_hip</td>" in report
@@ -46,8 +47,8 @@ def test_evaluate_on_a_handful_of_photos_gives_no_interval(
     words = ("--images", drawn / "images", "--annotations", tmp_path / "labels.json", "-r", tmp_path / "results")
     result = bpnet("evaluate", "-m", exported, *words)
     assert result.exit_code == 0, result.output
-    assert "4 photos are too few to say what AP others of this kind would give" in result.output
-    assert "too few to say" in (tmp_path / "results" / "report.html").read_text()
+    assert "4 photos are too few to estimate the AP of other photos of this kind" in result.output
+    assert "too few photos to estimate" in (tmp_path / "results" / "report.html").read_text()
 
 
 def test_evaluate_where_the_models_own_photos_are_not(exported: Path, tmp_path: Path, bpnet: Run) -> None:
@@ -55,7 +56,7 @@ def test_evaluate_where_the_models_own_photos_are_not(exported: Path, tmp_path: 
     words = ("--set", "dataset.validation={images: gone, annotations: gone.json}")
     result = bpnet("evaluate", "-m", exported, "-r", tmp_path / "results", *words)
     assert result.exit_code == 1
-    assert result.output.startswith("Error: give --images and --annotations; those that the model file names can't be ")
+    assert result.output.startswith("Error: give --images and --annotations; the photos of the spec in the model can't")
     assert "gone.json: no such annotation file (dataset.validation of the spec inside the model file" in result.output
 
 
@@ -68,7 +69,8 @@ def test_evaluate_says_where_areas_are_missing(exported: Path, drawn: Path, tmp_
     result = bpnet("evaluate", "-m", exported, *words)
     count = len(raw["annotations"])
     line = (
-        f"{count} of {count} annotations have no area: 0.53 x their box, the median ratio in COCO, is used; AP is not"
+        f"{count} of {count} annotations have no area. 0.53 x the area of their box is used, the median ratio in COCO;"
+        " AP is not"
     )
     assert line in result.output
     assert line in (tmp_path / "results" / "report.html").read_text()

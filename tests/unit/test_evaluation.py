@@ -142,7 +142,7 @@ def test_without_areas_a_share_of_the_boxes_counts_and_a_line_says_so(tmp_path: 
     path.write_text(json.dumps(raw))
     truth = read_coco_file(path)
     assert evaluate_detections(truth, detections, BODY_18).metrics == pytest.approx(expected)
-    assert without_area(truth).startswith("3 of 6 annotations have no area: 0.53 x their box")
+    assert without_area(truth).startswith("3 of 6 annotations have no area. 0.53 x the area of their box")
 
 
 def test_missed_large_people_come_first(tmp_path: Path) -> None:
