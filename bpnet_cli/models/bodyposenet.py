@@ -1,4 +1,4 @@
-"""The network: normalisation, backbone, stages. One plain functional graph with stable layer names."""
+"""The network: normalisation, backbone and stages. It is one plain functional graph with stable layer names."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def build_network(
     height: int | None = None,
     width: int | None = None,
 ) -> Any:
-    """A functional `keras.Model` from RGB photos to the maps of every stage.
+    """Build a functional `keras.Model` from RGB photos to the maps of every stage.
 
-    Input `image`: (B, H, W, 3) uint8 RGB 0..255; normalisation is the graph's first layer. H and W are free unless
-    `height` and `width` fix them, and must be multiples of the backbone's `input_multiple`.
+    Input `image`: (B, H, W, 3) uint8 RGB 0..255. Normalisation is the graph's first layer. H and W are free unless
+    `height` and `width` fix them. H and W must be multiples of the backbone's `input_multiple`.
     Outputs: [heatmaps of stage 1..S, pafs of stage 1..S], float32, (B, H/8, W/8, heatmap_channels or paf_channels).
     """
     parts = BACKBONES[backbone]
@@ -59,9 +59,9 @@ def build_network(
 
 
 def backbone_layers(network: Any) -> frozenset[str]:
-    """Names of the layers before the stages and the convolution that feeds them.
+    """Names of the backbone's layers: the layers before the stages and before the convolution that feeds the stages.
 
-    In a graph of another tool, whose names say nothing: the layers that all maps depend on.
+    Layer names from another tool don't show this. In such a graph, the result is the layers that all maps depend on.
     """
     every = [layer.name for layer in network.layers]
     if names.FEATURES in every:
@@ -70,7 +70,7 @@ def backbone_layers(network: Any) -> frozenset[str]:
 
 
 def _before(tensor: Any) -> frozenset[str]:
-    """Names of the layers that a tensor depends on, without the one that makes it."""
+    """Names of the layers that a tensor depends on, without the layer that makes the tensor."""
     found: set[str] = set()
     waiting = [tensor._keras_history.operation]
     while waiting:
@@ -81,7 +81,7 @@ def _before(tensor: Any) -> frozenset[str]:
 
 
 def layers_read(layer: Any) -> list[Any]:
-    """The layers whose outputs a layer of a functional network reads; none for the input."""
+    """The layers whose outputs this layer of a functional network reads; an empty list for the input layer."""
     if isinstance(layer, layers.InputLayer):
         return []
     tensors = layer.input if isinstance(layer.input, list | tuple) else [layer.input]
@@ -89,24 +89,24 @@ def layers_read(layer: Any) -> list[Any]:
 
 
 def split_outputs(outputs: list[Any]) -> tuple[list[Any], list[Any]]:
-    """(heatmaps of every stage, pafs of every stage) of a network's output list."""
+    """Split a network's output list into (heatmaps of every stage, pafs of every stage)."""
     stages = len(outputs) // 2
     return outputs[:stages], outputs[stages:]
 
 
 def inference_network(network: Any) -> Any:
-    """The same graph and weights, ending in the last stage: outputs {"heatmaps", "pafs"}."""
+    """The same graph and weights with the last stage's maps as the only outputs: {"heatmaps", "pafs"}."""
     heatmaps, pafs = split_outputs(network.outputs)
     return keras.Model(network.inputs[0], {"heatmaps": heatmaps[-1], "pafs": pafs[-1]}, name="bodyposenet_inference")
 
 
 def count_macs(network: Any, height: int, width: int) -> int:
-    """Multiply-accumulates of the convolutions for one height x width image."""
+    """Number of multiply-accumulates of all convolutions for one image of height x width pixels."""
     return sum(macs_by_layer(network, height, width).values())
 
 
 def macs_by_layer(network: Any, height: int, width: int) -> dict[str, int]:
-    """Multiply-accumulates of each convolution, by layer name, for one height x width image."""
+    """Number of multiply-accumulates of each convolution, by layer name, for one image of height x width pixels."""
     fixed = keras.models.clone_model(
         network, input_tensors=keras.Input((height, width, 3), dtype="uint8", name="image")
     )
@@ -114,7 +114,8 @@ def macs_by_layer(network: Any, height: int, width: int) -> dict[str, int]:
     for layer in fixed.layers:
         if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Conv2DTranspose):
             kernel = layer.kernel.shape
-            # Every kernel value is used once per output position; a transposed one once per input position.
+            # A convolution uses every kernel value once per output position, a transposed convolution once per input
+            # position.
             grid = layer.input.shape if isinstance(layer, layers.Conv2DTranspose) else layer.output.shape
             macs[layer.name] = grid[1] * grid[2] * kernel[0] * kernel[1] * kernel[2] * kernel[3]
     return macs

@@ -1,8 +1,11 @@
-"""Which channels of a graph can only be removed together.
+"""Finds out which channels of a graph can only be removed together.
 
-Every channel of every tensor gets a number. Layers that compute new channels (convolutions) give new numbers, layers
-that work on each channel by itself (batch norm, activations, depthwise convolutions, pooling, resizing) pass them on, a
-concatenation lines them up, and element-wise sums and products tie the channels that meet: they become one.
+Every channel of every tensor gets a number:
+- Layers that compute new channels (convolutions) give new numbers.
+- Layers that work on each channel separately (batch norm, activations, depthwise convolutions, pooling, resizing) keep
+  the numbers of their input.
+- A concatenation puts the numbers of its inputs one after the other.
+- Element-wise operations (sums, products) tie the channels that they combine: these get one common number.
 """
 
 from __future__ import annotations
@@ -39,11 +42,12 @@ _ELEMENT_WISE = (layers.Add, layers.Average, layers.Maximum, layers.Multiply, la
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """Channel numbers of a network's layers; equal numbers live and die together.
+    """Channel numbers of a network's layers. Channels with equal numbers can only be kept or removed together.
 
-    inputs, outputs: by layer name, (C,) numbers of the channels that go in and come out.
-    groups: sets of numbers that one or several tied convolutions compute: (names of these, numbers). Numbers of the
-    network's outputs and of its input image are in none.
+    inputs, outputs: (C,) numbers of a layer's input and output channels, by layer name. For a layer with several
+    inputs, `inputs` has the first one.
+    groups: pairs (names of convolutions, numbers). These convolutions, one or several tied ones, compute the channels
+    with these numbers. Numbers of the network's outputs and of its input image are in no group.
     """
 
     inputs: dict[str, NDArray[np.intp]]
@@ -52,14 +56,14 @@ class Channels:
 
     @property
     def removable(self) -> set[int]:
-        """All numbers that are in a group."""
+        """All numbers that are in a group, so all channels that may be removed."""
         return {number for _, numbers in self.groups for number in numbers.tolist()}
 
 
 def trace_channels(network: Any) -> Channels:
-    """Follow the channels through a functional network with one image as its input.
+    """Follow the channels through a functional network that has one image as input.
 
-    Raises BpnetError for a layer that it doesn't know how to follow.
+    Raises BpnetError for a layer of an unsupported kind.
     """
     numbers = _Numbers()
     image = numbers.new(network.inputs[0].shape[-1])
@@ -78,10 +82,13 @@ def trace_channels(network: Any) -> Channels:
 
 def _through(layer: Any, arrived: list[NDArray[np.intp]], numbers: _Numbers) -> NDArray[np.intp]:
     if isinstance(layer, layers.DepthwiseConv2D) and layer.depth_multiplier != 1:
-        raise BpnetError(f"prune: layer {layer.name}: depthwise convolutions with a multiplier can't be pruned")
+        raise BpnetError(
+            f"prune: can't prune this network: layer {layer.name} is a depthwise convolution with depth_multiplier"
+            f" {layer.depth_multiplier} (must be 1)"
+        )
     if isinstance(layer, layers.Activation) and layer.activation.__name__ in _ACROSS_CHANNELS:
         raise BpnetError(
-            f"prune: layer {layer.name} ({layer.activation.__name__}) mixes channels: can't be pruned around"
+            f"prune: can't prune this network: layer {layer.name} ({layer.activation.__name__}) mixes channels"
         )
     if isinstance(layer, _PER_CHANNEL):
         return arrived[0]
@@ -91,16 +98,18 @@ def _through(layer: Any, arrived: list[NDArray[np.intp]], numbers: _Numbers) -> 
         return max(arrived, key=len)
     if isinstance(layer, layers.Concatenate):
         return np.concatenate(arrived)
-    # `Conv2D` is also the base of the depthwise one, which is dealt with above.
+    # `Conv2D` is also the base class of the depthwise convolution, which is handled above.
     if isinstance(layer, layers.Conv2D) and layer.groups == 1:
         return numbers.new(layer.filters)
-    raise BpnetError(f"prune: layer {layer.name} ({type(layer).__name__}) is of a kind that can't be pruned around")
+    raise BpnetError(
+        f"prune: can't prune this network: layer {layer.name} has the unsupported kind {type(layer).__name__}"
+    )
 
 
 def _groups(
     network: Any, outputs: dict[str, NDArray[np.intp]], fixed: set[int]
 ) -> list[tuple[tuple[str, ...], NDArray[np.intp]]]:
-    """Convolutions whose channels are tied, and these channels."""
+    """`Channels.groups`: each set of convolutions with tied channels, and the numbers of these channels."""
     makers: dict[int, list[str]] = {}
     for layer in network.layers:
         if is_convolution(layer):
@@ -114,30 +123,30 @@ def _groups(
 
 
 def is_convolution(layer: Any) -> bool:
-    """Whether a layer computes channels of its own."""
+    """Whether a layer is a convolution that computes new channels (not a depthwise convolution)."""
     return isinstance(layer, layers.Conv2D) and not isinstance(layer, layers.DepthwiseConv2D)
 
 
 class _Numbers:
-    """Channel numbers, some of them tied (disjoint sets)."""
+    """Channel numbers, some of them tied to each other (a disjoint-set structure)."""
 
     def __init__(self) -> None:
         self._parent = np.arange(0)
 
     def new(self, count: int) -> NDArray[np.intp]:
-        """`count` numbers that were not there before."""
+        """Return `count` numbers that were not used before."""
         start = len(self._parent)
         self._parent = np.concatenate([self._parent, np.arange(start, start + count)])
         return np.arange(start, start + count)
 
     def tie(self, a: NDArray[np.intp], b: NDArray[np.intp]) -> None:
-        """Tie channels that meet; a single channel that is spread over many ties nothing."""
+        """Tie channel a[i] to channel b[i]. If one side is a single channel that is broadcast, nothing is tied."""
         if len(a) == len(b):
             for x, y in zip(self.roots(a).tolist(), self.roots(b).tolist(), strict=True):
                 self._parent[max(x, y)] = min(x, y)
 
     def roots(self, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The smallest number that each is tied to."""
+        """For each number, the smallest number that it is tied to."""
         found = self._parent[numbers]
         while (found != (further := self._parent[found])).any():
             found = further
@@ -145,7 +154,7 @@ class _Numbers:
 
 
 def _in_order(network: Any) -> Iterable[Any]:
-    """Layers after those that they depend on, without the input; Keras keeps them so."""
+    """The layers without the input layer, each after the layers that it depends on: Keras keeps them in this order."""
     return (layer for layer in network.layers if not isinstance(layer, layers.InputLayer))
 
 

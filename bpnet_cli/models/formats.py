@@ -1,7 +1,8 @@
-"""The formats of model files, known by their content: the table by which everything that opens a model goes.
+"""The table of the formats of model files. All code that opens a model uses it. Formats are recognised by content.
 
-What an upper layer does with a format is in a table of its own with the same keys: `inference.backends.LOADERS` (at
-work), `inference.info.DESCRIBERS`, `export.workflow.WRITERS` (made of a Keras network), `importing.workflow.READERS`.
+Each upper layer has one table of what it does with the formats, with the same keys: `inference.backends.LOADERS` (runs
+a network), `inference.info.DESCRIBERS` (describes it), `export.workflow.WRITERS` (writes a Keras network in the
+format), `importing.workflow.READERS` (imports it).
 """
 
 from __future__ import annotations
@@ -16,24 +17,25 @@ from xml.etree import ElementTree
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata, read_keras_metadata
 
-# Bytes of a file that tell its format.
+# So many bytes at the start of a file are enough to recognise its format.
 _HEAD = 64
-# How a `.keras` archive begins (a `.npz` is a zip archive too).
+# Possible first members of a `.keras` archive. The zip signature is not enough: a `.npz` is a zip archive too.
 _KERAS_MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
-# Where OpenVINO keeps the metadata of an ONNX file that it converted.
+# When OpenVINO converts an ONNX file, it keeps the file's metadata here.
 _RT_INFO = f"rt_info/framework/{ONNX_KEY}"
-# Fields of ONNX's ModelProto and StringStringEntryProto, and how many bytes a field of protobuf's wire types has.
+# Field numbers in ONNX's ModelProto and StringStringEntryProto; bytes of a field by protobuf's wire type.
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 _FIXED_SIZES = {1: 8, 5: 4}
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of model file.
+    """A format of model files.
 
-    name: its key in all tables. suffix: its ending. words: what messages call it. matches: whether a file is one, by
-    its first 64 bytes. metadata: what a file says about itself, None where that is nothing, as in other tools' files.
-    engines: what can compute it, the default first.
+    name: key in all tables. suffix: file ending. words: name in messages.
+    matches: tells from the first 64 bytes whether a file has this format.
+    metadata: reads the file's bpnet metadata; None if the file has none, for example a file of another tool.
+    engines: engines that can run such a file, the default first.
     """
 
     name: str
@@ -45,9 +47,11 @@ class Format:
 
 
 def format_of(path: str | Path) -> Format:
-    """The format of a model file. Raises ModelFileError where there is none, or its ending is another format's.
+    """The format of a model file.
 
-    A file of unknown content is taken for what its ending says: who opens it can tell what is wrong with it.
+    If the content is of no known format, the ending decides: then the code that opens the file reports what is wrong.
+    Raises ModelFileError if there is no such file, if the ending is unknown, or if the content is of a known format
+    that doesn't have this ending.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,17 +62,20 @@ def format_of(path: str | Path) -> Format:
     by_content = next((each for each in FORMATS.values() if each.matches(head)), None)
     if by_content not in (None, by_ending):
         right = path.with_suffix(by_content.suffix).name
-        raise ModelFileError(f"{path}: is {by_content.words} by its content, whatever its ending; rename it to {right}")
+        raise ModelFileError(f"{path}: by its content, this is {by_content.words}; rename it to {right}")
     if by_ending is None:
         raise ModelFileError(f"{path}: must be {_any_of(FORMATS)}")
     return by_ending
 
 
 def check_format(path: str | Path, names: Collection[str], what: str) -> Format:
-    """The format of a file, which has to be one of `names`. what: who needs it. Raises ModelFileError."""
+    """The format of a file. names: the formats that are accepted. what: the command, for the message.
+
+    Raises ModelFileError if the format is not in `names`, or as `format_of` does.
+    """
     found = format_of(path)
     if found.name not in names:
-        raise ModelFileError(f"{path}: is {found.words}; {what} needs {_any_of(names)}")
+        raise ModelFileError(f"{path}: this is {found.words}, but {what} needs {_any_of(names)}")
     return found
 
 
@@ -82,7 +89,7 @@ def _is_keras(head: bytes) -> bool:
 
 
 def _is_onnx(head: bytes) -> bool:
-    """Whether a file begins with the number of ONNX's version, as all that write it do."""
+    """Whether a file begins with the field for ONNX's version; all programs write this field first."""
     return head.startswith(b"\x08")
 
 
@@ -91,7 +98,7 @@ def _is_xml(head: bytes) -> bool:
 
 
 def _read_onnx(path: str | Path) -> ModelMetadata | None:
-    """Without ONNX, which inference does without."""
+    """Reads the metadata without the onnx package, because inference doesn't need that package."""
     try:
         with open(path, "rb") as file:
             props = [io.BytesIO(value) for _, value in _fields(file, [_METADATA_PROPS])]
@@ -103,7 +110,10 @@ def _read_onnx(path: str | Path) -> ModelMetadata | None:
 
 
 def _fields(file: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, bytes]]:
-    """Numbers and bytes of some fields of a protobuf message; all others are passed over. Raises ValueError."""
+    """(number, bytes) of the wanted fields of a protobuf message; other fields are skipped.
+
+    Raises ValueError if the message is damaged.
+    """
     end = file.seek(0, io.SEEK_END)
     file.seek(0)
     while file.tell() < end:
@@ -112,7 +122,7 @@ def _fields(file: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, byte
             _varint(file)
             continue
         if kind not in (*_FIXED_SIZES, 2):
-            raise ValueError(f"a field of unknown kind before byte {file.tell()}")
+            raise ValueError(f"a field of unknown wire type before byte {file.tell()}")
         size = _varint(file) if kind == 2 else _FIXED_SIZES[kind]
         if size > end - file.tell():
             raise ValueError("it ends too early")
@@ -123,7 +133,10 @@ def _fields(file: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, byte
 
 
 def _varint(file: BinaryIO) -> int:
-    """A number of seven bits a byte, the lowest first; the highest bit says that more follow."""
+    """Read a number: 7 bits per byte, the lowest bits first; the highest bit of a byte says that another one follows.
+
+    Raises ValueError if the file ends inside the number.
+    """
     value = shift = 0
     while byte := file.read(1):
         value |= (byte[0] & 127) << shift

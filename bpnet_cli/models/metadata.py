@@ -1,4 +1,4 @@
-"""What a model file says about itself, in `.keras` and `.onnx` alike. No Keras needed to read it."""
+"""The metadata of a model file, the same in `.keras` and `.onnx`. Reading it needs no Keras."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from bpnet_cli.errors import ModelFileError, SpecError
 from bpnet_cli.pose.skeleton import Skeleton
 
 FORMAT = 1
-# Name of the member of a `.keras` archive and of the entry of ONNX's metadata_props.
+# Name of the metadata: the member of a `.keras` archive, and the entry in ONNX's metadata_props.
 KERAS_MEMBER = "bpnet.json"
 ONNX_KEY = "bpnet"
-# Where a network's graph comes from: built by the spec inside; that graph with fewer channels; another tool's file; or
-# another file of this product, taken over by a spec that doesn't describe it.
+# Where a network's graph comes from. spec: built from the spec inside. pruned: the spec's graph with fewer channels.
+# imported: from a file of another tool. file: from another bpnet file, by a spec that doesn't describe the graph.
 GraphOrigin = Literal["spec", "pruned", "imported", "file"]
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """Everything needed to feed a model and to read its maps.
+    """Everything that is needed to give photos to a model and to read its maps.
 
-    spec: the resolved experiment spec as plain values. stride: input pixels per map cell, cell j centred on pixel
-    stride * j + (stride - 1) / 2. input_multiple: heights and widths must be multiples of it. scale, offset: the
-    normalisation inside the graph, pixel * scale + offset per RGB channel. version: of bpnet that wrote the file.
-    graph: where the graph comes from. One that no spec describes can only be taken from the file. paf_offset_px: by how
-    much the centres of the PAFs' cells lie right of and below those of the heatmaps', input pixels: -3.5 where NVIDIA's
-    trainer made the weights, 0 for networks trained here. Whoever runs the network corrects it.
+    spec: the resolved experiment spec as plain values.
+    stride: input pixels per map cell; the centre of cell j is at pixel stride * j + (stride - 1) / 2.
+    input_multiple: heights and widths of the input must be multiples of this number of pixels.
+    scale, offset: the normalisation inside the graph, pixel * scale + offset per RGB channel.
+    version: version of bpnet that wrote the file.
+    graph: where the graph comes from. A graph that no spec describes can only be taken from the file.
+    paf_offset_px: how far the centres of the PAFs' cells are to the right of the heatmaps' centres, and below them, in
+    input pixels. It is -3.5 if NVIDIA's trainer made the weights, and 0 for networks trained here. The code that runs
+    the network has to correct the offset.
     """
 
     spec: Mapping[str, Any]
@@ -45,15 +48,15 @@ class ModelMetadata:
 
     @property
     def has_own_graph(self) -> bool:
-        """Whether the graph is the file's own: the spec inside doesn't describe it."""
+        """Whether only the file has the graph, because the spec inside doesn't describe it."""
         return self.graph != "spec"
 
     def with_spec(self, spec: Mapping[str, Any]) -> ModelMetadata:
-        """The same with another resolved spec."""
+        """The same metadata with another resolved spec."""
         return replace(self, spec=spec)
 
     def to_json(self) -> str:
-        """As stored in model files."""
+        """The metadata as JSON text, as model files store it."""
         values = {
             "format": FORMAT,
             "version": self.version,
@@ -69,12 +72,15 @@ class ModelMetadata:
 
     @classmethod
     def from_json(cls, text: str | bytes, origin: str | Path) -> ModelMetadata:
-        """Inverse of `to_json`; `origin` names the file in errors. Raises ModelFileError."""
+        """The inverse of `to_json`. origin: the file, for messages.
+
+        Raises ModelFileError if the text is damaged, or if a newer version of bpnet wrote it.
+        """
         try:
             values = json.loads(text)
             if values["format"] > FORMAT:
                 raise ModelFileError(
-                    f"{origin}: written by a newer bpnet ({values['version']}); update bpnet to read it"
+                    f"{origin}: a newer version of bpnet wrote this file ({values['version']}); update bpnet to read it"
                 )
             normalization = values["normalization"]
             return cls(
@@ -89,11 +95,11 @@ class ModelMetadata:
                 paf_offset_px=float(values.get("paf_offset_px", 0.0)),
             )
         except (ValueError, KeyError, TypeError, SpecError) as error:
-            raise ModelFileError(f"{origin}: its bpnet metadata can't be read ({error!r})") from None
+            raise ModelFileError(f"{origin}: the bpnet metadata in this file can't be read ({error!r})") from None
 
 
 def _graph_origin(values: Mapping[str, Any]) -> GraphOrigin:
-    """Files of version 0.1 only say whether they are pruned."""
+    """The graph's origin. Files of version 0.1 don't have the key `graph`, they only say whether they are pruned."""
     graph = values.get("graph", "pruned" if values.get("pruned") else "spec")
     if graph not in get_args(GraphOrigin):
         raise ValueError(f"graph: {graph!r}")
@@ -102,7 +108,10 @@ def _graph_origin(values: Mapping[str, Any]) -> GraphOrigin:
 
 
 def read_keras_metadata(path: str | Path) -> ModelMetadata:
-    """Metadata of a `.keras` file, without loading Keras. Raises ModelFileError."""
+    """Metadata of a `.keras` file, read without Keras.
+
+    Raises ModelFileError if there is no such file, if it is damaged, or if bpnet did not write it.
+    """
     path = Path(path)
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
@@ -112,5 +121,5 @@ def read_keras_metadata(path: str | Path) -> ModelMetadata:
     except zipfile.BadZipFile:
         raise ModelFileError(f"{path}: not a .keras archive; is the file complete?") from None
     except KeyError:
-        raise ModelFileError(f"{path}: has no {KERAS_MEMBER}: it was not written by bpnet") from None
+        raise ModelFileError(f"{path}: has no {KERAS_MEMBER}, so bpnet did not write this file") from None
     return ModelMetadata.from_json(text, path)

@@ -1,4 +1,4 @@
-"""Saving and loading networks as `.keras` archives that carry their own metadata."""
+"""Saves and loads networks as `.keras` archives that contain their own metadata."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bpnet_cli.models.metadata import KERAS_MEMBER, ModelMetadata, read_keras_me
 
 
 def save_network(network: Any, metadata: ModelMetadata, path: str | Path) -> None:
-    """Write a network and its metadata atomically; plain Keras loads the file with `safe_mode=True`."""
+    """Write a network and its metadata atomically. Keras alone can load the file too, with `safe_mode=True`."""
     with atomic_path(path) as temporary:
         network.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
@@ -22,7 +22,7 @@ def save_network(network: Any, metadata: ModelMetadata, path: str | Path) -> Non
 
 
 def load_network(path: str | Path) -> tuple[Any, ModelMetadata]:
-    """A network and its metadata. Raises ModelFileError for a file that is missing, damaged or not ours."""
+    """Load a network and its metadata. Raises ModelFileError if the file is missing or damaged, or not from bpnet."""
     metadata = read_keras_metadata(path)
     try:
         network = keras.models.load_model(path, compile=False, safe_mode=True)

@@ -1,7 +1,7 @@
-"""Names of layers: what builds them and what reads them. Weights, rates and transfer find layers by these.
+"""Builds and reads the names of layers. Pretrained weights, learning rates and transfer find layers by these names.
 
-Backbone layers have names of their own that must not read like those here. Source: NVIDIA's BodyPoseNet, with "_" for
-"/", "heat" for "cmap" and without "_branch".
+A backbone has its own layer names; they must not match the grammar here. Source: the names of NVIDIA's BodyPoseNet,
+with "_" instead of "/", "heat" instead of "cmap", and without "_branch".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 HEATMAPS, PAFS = "heat", "paf"
 # The convolution between the backbone and the stages.
 FEATURES = "channel_reduction_conv"
-# What may follow the name of a hidden convolution.
+# Suffixes of the layers that belong to a hidden convolution.
 DEPTHWISE, NORM, ACTIVATION = "_depthwise", "_bn", "_relu"
 _LAST_OUTPUTS = {HEATMAPS: "heatmap_out", PAFS: "paf_out"}
 _GRAMMAR = re.compile(
@@ -26,11 +26,14 @@ _GRAMMAR = re.compile(
 
 @dataclass(frozen=True)
 class Place:
-    """Where a layer stands behind the backbone.
+    """The position of a layer after the backbone.
 
-    stage: 1 and up, 0 for the features that all stages read, None for the last stage's outputs, whose names don't tell
-    it. branch: `HEATMAPS`, `PAFS`, or None for what both share. convolution: number of the hidden convolution that it
-    belongs to, 0 for none. part: what it is beside that convolution, "" for itself. makes_maps: whether it gives maps.
+    stage: 1 and up; 0 for the features that all stages read; None for the outputs of the last stage, because their
+    names don't contain the stage.
+    branch: `HEATMAPS` or `PAFS`; None if both branches share the layer.
+    convolution: number of the hidden convolution that the layer belongs to; 0 for none.
+    part: suffix of the layer, for example `NORM`; "" for the convolution itself.
+    makes_maps: whether the layer's output is the maps of a stage.
     """
 
     stage: int | None
@@ -41,32 +44,32 @@ class Place:
 
     @property
     def refines(self) -> bool:
-        """Whether it is of a refinement stage; outputs of the last stage are counted as such."""
+        """Whether the layer is in a refinement stage. Outputs of the last stage count as refinement in any network."""
         return self.stage is None or self.stage > 1
 
 
 def trunk(stage: int, branch: str | None = None) -> str:
-    """What the names of a stage's layers, or of one branch of it, begin with."""
+    """The prefix of the layer names of a stage, or of one branch of the stage."""
     return f"stage{stage}_{branch}" if branch else f"stage{stage}"
 
 
 def convolution(stage: int, branch: str | None, number: int) -> str:
-    """A hidden convolution, counted from 1 in each stage; branch: None for what both share."""
+    """Name of a hidden convolution. number: from 1 in each stage. branch: None if both branches share it."""
     return f"{trunk(stage, branch)}_conv{number}"
 
 
 def concatenation(stage: int) -> str:
-    """What a refinement stage reads: features, heatmaps, PAFs."""
+    """Name of the concatenation that a refinement stage reads: features, heatmaps, PAFs."""
     return f"{trunk(stage)}_concat"
 
 
 def output(stage: int, branch: str, *, last: bool) -> str:
-    """The convolution that makes a stage's maps; last: of the last stage."""
+    """Name of the convolution that makes a stage's maps. last: whether it is the last stage."""
     return _LAST_OUTPUTS[branch] if last else f"{trunk(stage, branch)}_out"
 
 
 def parse(name: str) -> Place | None:
-    """The place that a name tells; None for layers of a backbone, the input and other graphs' own."""
+    """The place of the layer with this name. None for layers of a backbone, for the input and for unknown names."""
     match = _GRAMMAR.fullmatch(name)
     if match is None:
         return None

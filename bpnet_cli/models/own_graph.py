@@ -1,4 +1,4 @@
-"""A graph that no spec describes, made to give the maps of another skeleton."""
+"""Changes a graph that no spec describes, so that it gives the maps of another skeleton."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from bpnet_cli.models.channels import is_convolution, trace_channels
 from bpnet_cli.models.transfer import Channels, heatmap_channels, paf_channels
 from bpnet_cli.pose.skeleton import Skeleton
 
-# New number of a channel -> its old number and sign.
+# Number of a channel in the new graph -> its number in the old graph, and its sign.
 _Origins = dict[int, tuple[int, float]]
 
 
 def with_maps_of(network: Any, theirs: Skeleton, ours: Skeleton) -> tuple[Any, list[str]]:
-    """The same graph with the maps of skeleton `ours`, and the names of the layers whose weights are all from before.
+    """The same graph with the maps of skeleton `ours`, and the names of the layers that got only old weights.
 
-    Keypoints and limbs of the same names take over their channels, also where later stages read them; the others start
-    afresh. Raises ModelFileError where maps don't come from convolutions.
+    network: a network with the maps of skeleton `theirs`. Keypoints and limbs with the same names keep the weights of
+    their channels, also where later stages read these channels. The weights of all other channels are new.
+    Raises ModelFileError if a layer that makes maps is not a convolution, BpnetError as `trace_channels` does.
     """
     heatmaps, pafs = split_outputs(network.outputs)
     makers = {}
@@ -31,7 +32,9 @@ def with_maps_of(network: Any, theirs: Skeleton, ours: Skeleton) -> tuple[Any, l
         for tensor in tensors:
             layer = tensor._keras_history.operation
             if not is_convolution(layer):
-                raise ModelFileError(f"layer {layer.name} makes maps, but is no convolution: its channels can't change")
+                raise ModelFileError(
+                    f"layer {layer.name} makes maps, but is not a convolution, so its number of channels can't change"
+                )
             makers[layer.name] = channels
 
     def resized(layer: Any) -> Any:
@@ -45,7 +48,7 @@ def with_maps_of(network: Any, theirs: Skeleton, ours: Skeleton) -> tuple[Any, l
 
 
 def _take_over(old: Any, new: Any, makers: dict[str, Channels]) -> list[str]:
-    """Copy weights channel by channel; returns the layers that got all of theirs."""
+    """Copy weights channel by channel; returns the names of the layers that got all weights from the old network."""
     before, after = trace_channels(old), trace_channels(new)
     origins: _Origins = {}
     for name, numbers in after.outputs.items():
@@ -70,7 +73,7 @@ def _take_over(old: Any, new: Any, makers: dict[str, Channels]) -> list[str]:
 
 
 def _places(new: NDArray[np.intp], old: NDArray[np.intp], origins: _Origins) -> Channels:
-    """For each channel of a tensor, where its origin is in the old tensor."""
+    """For each channel of the new tensor, the position of its origin in the old tensor; -1 if there is none."""
     places = {number: place for place, number in enumerate(old.tolist())}
     found = [origins.get(number, (number, 1.0)) for number in new.tolist()]
     index = np.array([places.get(origin, -1) for origin, _ in found], np.intp)
@@ -78,9 +81,11 @@ def _places(new: NDArray[np.intp], old: NDArray[np.intp], origins: _Origins) -> 
 
 
 def _part(layer: Any, fresh: NDArray[Any], source: NDArray[Any], read: Channels, made: Channels) -> NDArray[Any]:
-    """A weight with the old values in the channels that there were.
+    """A weight with the old values in all channels that the old network has.
 
-    A turned limb changes the sign of what is read; only its own convolution gives it another sign.
+    If a limb has the opposite direction, two kinds of weights change their sign: the kernel and bias of the convolution
+    that makes its channels, and the kernels that read these channels. The weights of depthwise convolutions and of
+    batch norm keep their sign.
     """
     if isinstance(layer, layers.DepthwiseConv2D) and fresh.ndim == 4:
         return read.fill(fresh, source, 2, signed=False)

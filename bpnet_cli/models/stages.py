@@ -1,4 +1,4 @@
-"""Stages: each predicts heatmaps and PAFs; refinement stages see the features and the stage before them.
+"""Stages: each stage predicts heatmaps and PAFs. A refinement stage reads the features and the previous stage's maps.
 
 Sources: Cao et al., CVPR 2017 (separate branches); NVIDIA's BodyPoseNet (trunk shared by both branches, layer names).
 """
@@ -16,7 +16,11 @@ from bpnet_cli.models import names
 
 @dataclass(frozen=True)
 class StageShape:
-    """kernel_sizes: one hidden convolution each, of `channels`; then 1x1 to `head_channels`; then 1x1 to the maps."""
+    """The convolutions of a stage, in order.
+
+    kernel_sizes: one hidden convolution with `channels` output channels for each kernel size. They are followed by a
+    1x1 convolution with `head_channels` output channels, then by a 1x1 convolution that makes the maps.
+    """
 
     kernel_sizes: Sequence[int]
     channels: int
@@ -25,10 +29,11 @@ class StageShape:
 
 @dataclass(frozen=True)
 class Convolutions:
-    """How hidden convolutions are made.
+    """How to build hidden convolutions.
 
-    separable: depthwise k x k then 1x1 instead of a full k x k. batch_norm: after each. initializer: Keras name of the
-    kernels' initializer; "random_normal" means sigma 0.01, as BodyPoseNet's stages have it.
+    separable: a depthwise k x k convolution and a 1x1 convolution, instead of one full k x k convolution.
+    batch_norm: batch norm after each convolution.
+    initializer: Keras name of the kernels' initializer; "random_normal" has sigma 0.01, as in BodyPoseNet's stages.
     """
 
     separable: bool = False
@@ -70,9 +75,10 @@ def build_stage(
     last: bool,
     channels: tuple[int, int],
 ) -> tuple[Any, Any]:
-    """Stage number `index` (1 = initial) on features `x`; returns (heatmaps, pafs), linear float32.
+    """Build stage number `index` (1: the initial stage); returns (heatmaps, pafs), float32 without activation.
 
-    shared: one trunk for both branches, else each has its own. channels: of the heatmaps and of the PAFs.
+    x: input of the stage, (B, H/8, W/8, C). shared: whether both branches share one trunk; otherwise each branch has
+    its own. last: whether this is the last stage. channels: numbers of channels of (heatmaps, pafs).
     """
     trunk_end = len(shape.kernel_sizes) + 1
     shared_trunk = _trunk(x, index, None, shape, convolutions) if shared else None

@@ -1,4 +1,4 @@
-"""Weights from a network of another skeleton: its maps' channels by the names of keypoints and limbs."""
+"""Takes weights from a network of another skeleton. The names of keypoints and limbs match the channels of maps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bpnet_cli.errors import SpecError
 from bpnet_cli.models import names
 from bpnet_cli.pose.skeleton import Skeleton
 
-# Of one layer, in Keras' order.
+# The weights of one layer, in Keras' order.
 Weights = Sequence[NDArray[Any]]
 
 _DEPTHWISE_NORM = names.DEPTHWISE + names.NORM
@@ -22,23 +22,32 @@ _DEPTHWISE_NORM = names.DEPTHWISE + names.NORM
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """Where a network's channels come from.
+    """For each channel of a network, the channel of the other network that it comes from.
 
-    index: (C,) channel of the other network, -1 where it has none. sign: (C,) -1 where vectors are turned around.
+    index: (C,) number of the channel in the other network; -1 if the other network has no such channel.
+    sign: (C,) -1 if the limb has the opposite direction in the other network, otherwise 1.
     """
 
     index: NDArray[np.intp]
     sign: NDArray[np.float32]
 
     def fill(self, fresh: NDArray[Any], source: NDArray[Any], axis: int, signed: bool) -> NDArray[Any]:
-        """`fresh` with the other network's values in the channels that it has."""
+        """`fresh`, but with the values of `source` in all channels that the other network has.
+
+        fresh: array of this network, with these C channels along `axis`. source: the same array of the other network.
+        signed: whether to multiply the values by `sign`.
+        """
         result, known = np.moveaxis(fresh.copy(), axis, -1), self.index >= 0
         values = np.moveaxis(source, axis, -1)[..., self.index[known]]
         result[..., known] = values * self.sign[known] if signed else values
         return np.moveaxis(result, -1, axis)
 
     def behind(self, features: int, others: Channels, width: int) -> Channels:
-        """Features as they are, then these channels, of which the other network has `width`, then the others."""
+        """The channels of a concatenation: features, then these channels, then `others`.
+
+        features: number of feature channels, the same in both networks. width: how many channels the other network has
+        in the place of these channels.
+        """
         shifted = np.where(others.index < 0, -1, others.index + width)
         index = np.concatenate([self.index, shifted])
         index = np.where(index < 0, -1, index + features)
@@ -47,10 +56,11 @@ class Channels:
 
 
 def with_names(theirs: Skeleton, renamed: Mapping[str, str], ours: Skeleton) -> Skeleton:
-    """Skeleton `theirs` with some keypoints under our names. renamed: {keypoint of ours: keypoint of theirs}.
+    """Skeleton `theirs`, with some keypoints renamed to names of `ours`.
 
-    A keypoint of theirs whose name is given away so is not matched by that name any more. Raises SpecError for a name
-    that a skeleton doesn't have, or one of theirs that is given twice.
+    renamed: {keypoint of `ours`: keypoint of `theirs`}. If `theirs` has another keypoint with one of these new names,
+    this keypoint gets a different name, so that it doesn't match any more.
+    Raises SpecError if a skeleton doesn't have a given name, or if a keypoint of `theirs` is given twice.
     """
     for mine, other in renamed.items():
         for name, skeleton in ((mine, ours), (other, theirs)):
@@ -73,18 +83,21 @@ def with_names(theirs: Skeleton, renamed: Mapping[str, str], ours: Skeleton) -> 
 
 
 def same_maps(theirs: Skeleton, ours: Skeleton) -> bool:
-    """Whether two skeletons have the same maps in the same order."""
+    """Whether two skeletons have the same heatmaps and PAFs in the same order."""
     return theirs.keypoints == ours.keypoints and theirs.limbs == ours.limbs
 
 
 def heatmap_channels(theirs: Skeleton, ours: Skeleton) -> Channels:
-    """One per keypoint, then the background."""
+    """Channels of the heatmaps of `ours`, (K + 1): one for each keypoint, then the background."""
     index = [theirs.keypoints.index(name) if name in theirs.keypoints else -1 for name in ours.keypoints]
     return Channels(np.array([*index, len(theirs.keypoints)]), np.ones(len(index) + 1, np.float32))
 
 
 def paf_channels(theirs: Skeleton, ours: Skeleton) -> Channels:
-    """x and y per limb; a limb that the other skeleton has from end to start is turned around."""
+    """Channels of the PAFs of `ours`, (2L): x and y of each limb.
+
+    If `theirs` has the limb in the opposite direction, the sign of both channels is -1.
+    """
     index, sign = [], []
     for start, end in ours.limbs:
         limb, direction = (start, end), 1
@@ -97,9 +110,9 @@ def paf_channels(theirs: Skeleton, ours: Skeleton) -> Channels:
 
 
 class Transfer:
-    """From a network of skeleton `theirs` to one of skeleton `ours`.
+    """Takes weights from a network of skeleton `theirs` for a network of skeleton `ours`.
 
-    source: weights of each layer of the other network, by its name.
+    source: the weights of each layer of the network of `theirs`, by layer name.
     """
 
     def __init__(self, source: Mapping[str, Weights], theirs: Skeleton, ours: Skeleton) -> None:
@@ -107,9 +120,10 @@ class Transfer:
         self.heatmaps, self.pafs = heatmap_channels(theirs, ours), paf_channels(theirs, ours)
 
     def weights(self, name: str, fresh: Weights) -> tuple[Weights, bool] | None:
-        """A layer's weights, and whether all of them are the other network's; None for a layer that has other shapes.
+        """A layer's new weights, and whether all of them come from the other network.
 
-        fresh: the weights that the layer has, which stay in channels that the other network lacks.
+        None if the other network has no layer with this name and fitting shapes. fresh: the layer's present weights.
+        They stay in the channels that the other network doesn't have.
         """
         source = self.source.get(name)
         if source is None or [w.ndim for w in source] != [w.ndim for w in fresh]:
@@ -126,7 +140,10 @@ class Transfer:
         return result, whole
 
     def _places(self, name: str, source: Weights) -> Iterator[tuple[Channels | None, int, bool]]:
-        """For each array of a layer: its channels, along which axis they lie, and whether their signs count."""
+        """For each array of a layer: its channels, the axis of these channels, and whether their signs count.
+
+        The channels are None for an array that has nothing to do with maps.
+        """
         place = names.parse(name)
         if place and place.makes_maps:
             channels = self.heatmaps if place.branch == names.HEATMAPS else self.pafs
@@ -139,17 +156,17 @@ class Transfer:
             axis = 0 if values.ndim == 1 else 2
             width = len(self.theirs.keypoints) + 1
             features = values.shape[axis] - width - 2 * len(self.theirs.limbs)
-            # Behind a depthwise convolution the sign is mended already.
+            # The depthwise convolution corrects the sign, so the 1x1 convolution after it must not change it again.
             signed = values.ndim == 4 and (place.part != "" or name + names.DEPTHWISE not in self.source)
             yield self.heatmaps.behind(features, self.pafs, width), axis, signed
 
 
 def _reads_maps(place: names.Place) -> bool:
-    """Whether a layer reads what a refinement stage reads: features, heatmaps and PAFs side by side."""
+    """Whether a layer reads what a refinement stage reads: the concatenation of features, heatmaps and PAFs."""
     first = place.refines and place.convolution == 1
     return first and place.part in ("", names.DEPTHWISE, _DEPTHWISE_NORM)
 
 
 def _same_but(a: NDArray[Any], b: NDArray[Any], axis: int) -> bool:
-    """Whether two arrays have the same shape but for one axis."""
+    """Whether two arrays have the same shape, apart from the length of one axis."""
     return a.shape[:axis] + a.shape[axis + 1 :] == b.shape[:axis] + b.shape[axis + 1 :]

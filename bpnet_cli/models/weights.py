@@ -1,4 +1,4 @@
-"""Pretrained weights: ImageNet's from keras.applications, `.npz` arrays, another model file, or the one in the box."""
+"""Pretrained weights: from keras.applications (ImageNet), `.npz` arrays, a model file, or the model in the box."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ from bpnet_cli.pose.skeleton import Skeleton
 def load_pretrained(
     network: Any, backbone: str, source: str, skeleton: Skeleton, renamed: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
-    """Copy pretrained weights into `network` by layer name; returns the names of the layers that were filled whole.
+    """Copy pretrained weights into `network` by layer name; returns the names of the completely filled layers.
 
-    source: "none"; "imagenet" for backbones that keras.applications knows; "box" for the model in the box; or the path
-    of a `.npz` or `.keras` file. skeleton: of the network; from a model of another one its maps' channels are taken by
-    the names of keypoints and limbs. renamed: see `transfer.with_names`.
-    Raises ModelFileError when the source is absent or nothing of it fits, SpecError for names that no skeleton has.
+    source: "none"; "imagenet" for backbones that keras.applications has; "box" for the model in the box; or the path
+    of a `.npz` or `.keras` file.
+    skeleton: the skeleton of `network`. If the source has another skeleton, the channels of its maps are matched by the
+    names of keypoints and limbs. renamed: see `transfer.with_names`.
+    Raises ModelFileError if the source is missing or if nothing in it fits, SpecError for names of keypoints that a
+    skeleton doesn't have.
     """
     if source == "none":
         return []
@@ -51,21 +53,24 @@ def load_pretrained(
 
 
 def layers_left_out(network: Any, filled: Collection[str]) -> list[str]:
-    """Names of the layers with weights that `load_pretrained` did not fill."""
+    """Names of the layers that have weights, but that `load_pretrained` did not fill completely."""
     return [layer.name for layer in network.layers if layer.weights and layer.name not in filled]
 
 
 def load_imagenet(network: Any, backbone: str) -> list[str]:
-    """ImageNet weights from keras.applications, downloaded by Keras on first use."""
+    """Copy ImageNet weights from keras.applications; Keras downloads them on first use. Returns the filled layers.
+
+    Raises ModelFileError if Keras has no weights for this backbone, or if the download fails.
+    """
     application = BACKBONES[backbone].keras_application
     if application is None:
         known = ", ".join(name for name, parts in BACKBONES.items() if parts.keras_application)
         raise ModelFileError(
-            f"model.pretrained: Keras has no ImageNet weights for {backbone} (it has for: {known}); give a .npz or"
-            " .keras file, or none"
+            f"model.pretrained: Keras has no ImageNet weights for {backbone} (only for {known}); give a .npz or .keras"
+            " file, or none"
         )
     try:
-        # The size changes no weight, but Keras warns about any other.
+        # The size changes no weight, but Keras warns about any size other than 224 x 224.
         source = getattr(keras.applications, application)(
             weights="imagenet", include_top=False, input_shape=(224, 224, 3)
         )
@@ -75,7 +80,11 @@ def load_imagenet(network: Any, backbone: str) -> list[str]:
 
 
 def copy_application(source: Any, network: Any, *, bgr: bool) -> list[str]:
-    """Copy a keras.applications network by layer name; one made for BGR is turned to this project's RGB input."""
+    """Copy the weights of a keras.applications network by layer name; returns the names of the filled layers.
+
+    bgr: whether `source` was trained on BGR photos. Then its first kernel is turned for RGB input, also in `source`.
+    Raises ModelFileError if no layer fits.
+    """
     if bgr:
         first = next(layer for layer in source.layers if isinstance(layer, keras.layers.Conv2D))
         kernel, *rest = first.get_weights()
@@ -84,19 +93,21 @@ def copy_application(source: Any, network: Any, *, bgr: bool) -> list[str]:
 
 
 def load_arrays(network: Any, path: str | Path) -> list[str]:
-    """Fill layers from a `.npz` of arrays named `layer/variable`, "/" inside a layer's name standing for "_".
+    """Fill layers from a `.npz` file with arrays named `layer/variable`; returns the names of the filled layers.
 
-    Kernels are [height, width, in, out] (depthwise [height, width, channels, 1]); any float type. Arrays of layers
-    that the network lacks (a classifier's head, say) are passed over; a shape that differs is an error.
+    A "/" inside a layer's name in the file stands for "_". Kernels have the axes [height, width, in, out] (depthwise
+    kernels [height, width, channels, 1]) and any float type. Arrays of layers that the network doesn't have, for
+    example a classifier's head, are skipped.
+    Raises ModelFileError if the file is missing or damaged, if a shape differs, or if no array fits.
     """
     if not Path(path).is_file():
-        raise ModelFileError(f"{path}: no such file of weights (model.pretrained)")
+        raise ModelFileError(f"{path}: no such weights file (model.pretrained)")
     layers = {layer.name: layer for layer in network.layers}
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: np.asarray(archive[name]) for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ModelFileError(f"{path}: not a .npz of plain arrays ({error})") from None
+        raise ModelFileError(f"{path}: not a .npz file with plain arrays ({error})") from None
     filled = set()
     for name, array in arrays.items():
         prefix, _, variable_name = name.rpartition("/")
@@ -105,7 +116,7 @@ def load_arrays(network: Any, path: str | Path) -> list[str]:
             _assign(layers[layer_name], variable_name, array, f"{path}: {name}")
             filled.add(layer_name)
     if not filled:
-        raise ModelFileError(f"{path}: none of its {len(arrays)} arrays belongs to a layer of this network")
+        raise ModelFileError(f"{path}: none of the {len(arrays)} arrays in this file belongs to a layer of the network")
     return sorted(filled)
 
 
@@ -117,12 +128,12 @@ def _assign(layer: Any, variable_name: str, array: NDArray[Any], where: str) -> 
         raise ModelFileError(f"{where}: layer {layer.name} has no {variable_name}, only {', '.join(variables)}")
     variable = variables[variable_name]
     if tuple(variable.shape) != array.shape:
-        raise ModelFileError(f"{where}: has shape {array.shape}, the layer needs {tuple(variable.shape)}")
+        raise ModelFileError(f"{where}: has shape {array.shape}, but the layer needs {tuple(variable.shape)}")
     variable.assign(array.astype(np.float32))
 
 
 def _copy_layers(source: Any, network: Any, origin: str) -> list[str]:
-    """Copy layers of the same name and shapes. Raises ModelFileError when there is none."""
+    """Copy the layers with the same names and shapes. Raises ModelFileError if there is no such layer."""
     theirs = _weights_of(source)
 
     def find(name: str, fresh: Weights) -> tuple[Weights, bool] | None:
@@ -133,24 +144,24 @@ def _copy_layers(source: Any, network: Any, origin: str) -> list[str]:
 
 
 def _transfer_layers(source: Any, theirs: Skeleton, network: Any, ours: Skeleton, origin: str) -> list[str]:
-    """Copy layers of a network of another skeleton, see `Transfer`. Raises ModelFileError when there is none."""
+    """Copy layers from a network of another skeleton, see `Transfer`. Raises ModelFileError if no layer fits."""
     transfer = Transfer(_weights_of(source), theirs, ours)
     tell_taken_over(origin, theirs, ours)
     return _fill(network, transfer.weights, origin)
 
 
 def tell_taken_over(origin: str, theirs: Skeleton, ours: Skeleton) -> None:
-    """Say how many keypoints and limbs of a skeleton the other one has too."""
+    """Print how many keypoints and limbs of skeleton `ours` are also in `theirs`. origin: the file of `theirs`."""
     found = (heatmap_channels(theirs, ours), paf_channels(theirs, ours))
     keypoints, limbs = (int((channels.index >= 0).sum()) for channels in found)
     say(
-        f"{origin} is of skeleton {theirs.name}: has {keypoints - 1} of the {len(ours.keypoints)} keypoints and"
-        f" {limbs // 2} of the {len(ours.limbs)} limbs of {ours.name}, by their names"
+        f"{origin} has the skeleton {theirs.name}: matched by name, it has {keypoints - 1} of the"
+        f" {len(ours.keypoints)} keypoints and {limbs // 2} of the {len(ours.limbs)} limbs of {ours.name}"
     )
     if keypoints - 1 < len(ours.keypoints):
         say(
-            f"keypoints of other names can be matched: model.pretrained_keypoints: {{YOURS: THEIRS}}; those of"
-            f" {theirs.name} are {', '.join(theirs.keypoints)}"
+            f"to match keypoints with different names, set model.pretrained_keypoints: {{YOURS: THEIRS}}; the keypoints"
+            f" of {theirs.name} are {', '.join(theirs.keypoints)}"
         )
 
 
@@ -159,8 +170,10 @@ def _weights_of(network: Any) -> dict[str, Weights]:
 
 
 def _fill(network: Any, find: Callable[[str, Weights], tuple[Weights, bool] | None], origin: str) -> list[str]:
-    """Names of the layers filled whole. find: the weights for a layer of this name that has these, and whether all of
-    them come from the origin; None to leave it. Raises ModelFileError when no layer was filled whole.
+    """Fill the layers of a network; returns the names of the completely filled layers.
+
+    find: (name and present weights of a layer) -> its new weights, and whether all of them come from the origin; None
+    leaves the layer as it is. origin: for messages. Raises ModelFileError if no layer was filled completely.
     """
     filled = []
     for layer in network.layers:
@@ -169,5 +182,5 @@ def _fill(network: Any, find: Callable[[str, Weights], tuple[Weights, bool] | No
             layer.set_weights(found[0])
             filled += [layer.name] if found[1] else []
     if not filled:
-        raise ModelFileError(f"model.pretrained: {origin}: no layer has the name and shape of one of this network")
+        raise ModelFileError(f"model.pretrained: {origin}: no layer fits a layer of this network by name and shape")
     return filled

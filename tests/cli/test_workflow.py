@@ -214,7 +214,7 @@ def test_fine_tuning_to_another_skeleton_says_what_starts_afresh(
     words = [word for key in keys for word in ("--set", key)]
     result = bpnet("train", "-e", spec, "-r", tmp_path / "run", *words)
     assert result.exit_code == 0, result.output
-    assert "has 2 of the 3 keypoints and 1 of the 2 limbs of arm, by their names" in result.output
+    assert "matched by name, it has 2 of the 3 keypoints and 1 of the 2 limbs of arm" in result.output
     fresh = ["stage1_heat_out", "stage1_paf_out", "stage2_conv1_depthwise", "stage2_conv1_depthwise_bn"]
     fresh += ["stage2_conv1", "heatmap_out", "paf_out"]
     line = next(line for line in result.output.splitlines() if line.startswith("pretrained: "))

@@ -65,11 +65,11 @@ def test_a_wrong_ending_is_told(tmp_path: Path) -> None:
     for name, other in (("keras", "onnx"), ("onnx", "keras"), ("onnx", "xml"), ("keras", "h5"), ("onnx", "")):
         path = tmp_path / f"mine.{other}".rstrip(".")
         shutil.copy(BOXES[name], path)
-        right = f"{FORMATS[name].words} by its content, whatever its ending; rename it to mine.{name}"
+        right = f"by its content, this is {FORMATS[name].words}; rename it to mine.{name}"
         with pytest.raises(ModelFileError, match=f"{path}: is {right}"):
             load_backend(path)
     (tmp_path / "net.onnx").write_text('<?xml version="1.0"?>\n<net name="x"></net>')
-    with pytest.raises(ModelFileError, match="is an .xml file of OpenVINO by its content"):
+    with pytest.raises(ModelFileError, match="by its content, this is an .xml file of OpenVINO"):
         format_of(tmp_path / "net.onnx")
     np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
     with pytest.raises(ModelFileError, match="arrays.npz: must be a .keras file, an .onnx file or an .xml file"):
@@ -77,7 +77,7 @@ def test_a_wrong_ending_is_told(tmp_path: Path) -> None:
 
 
 def test_who_needs_one_format_says_so() -> None:
-    with pytest.raises(ModelFileError, match="box.onnx: is an .onnx file; prune needs a .keras file"):
+    with pytest.raises(ModelFileError, match="box.onnx: this is an .onnx file, but prune needs a .keras file"):
         check_format(box_onnx(), ("keras",), "prune")
 
 

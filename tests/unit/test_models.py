@@ -203,12 +203,12 @@ def test_files_that_are_not_ours(tmp_path: Path) -> None:
         read_keras_metadata(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", "{}")
-    with pytest.raises(ModelFileError, match="was not written by bpnet"):
+    with pytest.raises(ModelFileError, match="bpnet did not write this file"):
         read_keras_metadata(path)
-    with pytest.raises(ModelFileError, match="metadata can't be read"):
+    with pytest.raises(ModelFileError, match="metadata in this file can't be read"):
         ModelMetadata.from_json("{}", path)
     text = metadata_of(make_spec(), BODY_18).to_json()
-    with pytest.raises(ModelFileError, match="written by a newer bpnet"):
+    with pytest.raises(ModelFileError, match="a newer version of bpnet wrote this file"):
         ModelMetadata.from_json(text.replace('"format": 1', '"format": 2'), path)
 
 
@@ -219,5 +219,5 @@ def test_files_of_the_first_version_say_only_whether_they_are_pruned() -> None:
     for pruned, graph in ((True, "pruned"), (False, "spec")):
         old = ModelMetadata.from_json(json.dumps(values | {"pruned": pruned}), "old.keras")
         assert (old.graph, old.has_own_graph) == (graph, pruned)
-    with pytest.raises(ModelFileError, match="its bpnet metadata can't be read"):
+    with pytest.raises(ModelFileError, match="the bpnet metadata in this file can't be read"):
         ModelMetadata.from_json(json.dumps(values | {"graph": "drawn"}), "new.keras")

@@ -94,7 +94,7 @@ class TestPretrained:
 
         np.savez(tmp_path / "w.npz", **{"stem/conv/kernel": np.zeros((3, 3, 3, 16))})
         network = network_of(make_spec("efficientnet_lite0"), BODY_18)
-        with pytest.raises(ModelFileError, match=r"stem/conv/kernel: has shape \(3, 3, 3, 16\), the layer needs"):
+        with pytest.raises(ModelFileError, match=r"stem/conv/kernel: has shape \(3, 3, 3, 16\), but the layer needs"):
             load_pretrained(network, "efficientnet_lite0", str(tmp_path / "w.npz"), BODY_18)
 
     def test_a_model_file_is_a_source(self, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ class TestPretrained:
         from bpnet_cli.models.weights import load_pretrained
 
         network = network_of(make_spec(), BODY_18)
-        with pytest.raises(ModelFileError, match="no such file of weights"):
+        with pytest.raises(ModelFileError, match="no such weights file"):
             load_pretrained(network, "tiny", str(tmp_path / "none.npz"), BODY_18)
         (tmp_path / "bad.npz").write_bytes(b"x")
         with pytest.raises(ModelFileError, match="not a .npz"):

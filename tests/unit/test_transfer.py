@@ -84,7 +84,7 @@ def test_what_the_other_network_lacks_starts_afresh(
     convolution: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, network, filled = carried(tmp_path, OTHER, convolution=convolution)
-    message = "is of skeleton abcd: has 2 of the 3 keypoints and 1 of the 2 limbs of other, by their names"
+    message = "has the skeleton abcd: matched by name, it has 2 of the 3 keypoints and 1 of the 2 limbs of other"
     assert message in capsys.readouterr().err
     in_part = {layer.name for layer in network.layers if layer.weights} - set(filled)
     first = {f"stage{i}_conv1{'_depthwise' if convolution == 'separable' else ''}" for i in (2, 3)}

@@ -1,6 +1,6 @@
 """Backbones: functions from a normalised image tensor to a feature map at stride 8.
 
-A backbone is a plain graph; its layer names are the contract by which pretrained weights are found.
+A backbone is a plain graph. Its layer names are a contract, because pretrained weights are found by them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from bpnet_cli.models.backbones import applications, efficientnet_lite, tiny, vg
 
 @dataclass(frozen=True)
 class Backbone:
-    """How to build a backbone and what it expects.
+    """How to build a backbone, and the input that it expects.
 
     build: image tensor (B, H, W, 3), normalised -> features (B, H/8, W/8, C).
     scale, offset: normalised = pixel * scale + offset, pixel in 0..255 RGB; the offset is per channel.
-    keras_application: name under `keras.applications` whose ImageNet weights have the same layer names, or None.
+    keras_application: name of the network in `keras.applications` whose ImageNet weights have the same layer names; or
+    None.
     application_wants_bgr: whether those weights were made for BGR photos.
     """
 
@@ -29,7 +30,8 @@ class Backbone:
     application_wants_bgr: bool = False
 
 
-# ImageNet's mean colour, as in keras.applications (which wants BGR: see `weights.copy_application`).
+# Minus ImageNet's mean colour in RGB order, values as in keras.applications. There the order is BGR, see
+# `weights.copy_application`.
 _MEAN_COLOUR = (-123.68, -116.779, -103.939)
 
 BACKBONES = {

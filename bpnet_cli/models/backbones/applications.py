@@ -1,7 +1,7 @@
-"""Trunks of keras.applications up to stride 16, their stride 8 and stride 16 features fused at stride 8.
+"""Networks of keras.applications up to stride 16. Their features of stride 8 and stride 16 are fused at stride 8.
 
 Sources: Sandler et al., MobileNetV2, CVPR 2018; Howard et al., Searching for MobileNetV3, ICCV 2019; He et al., Deep
-residual learning, CVPR 2016. Layers keep the names that Keras gave them, by which its ImageNet weights are found.
+residual learning, CVPR 2016. Layers keep their names from Keras, because the ImageNet weights are found by these names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ def mobilenet_v2(x: Any) -> Any:
 
 
 def mobilenet_v3_large(x: Any) -> Any:
-    """(B, H, W, 3), H and W multiples of 16 -> (B, H/8, W/8, 128). Squeeze-excite sees the whole input, at any size."""
+    """(B, H, W, 3), H and W multiples of 16 -> (B, H/8, W/8, 128).
+
+    Squeeze-and-excite averages over the whole input, whatever the size of the input is.
+    """
     return _fused(
         keras.applications.MobileNetV3Large,
         x,
@@ -38,15 +41,19 @@ def resnet50(x: Any) -> Any:
 
 
 def _fused(application: Any, x: Any, stride_8: str, stride_16: str, **options: Any) -> Any:
-    """The application's graph upon x, cut after the layer `stride_16`; what lies behind is never reached."""
+    """Build the application's graph on x. No layer after the layer `stride_16` becomes part of the network.
+
+    stride_8, stride_16: names of the layers whose outputs are fused.
+    """
     whole = application(input_tensor=x, weights=None, include_top=False, **options)
     fine, coarse = whole.get_layer(stride_8).output, whole.get_layer(stride_16).output
     for index, operation in enumerate(whole.operations):
         automatic = _AUTOMATIC_NAME.fullmatch(operation.name)
         if automatic:
-            # Keras counts these up within a process; a name should not depend on what was built before.
+            # Keras numbers these names within a process; a name must not depend on what was built before.
             operation.name = f"{automatic[1]}_at_{index}"
         if isinstance(operation, keras.layers.BatchNormalization):
-            # Keras' 0.99 and 0.999 need thousands of steps before validation sees the statistics of the own data.
+            # With Keras' 0.99 and 0.999, the statistics need thousands of steps to adapt to the user's data. Until then
+            # validation would use wrong statistics.
             operation.momentum = 0.9
     return fuse(fine, coarse)

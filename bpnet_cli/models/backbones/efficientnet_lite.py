@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 up to stride 16, its stride 8 and stride 16 features fused at stride 8.
+"""EfficientNet-Lite0 up to stride 16. Its features of stride 8 and stride 16 are fused at stride 8.
 
-Source: Tan & Le, EfficientNet, ICML 2019, in the "Lite" form (ReLU6, no squeeze-excite). Layer names follow the arrays
-of the documented `.npz` weights with "/" written as "_".
+Source: Tan & Le, EfficientNet, ICML 2019, in the "Lite" form (ReLU6, no squeeze-and-excite). Layer names are the names
+of the arrays in the documented `.npz` weights, with "_" instead of "/".
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def efficientnet_lite0(x: Any) -> Any:
 
 
 def _block(x: Any, name: str, kernel: int, stride: int, expansion: int, width: int) -> Any:
-    """MBConv without squeeze-excite; adds its input when the shape allows."""
+    """MBConv without squeeze-and-excite; adds its input if the shapes are equal."""
     shortcut, channels = x, x.shape[-1]
     if expansion > 1:
         x = layers.Conv2D(channels * expansion, 1, use_bias=False, name=f"{name}_expand")(x)

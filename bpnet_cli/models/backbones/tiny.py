@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers
 
-# (channels, stride): early strides keep it fast on a CPU, the dilated tail gives it sight beyond a limb.
+# (channels, stride). The early strides make it fast on a CPU. The dilated last layers see an area larger than a limb.
 _CONVOLUTIONS = ((16, 2), (32, 2), (64, 2), (64, 1), (96, 1), (96, 1))
 _DILATIONS = (1, 1, 1, 1, 2, 4)
 

@@ -1,4 +1,4 @@
-"""VGG19 up to conv4_2, in BodyPoseNet's strided form and in the original one with max pooling."""
+"""VGG19 up to conv4_2, in BodyPoseNet's strided form and in the original form with max pooling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from keras import layers
 
 
 def vgg19_strided(x: Any) -> Any:
-    """BodyPoseNet's backbone: batch norm after every convolution, strided convolutions instead of pooling.
+    """BodyPoseNet's backbone: with batch norm after every convolution, and strided convolutions instead of pooling.
 
     (B, H, W, 3) -> (B, H/8, W/8, 256). 7,053,504 parameters.
     """
@@ -23,7 +23,7 @@ def vgg19_strided(x: Any) -> Any:
 
 
 def vgg19(x: Any) -> Any:
-    """VGG19 with Keras' layer names up to block4_conv2, then OpenPose's conv4_3_CPM to 256 channels.
+    """VGG19 with Keras' layer names up to block4_conv2, then OpenPose's conv4_3_CPM with 256 output channels.
 
     (B, H, W, 3) -> (B, H/8, W/8, 256). Source: Cao et al., Realtime multi-person 2D pose estimation, CVPR 2017.
     """
