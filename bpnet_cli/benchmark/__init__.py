@@ -1,1 +1,1 @@
-"""Figures that readers can measure again on their own machine."""
+"""Benchmarks: everybody can measure the published figures on their own machine."""

@@ -1,4 +1,4 @@
-"""Models that are measured against each other, and the sizes that each of them takes."""
+"""The models of a benchmark that are compared with each other, and the input sizes that each of them takes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A model file at work. engine: what computes it.
+    """A loaded model file. engine: the runtime that computes it (onnxruntime, openvino, keras).
 
-    fixed: the only (height, width) that it takes, or None. batch: of a file that takes one batch only, else 1.
+    fixed: the only input (height, width) in pixels that the file takes; None: any. batch: the only batch size that the
+    file takes; 1 where it takes any.
     """
 
     path: str
@@ -30,15 +31,16 @@ class Contender:
     batch: int = 1
 
     def at(self, size: Size) -> Predictor:
-        """Its predictor for inputs of exactly (height, width), photos padded to it."""
+        """Its predictor for inputs of exactly this (height, width) in pixels; photos are padded to it."""
         return replace(self.predictor, size=InputSize(*size))
 
 
 def load_contenders(paths: Sequence[str], threads: int | None, engines: Sequence[str]) -> list[Contender]:
-    """Models from what `infer -m` takes, one run of the network per photo whatever averaging their specs ask for.
+    """Load the models. paths: as in `infer -m`. threads: see `set_threads`.
 
-    engines: a model that several can compute is there once for each. Raises BpnetError for a file that is
-    missing or no model.
+    Each predictor runs its network once per photo: averaging over scales and mirrored photos is switched off, also
+    where the model's spec has it. engines: a model is loaded once for each of them that can compute it.
+    Raises BpnetError for a file that is missing or not a model.
     """
     contenders = []
     for path in paths:
@@ -47,12 +49,15 @@ def load_contenders(paths: Sequence[str], threads: int | None, engines: Sequence
             contenders.append(_load(path, threads, engine))
         if contenders[-1].batch > 1:
             batch = contenders[-1].batch
-            say(f"{path}: takes batches of {batch}; others are cut or filled up, and counted as asked for")
+            say(
+                f"{path}: takes only batches of {batch}; other batches are split or padded to it, and the times count"
+                " the photos of the batch that was asked for"
+            )
     return contenders
 
 
 def default_size(contender: Contender) -> Size:
-    """The (height, width) that a model infers with, square where the width follows the photo."""
+    """The (height, width) in pixels that a model infers with; square where the width follows the photo."""
     size, multiple = contender.predictor.size, contender.predictor.backend.metadata.input_multiple
     return contender.fixed or network_input_size(1, 1, size.height, size.width or size.height, multiple, 1.0)
 
@@ -60,10 +65,10 @@ def default_size(contender: Contender) -> Size:
 def takers_of(
     contenders: Sequence[Contender], sizes: Sequence[Size]
 ) -> tuple[Mapping[Size, list[Contender]], list[str]]:
-    """The models to measure at each size, and lines on those that can't be measured at some.
+    """The models to measure at each size, and lines about sizes that a model skips.
 
-    A model of fixed size is measured at that one, asked for or not. Raises BpnetError for a size that isn't a
-    multiple of what a model takes.
+    A model of fixed size is measured at that size only, even if `sizes` lacks it.
+    Raises BpnetError for a size that isn't a multiple of what a model takes.
     """
     takers: dict[Size, list[Contender]] = {size: [] for size in sizes}
     skipped = []
@@ -73,12 +78,12 @@ def takers_of(
             _check(contender, size)
             takers.setdefault(size, []).append(contender)
         if others := ", ".join(text(size) for size in sizes if size not in own):
-            skipped.append(f"{contender.path}: takes {text(own[0])} only, {others} skipped")
+            skipped.append(f"{contender.path}: takes only {text(own[0])}; {others} skipped")
     return takers, list(dict.fromkeys(skipped))
 
 
 def text(size: Size) -> str:
-    """As `--size` takes it."""
+    """A size as text, in the format of `--size`: HEIGHTxWIDTH."""
     return f"{size[0]}x{size[1]}"
 
 
@@ -95,6 +100,6 @@ def _check(contender: Contender, size: Size) -> None:
     nearest = network_input_size(1, 1, *size, multiple, 1.0)
     if nearest != size:
         raise BpnetError(
-            f"{contender.path}: takes multiples of {multiple} as height and width, not --size {text(size)};"
-            f" {text(nearest)} would do"
+            f"{contender.path}: height and width must be multiples of {multiple} (got --size {text(size)});"
+            f" give --size {text(nearest)}"
         )

@@ -1,4 +1,4 @@
-"""Crowds of separate people for benchmarks."""
+"""Crowds of people who don't overlap, for benchmarks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.pose.skeleton import COCO_KEYPOINTS, Skeleton
 
 _COLUMNS, _ROWS = 14, 8
-# Share of its place in the crowd that a person fills; the rest keeps neighbours apart.
+# A person fills this share of its place in the grid. The rest is a gap to the neighbours.
 _FILL = 0.72
 
 
 def draw_crowd(count: int, height: int, width: int, skeleton: Skeleton, seed: int = 0) -> NDArray[np.float64]:
-    """(count, K, 3) keypoints x, y, visibility 2 of drawn people, each in a place of its own on height x width pixels.
+    """(count, K, 3) float64 keypoints x, y, visibility of synthetic people on height x width pixels.
 
-    Raises BpnetError for more people than places, or a skeleton that shares no keypoint with drawn people.
+    Each person has its own place in a grid. Visibility is 2, or 0 for keypoints that synthetic people don't have.
+    Raises BpnetError for more people than places, and for a skeleton that has no keypoint of synthetic people.
     """
     if not 1 <= count <= _COLUMNS * _ROWS:
-        raise BpnetError(f"crowd: between 1 and {_COLUMNS * _ROWS} people (got {count})")
+        raise BpnetError(f"crowd: must be 1 to {_COLUMNS * _ROWS} people (got {count})")
     if not set(COCO_KEYPOINTS) & set(skeleton.keypoints):
-        raise BpnetError(f"crowd: drawn people have none of the keypoints of skeleton {skeleton.name}")
+        raise BpnetError(f"crowd: synthetic people have none of the keypoints of skeleton {skeleton.name}")
     rng = np.random.default_rng([seed, count])
     place_width, place_height = width / _COLUMNS, height / _ROWS
     people = np.full((count, len(COCO_KEYPOINTS), 3), 2.0, np.float32)

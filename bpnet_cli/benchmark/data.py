@@ -1,7 +1,7 @@
-"""`bpnet benchmark data`: how fast training samples are made, against decoding their JPEGs alone.
+"""`bpnet benchmark data`: how fast training samples are made, compared with only decoding their JPEGs.
 
-All kinds of work take turns, slice by slice, on the same photos with the same workers, so that a busy machine slows all
-alike; the ratios are of slices that followed each other.
+The kinds of work take turns in short slices of time, on the same photos with the same workers. So a busy machine slows
+all of them equally. Each ratio compares slices of the same round.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from bpnet_cli.data.pipeline import SampleLoader, make_pipeline, map_batches
 from bpnet_cli.log import progress
 from bpnet_cli.pose.targets import render_target_batch
 
-# Seconds of one slice; long against the batches that are under way when the clock starts and stops.
+# Seconds of one slice: long compared with the batches that are in work when the clock starts and stops.
 _SLICE = 0.5
-# Batches of a slice that are not counted: they fill the buffers.
+# Batches at the start of a slice that are not counted, because they fill the buffers.
 _WARM_UP = 3
 
 Batches = Callable[[int], Iterator[Any]]
@@ -29,11 +29,13 @@ Batches = Callable[[int], Iterator[Any]]
 def benchmark_data(
     loader: SampleLoader, render: Callable[[Any], None], batch_size: int, workers: int | None, seconds: float
 ) -> list[dict[str, Any]]:
-    """Images per second of decoding, of the training pipeline, and of the pipeline with targets rendered.
+    """Images per second of decoding, of the training pipeline, and of the pipeline with rendering of targets.
 
-    render: see `make_renderer`. seconds: time for all three together, at least one slice each.
-    Every row has images per second (median, slowest and fastest slice), their ratio to decoding (median, lowest and
-    highest), and this process's CPU time per image in milliseconds, which other work on the machine hardly touches.
+    render: see `make_renderer`. workers: batches loaded at once, see `make_pipeline`. seconds: time for all three kinds
+    together, at least one slice each.
+    Returns a row for each kind: images per second (median, slowest and fastest slice), the ratio to decoding (median,
+    lowest and highest), and the CPU time of this process per image in milliseconds. Other work on the machine hardly
+    changes the CPU time.
     """
     kinds: dict[str, Batches] = {
         "decode": lambda start: _decoded(loader, batch_size, start, workers),
@@ -51,7 +53,10 @@ def benchmark_data(
 
 
 def make_renderer(loader: SampleLoader, heatmap_sigma_px: float, paf_half_width_px: float) -> Callable[[Any], None]:
-    """Renders the targets of a batch of keypoints (B, P, K, 3) on Keras' device, compiled as in training, and waits."""
+    """A function that renders the targets of a batch of keypoints (B, P, K, 3) and waits until they are finished.
+
+    It runs on Keras' device and is compiled as in training. heatmap_sigma_px, paf_half_width_px: see `render_targets`.
+    """
     import keras
     import tensorflow as tf
 
@@ -67,7 +72,7 @@ def make_renderer(loader: SampleLoader, heatmap_sigma_px: float, paf_half_width_
             xp=keras.ops,
         )
 
-    # As `fit` runs it: a graph, not operation by operation.
+    # As in `fit`: a compiled graph, not operation by operation.
     compiled = (
         tf.function(render, autograph=False, reduce_retracing=True)
         if keras.backend.backend() == "tensorflow"
@@ -75,7 +80,7 @@ def make_renderer(loader: SampleLoader, heatmap_sigma_px: float, paf_half_width_
     )
 
     def finish(keypoints: Any) -> None:
-        # A device works on after the call returns; only a value read back is sure to be finished.
+        # The device is still working when the call returns. Reading a value back waits until it is finished.
         for maps in compiled(keras.ops.convert_to_tensor(np.asarray(keypoints))):
             float(maps[0, 0, 0, 0])
 
@@ -98,7 +103,7 @@ def _row(name: str, slices: Sequence[tuple[float, float]], reference: Sequence[t
 
 
 def _pace(batches: Iterator[Any], batch_size: int, seconds: float) -> tuple[float, float]:
-    """Images per second, and CPU seconds per image, over at least `seconds`, once the first batches have come."""
+    """Images per second and CPU seconds per image, measured for at least `seconds` after the first batches."""
     for _ in range(_WARM_UP):
         next(batches)
     start, cpu = time.perf_counter(), time.process_time()
@@ -111,7 +116,7 @@ def _pace(batches: Iterator[Any], batch_size: int, seconds: float) -> tuple[floa
 
 
 def _decoded(loader: SampleLoader, batch_size: int, start: int, workers: int | None) -> Iterator[Any]:
-    """Photos of the stream, decoded at full size and dropped: nothing but reading and decoding takes time."""
+    """Decode the photos of the stream at full size and drop them: only reading and decoding take time."""
     import tensorflow as tf
 
     def decode(first: NDArray[np.int64]) -> NDArray[np.int64]:

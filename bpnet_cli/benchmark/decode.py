@@ -1,8 +1,8 @@
-"""`bpnet benchmark decode`: how right and how fast the decoder is, network left out.
+"""`bpnet benchmark decode`: accuracy and speed of the decoder, without a network.
 
-Three kinds of maps: rendered from labels (a perfect network), stored ones of a real network, and crowds of drawn
-figures. Times are set against a x8 cubic upsampling of the same maps in the same run, with which decoders of this
-family usually begin; both run on one thread.
+There are three kinds of maps: maps rendered from labels (a perfect network), stored maps of a real network, and maps
+of crowds of synthetic people. Times are compared with a x8 cubic upsampling of the same maps in the same run, the usual
+first step of decoders of this family. Both run on one thread.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ROUNDS = 9
 
 @dataclass(frozen=True, eq=False)
 class MapsOfPhoto:
-    """Maps of one photo; matrix: 2 x 3, photo pixels to network-input pixels."""
+    """Maps of one photo. matrix: 2 x 3, from photo pixels to network-input pixels."""
 
     image_id: int
     heatmaps: NDArray[np.float32]
@@ -56,7 +56,12 @@ class MapsOfPhoto:
 def benchmark_rendered(
     annotations: str | Path, skeleton: Skeleton, options: DecodeOptions, height: int, width: int
 ) -> dict[str, Any]:
-    """AP and times on maps rendered from labels, every photo fitted into height x width pixels. Needs no photos."""
+    """AP and times on maps rendered from labels; needs no photos. Every photo is fitted into height x width pixels.
+
+    Returns one row. Times are CPU time of one thread in milliseconds, the median over the photos. first_ms: the first
+    decoding of each photo. ratio: decode_ms / upsample_ms, the median over the photos.
+    Raises DataError for a file that can't be used.
+    """
     truth = restrict(read_coco_file(annotations), skeleton)
     return _measure(truth, _render(truth, skeleton, height, width), skeleton, options, f"rendered {height}x{width}")
 
@@ -64,19 +69,24 @@ def benchmark_rendered(
 def benchmark_stored(
     maps: str | Path, annotations: str | Path, skeleton: Skeleton, options: DecodeOptions
 ) -> dict[str, Any]:
-    """AP and times on stored maps: a `.npz` with one (h, w, K + 1 + 2L) array per photo, named by its 12-digit id.
+    """AP and times on stored maps; returns a row as `benchmark_rendered` does.
 
-    The photo was resized to (8h, 8w) pixels. Raises DataError for a file that doesn't fit.
+    maps: a `.npz` file with one (h, w, K + 1 + 2L) array per photo, named by the photo's id with 12 digits. The
+    network's input was the photo resized to (8h, 8w) pixels. Raises DataError for a file that doesn't fit.
     """
     truth = restrict(read_coco_file(annotations), skeleton)
     return _measure(truth, _load(truth, maps, skeleton), skeleton, options, f"stored {Path(maps).name}")
 
 
 def benchmark_crowds(skeleton: Skeleton, options: DecodeOptions) -> list[dict[str, Any]]:
-    """Times for growing numbers of separate people on one large input, and how many are found within a pixel."""
+    """Times for 1 to 100 people, who don't overlap, on one large input (`CROWD_SIZE`, height x width pixels).
+
+    Returns a row for each number of people. found: people with every keypoint within a pixel. The times are those of
+    `benchmark_rendered`.
+    """
     crowds = [draw_crowd(count, *CROWD_SIZE, skeleton) for count in CROWDS]
     maps = [render_targets(keypoints, *CROWD_SIZE, skeleton) for keypoints in crowds]
-    # Crowds take turns, so that a machine that is busy for a while slows all of them alike.
+    # The crowds take turns, so that a machine that is busy for a while slows all of them equally.
     upsampling: list[list[_Turn]] = [[] for _ in crowds]
     decoding: list[list[_Turn]] = [[] for _ in crowds]
     for _ in progress(range(_ROUNDS), _ROUNDS, "crowds"):
@@ -96,13 +106,13 @@ def benchmark_crowds(skeleton: Skeleton, options: DecodeOptions) -> list[dict[st
 
 
 def upsample(heatmaps: NDArray[np.float32], pafs: NDArray[np.float32]) -> None:
-    """The x8 cubic upsampling of all maps."""
+    """Upsample all maps x8 with cubic interpolation."""
     for maps in (heatmaps, pafs):
         cv2.resize(maps, None, fx=UPSAMPLING, fy=UPSAMPLING, interpolation=cv2.INTER_CUBIC)
 
 
 def one_thread() -> None:
-    """Hold OpenCV to one thread; numpy's is set by the environment before it loads."""
+    """Limit OpenCV to one thread. numpy's threads are set by environment variables before it is imported."""
     cv2.setNumThreads(1)
 
 
@@ -112,7 +122,7 @@ def _measure(
     detections: list[dict[str, Any]] = []
     decoding, upsampling = [], []
     for photo in progress(maps, len(truth.images), what):
-        # Alternating the two on each photo lets a busy machine slow both alike.
+        # Both are measured on each photo in turn, so that a busy machine slows both equally.
         decoded = _timed(partial(decode, photo.heatmaps, photo.pafs, skeleton, STRIDE, options), _DECODINGS)
         decoding.append(decoded)
         upsampling.append(_timed(partial(upsample, photo.heatmaps, photo.pafs), _UPSAMPLINGS).seconds)
@@ -149,7 +159,7 @@ def _load(truth: Labels, path: str | Path, skeleton: Skeleton) -> Iterator[MapsO
         for image_id, image in truth.images.items():
             name = f"{image_id:012d}"
             if name not in archive:
-                raise DataError(f"{path}: has no array {name}, but {truth.path} lists that photo")
+                raise DataError(f"{path}: has no array {name}, but {truth.path} lists the photo {image_id}")
             maps = np.asarray(archive[name], np.float32)
             if maps.ndim != 3 or maps.shape[2] != channels:
                 raise DataError(f"{path}: {name} must have shape (height, width, {channels}), got {maps.shape}")
@@ -161,7 +171,7 @@ def _load(truth: Labels, path: str | Path, skeleton: Skeleton) -> Iterator[MapsO
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
-    """What some work gives, and its seconds of this thread: the median of some times, and the first one alone."""
+    """The result of some work, and its CPU seconds on this thread: the median of all runs, and the first run."""
 
     result: Any
     seconds: float
@@ -178,7 +188,7 @@ def _timed(work: Callable[[], Any], times: int) -> _Turn:
 
 
 def _is_found(keypoints: NDArray[np.float64], persons: Sequence[Person]) -> bool:
-    """Whether one person has every labelled keypoint within a pixel."""
+    """Whether one of `persons` has every labelled keypoint within a pixel."""
     labelled = keypoints[:, 2] > 0
     errors = [np.linalg.norm(p.keypoints[labelled, :2] - keypoints[labelled, :2], axis=1).max() for p in persons]
     return any(error < 1 for error in errors)

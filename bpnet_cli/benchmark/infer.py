@@ -1,7 +1,7 @@
-"""`bpnet benchmark infer`: how long networks take, alone and on the whole way from photo file to people.
+"""`bpnet benchmark infer`: the time of networks, alone and end to end (from photo file to people).
 
-All models take turns, some runs each, in the same size and batch and on the same photos, so that a busy machine slows
-all alike and their ratios are fair.
+The models take turns of a few runs each, with the same size and batch and on the same photos. So a busy machine slows
+all of them equally, and their ratios are fair.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
 from bpnet_cli.timing import timed_turn
 
-# Runs that are counted in a turn, few, so that load that comes and goes falls on all models alike; and those before
-# them that are not. The first turn builds and warms as well.
+# Runs of a turn that are counted, and runs before them that are not. They are few, so that changing load on the machine
+# hits all models equally. Before the first turn there are more: the network is built and warmed up.
 TURN, SKIPPED, WARM_UP = 2, 1, 3
 KINDS = ("network", "end_to_end")
 PERCENTILES = (50, 90, 99)
-# Photos that are read over and over: few enough to stay in memory, so that no disk is measured.
+# Most photos to use. They are read again and again and stay in the system's cache, so that no disk is measured.
 MAX_PHOTOS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """One row of the result. run: does the i-th batch. seconds: of each counted run."""
+    """One row of the result. run: processes the i-th batch. seconds: of each counted run."""
 
     contender: Contender
     size: Size
@@ -43,7 +43,7 @@ class _Job:
     seconds: list[float] = field(default_factory=list)
 
     def turn(self, index: int) -> None:
-        """Some runs, before the first ones the warm-up."""
+        """One turn; the first one begins with the warm-up."""
         self.seconds.extend(timed_turn(self.run, TURN * index, TURN, WARM_UP if index == 0 else SKIPPED))
 
 
@@ -56,18 +56,18 @@ def benchmark_infer(
     images: str | None,
     engines: Sequence[str] = ("onnxruntime",),
 ) -> dict[str, Any]:
-    """Times of every model in every size and batch, over at least `repeats` runs of each.
+    """Times of every model at every size and batch, over at least `repeats` runs of each.
 
-    sizes: (height, width) of the network's input; by default the one that the first model infers with. threads: see
-    `set_threads`. images: folder of photos to go all the way with, from file to people; without it networks run alone.
-    engines: each `.onnx` model is measured in each of them.
-    Returns rows under `network` and `end_to_end` (see `summarise`), with `ratio`, the median time over that of the
-    first model in the same size and batch, None where that was not measured. `skipped`: lines on what was left out.
+    sizes: (height, width) of the network's input; by default the size that the first model infers with. threads: see
+    `set_threads`. images: folder of photos for the end-to-end times; None: only the networks are measured. engines:
+    each `.onnx` model is measured in each of them.
+    Returns rows under `network` and `end_to_end` (see `summarise`), each with a `ratio`: its median time / that of the
+    first model at the same size and batch, None where that was not measured. `skipped`: lines on what was left out.
     Raises BpnetError for models, sizes and photos that can't be used.
     """
     files = _photo_files(images) if images else []
     if not images:
-        say("networks alone: end to end, from photo file to people, needs --images DIR")
+        say("measuring only the networks; for end-to-end times (photo file to people) give --images DIR")
     set_threads(threads, models)
     contenders = load_contenders(models, threads, engines)
     takers, skipped = takers_of(contenders, list(dict.fromkeys(sizes)) or [default_size(contenders[0])])
@@ -80,9 +80,10 @@ def benchmark_infer(
 
 
 def find_people(predictor: Predictor, files: Sequence[Path]) -> list[list[Person]]:
-    """People of each photo file, as `Predictor.predict` finds them in one run per scale, but in one batch.
+    """The people of each photo file, best first, also those below `min_person_score`; all photos in one batch.
 
-    The predictor's input size must be fixed. Raises DataError for a photo that can't be decoded.
+    The predictor's input size must be fixed; its averaging (scales, flip) is not used. Raises DataError for a photo
+    that can't be decoded.
     """
     photos = [read_photo(path) for path in files]
     inputs, matrices = zip(*(predictor.prepare(photo) for photo in photos), strict=True)
@@ -97,7 +98,7 @@ def find_people(predictor: Predictor, files: Sequence[Path]) -> list[list[Person
 def summarise(seconds: Sequence[float], batch: int) -> dict[str, float]:
     """Percentiles of the milliseconds per photo, and photos per second over all runs.
 
-    seconds: of each run of `batch` photos. A percentile between two runs is interpolated.
+    seconds: time of each run of `batch` photos. A percentile that falls between two runs is interpolated.
     """
     values = np.percentile(1e3 * np.asarray(seconds) / batch, PERCENTILES)
     times = {f"p{percent}_ms": round(float(value), 3) for percent, value in zip(PERCENTILES, values, strict=True)}
@@ -105,7 +106,7 @@ def summarise(seconds: Sequence[float], batch: int) -> dict[str, float]:
 
 
 def _measure(cases: Sequence[dict[str, list[_Job]]], rounds: int) -> None:
-    """Sizes and batches one after the other, within them the models in turn."""
+    """Measure one size and batch after the other; the models take turns in each of them."""
     turns = [(case, index) for case in cases for index in range(rounds)]
     for case, index in progress(turns, len(turns), "measuring"):
         for jobs in case.values():
@@ -130,7 +131,7 @@ def _whole(contender: Contender, size: Size, batch: int, files: Sequence[Path]) 
 
 
 def _rows(jobs: Sequence[_Job], first: Contender) -> list[dict[str, Any]]:
-    """Of one size and batch."""
+    """The rows of one size and batch."""
     reference = next((np.median(job.seconds) for job in jobs if job.contender is first), None)
     rows = []
     for job in jobs:
@@ -144,7 +145,10 @@ def _rows(jobs: Sequence[_Job], first: Contender) -> list[dict[str, Any]]:
 
 
 def _photo_files(folder: str) -> list[Path]:
-    """Photos of a folder, spread evenly over their names, each read once: all can be, and all are in memory."""
+    """At most `MAX_PHOTOS` photos of a folder, spread evenly over the sorted names.
+
+    Each is read once, which proves that it can be read and brings it into the system's cache. Raises BpnetError.
+    """
     if not Path(folder).is_dir():
         raise BpnetError(f"{folder}: no such folder of photos")
     photos = find_inputs([folder]).photos
@@ -155,5 +159,5 @@ def _photo_files(folder: str) -> list[Path]:
         for path in files:
             read_photo(path)
     except DataError as error:
-        raise DataError(f"{error}; mend it or take it out of {folder}") from None
+        raise DataError(f"{error}; repair it or remove it from {folder}") from None
     return files

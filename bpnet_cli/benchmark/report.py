@@ -1,4 +1,4 @@
-"""Benchmark figures as text, JSON and a plot."""
+"""Benchmark figures as text and as a plot."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 _SIZE = (560, 320)
-# Characters of a model's name in a table, so that its lines stay within 100.
+# Longest name of a model in a table, in characters, so that the table's lines have at most 100.
 _NAME = 20
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of equal keys as a Markdown table."""
+    """Rows as a Markdown table; all rows must have the same keys, which become the header."""
     names = list(rows[0])
     cells = [names, *[[str(row[name]) for name in names] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
@@ -23,7 +23,7 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def describe_training(figures: Mapping[str, Any]) -> str:
-    """What `benchmark_train` found, as text."""
+    """The result of `benchmark_train` as text."""
     rows = [
         {
             "work": kind,
@@ -35,7 +35,7 @@ def describe_training(figures: Mapping[str, Any]) -> str:
     ]
     what = f"{figures['network']}, {figures['input']}, batch {figures['batch_size']}, {figures['precision']}"
     conclusions = [
-        f"overhead: {figures['overhead']:.3f} (a step of bpnet train over the bare step;"
+        f"overhead: {figures['overhead']:.3f} (time of a step of bpnet train / time of the bare step;"
         f" {figures['cpu_overhead']:.3f} in CPU time)",
         f"bottleneck: {figures['bottleneck']}",
     ]
@@ -43,7 +43,7 @@ def describe_training(figures: Mapping[str, Any]) -> str:
 
 
 def describe_inference(figures: Mapping[str, Any]) -> str:
-    """What `benchmark_infer` found, as text."""
+    """The result of `benchmark_infer` as text."""
     parts = [_inference_table("network alone", figures["network"])]
     if figures["end_to_end"]:
         parts.append(_inference_table(f"photo file to people, {figures['photos']} photos", figures["end_to_end"]))
@@ -68,7 +68,10 @@ def _inference_table(what: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def model_names(paths: Sequence[str]) -> dict[str, str]:
-    """A short name for each path: the file's, cut in front where it is long, numbered where several would be alike."""
+    """A short name for each path: the file's name, without its beginning where it is long.
+
+    Names that would be the same begin with the number of the path.
+    """
     short = {path: name if len(name := Path(path).name) <= _NAME else f"..{name[-_NAME + 2 :]}" for path in paths}
     times = Counter(short.values())
     return {
@@ -78,7 +81,7 @@ def model_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def plot_crowds(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Milliseconds by number of people, decoding against upsampling, as an SVG."""
+    """An SVG plot of milliseconds by number of people, decoding and upsampling. rows: see `benchmark_crowds`."""
     width, height = _SIZE
     most_people = max(row["people"] for row in rows)
     most_ms = 1.1 * max(max(row["decode_ms"], row["upsample_ms"]) for row in rows)

@@ -1,4 +1,4 @@
-"""One number of threads for everything that computes in inference."""
+"""Setting the number of threads for all libraries that compute in inference."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from bpnet_cli.models.formats import format_of
 
 
 def set_threads(threads: int | None, models: Sequence[str]) -> None:
-    """Hold OpenCV to so many threads, and TensorFlow where a model is a `.keras` file; None leaves all as it is.
+    """Set the threads of OpenCV, and those of TensorFlow where a model is a `.keras` file. None changes nothing.
 
-    ONNX Runtime and OpenVINO take theirs with each model (`load_backend`). TensorFlow computes one operation at a time,
-    as ONNX Runtime does. Raises BpnetError where Keras runs on something else, or TensorFlow is at work already.
+    ONNX Runtime and OpenVINO get their threads with each model (`load_backend`). TensorFlow is set to compute one
+    operation at a time, as ONNX Runtime does.
+    Raises BpnetError where Keras has another backend than TensorFlow, and where TensorFlow has already started.
     """
     if threads is None:
         return
@@ -27,7 +28,7 @@ def set_threads(threads: int | None, models: Sequence[str]) -> None:
 
     if keras.backend.backend() != "tensorflow":
         raise BpnetError(
-            f"--threads: can't be set for Keras on {keras.backend.backend()}; leave it out, or use TensorFlow"
+            f"--threads: can't be set for Keras on {keras.backend.backend()}; leave it out or use TensorFlow"
         )
     import tensorflow as tf
 
@@ -35,4 +36,6 @@ def set_threads(threads: int | None, models: Sequence[str]) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
-        raise BpnetError("--threads: TensorFlow computes in this process already, its threads are settled") from None
+        raise BpnetError(
+            "--threads: can't be set, because TensorFlow has already started its threads in this process"
+        ) from None

@@ -1,8 +1,9 @@
-"""`bpnet benchmark train`: what training costs on top of the bare step of its network.
+"""`bpnet benchmark train`: the overhead of training over the bare training step of its network.
 
-Three kinds of work take turns in one process, block by block, so that a busy machine slows all alike:
-the bare Keras step (same network, loss and optimizer, compiled) on one batch that is in memory already; the steps of
-`bpnet train` itself, with its pipeline and callbacks; and the pipeline with nobody learning from it.
+Three kinds of work take turns in one process, in blocks of steps. So a busy machine slows all of them equally.
+- The bare Keras step: the same network, loss and optimizer, compiled, always on the same batch in memory.
+- The steps of `bpnet train`, with its pipeline and callbacks.
+- The pipeline alone, without training.
 """
 
 from __future__ import annotations
@@ -21,22 +22,24 @@ from bpnet_cli.data.pipeline import make_pipeline
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.training.train import train
 
-# Steps between two readings of the clock, and those before them that are not counted: they use up what the pipeline
-# prepared while others had their turn.
+# Steps of a block that are timed, and steps before them that are not. These use up the batches that the pipeline has
+# prepared during the turns of the others.
 BLOCK, SKIPPED = 4, 3
-# Seconds that the other kinds go on at least: the pipeline alone is quick, and some of it is always prepared.
+# Shortest block of the bare step and of the pipeline alone, seconds. The pipeline alone is fast, and some batches are
+# always prepared.
 SHORTEST = 0.2
 BARE, OURS, INPUT = "bare step", "bpnet train", "input alone"
 
 
 def benchmark_train(spec: ExperimentSpec, steps: int) -> dict[str, Any]:
-    """Milliseconds per step of each kind over at least `steps` steps, and what they say.
+    """Milliseconds per step of each kind of work over at least `steps` steps, and two conclusions from them.
 
-    cpu_ms_per_step: of all threads of this process; other work on the machine hardly touches it.
-    overhead, cpu_overhead: a step of `bpnet train` over the bare step, by the clock and in CPU time.
-    bottleneck: which of the two alone takes longer, the network's step (compute) or the pipeline (input).
-    Every figure is the median of blocks.
-    Validation, pretrained weights and all devices but one are left out, and nothing is left on disk.
+    ms_per_step, cpu_ms_per_step: wall time, and CPU time of all threads of this process. Other work on the machine
+    hardly changes the CPU time.
+    overhead, cpu_overhead: time of a step of `bpnet train` / time of the bare step, in wall time and in CPU time.
+    bottleneck: which of the two alone takes longer, the bare step ("compute") or the pipeline ("input").
+    Every figure is the median of the blocks.
+    There is no validation, there are no pretrained weights, only one device is used, and no file is kept.
     Raises BpnetError as `train` does.
     """
     rounds = max(1, -(-steps // BLOCK))
@@ -64,9 +67,9 @@ def benchmark_train(spec: ExperimentSpec, steps: int) -> dict[str, Any]:
 
 
 class _Turns(keras.callbacks.Callback):  # type: ignore[misc]
-    """Rides on a run: times its steps block by block, and gives the other kinds a turn after each block.
+    """A callback that times the steps of a run in blocks. After each block, the other kinds of work have a turn.
 
-    blocks: by kind, the (seconds, CPU seconds) per step of each block.
+    blocks: by kind of work, the (seconds, CPU seconds) per step of each block.
     """
 
     def __init__(self, spec: ExperimentSpec) -> None:
@@ -85,7 +88,7 @@ class _Turns(keras.callbacks.Callback):  # type: ignore[misc]
         self.others = {BARE: lambda: step(batch), INPUT: lambda: next(batches)}
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """`batch` steps are done: begin or end a block."""
+        """Begin or end a block; `batch` steps are finished."""
         place = batch % (SKIPPED + BLOCK)
         if place == SKIPPED:
             self.start = self._clocks()
@@ -104,13 +107,13 @@ class _Turns(keras.callbacks.Callback):  # type: ignore[misc]
         return (self._clocks() - start) / done
 
     def _clocks(self) -> NDArray[np.float64]:
-        """Seconds and CPU seconds, once the device has finished: the first kernel is the last that a step changes."""
+        """(2,) seconds and CPU seconds, after the device has finished: a step changes the first kernel last."""
         np.asarray(self.model.trainable_variables[0])
         return np.array([time.perf_counter(), time.process_time()])
 
 
 def _bare_step(model: Any) -> Callable[[Any], Any]:
-    """The model's own training step on a batch, compiled as `fit` does it."""
+    """The model's training step on a batch, compiled as in `fit`."""
     import tensorflow as tf
 
     compiled: Callable[[Any], Any] = tf.function(model.train_step, jit_compile=model.jit_compile)
@@ -118,7 +121,7 @@ def _bare_step(model: Any) -> Callable[[Any], Any]:
 
 
 def _short_run(spec: ExperimentSpec, steps: int) -> ExperimentSpec:
-    """The spec with one epoch of `steps`, without what costs time outside the steps or has no bearing on them."""
+    """The spec with one epoch of `steps` steps, without the keys that cost time outside of the steps."""
     keys = {"epochs": 1, "steps_per_epoch": steps, "freeze_backbone_epochs": 0, "log_images": 0, "distribution": "none"}
     return spec.model_copy(
         update={

@@ -1,4 +1,4 @@
-"""`bpnet benchmark`."""
+"""`bpnet benchmark decode` and `bpnet benchmark data`: from a spec to the figures as text or JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ def benchmark_decode(
     plot: str | None,
     as_json: bool,
 ) -> str:
-    """Measure the decoder with a spec's thresholds and skeleton; the figures as text or JSON. Raises BpnetError."""
+    """Measure the decoder with a spec's thresholds and skeleton. Returns the figures as text or JSON.
+
+    annotations: COCO file, for maps rendered from labels at `size` (height, width) in pixels. maps: `.npz` file of
+    stored maps of the same photos. plot: SVG file to write, with the times of the crowds. Raises BpnetError.
+    """
     skeleton, options = skeleton_of(spec), decode_options_of(spec)
     one_thread()
     photos = []
@@ -37,7 +41,10 @@ def benchmark_decode(
 
 
 def benchmark_samples(spec: ExperimentSpec, seconds: float, as_json: bool) -> str:
-    """Measure how fast a spec's training samples are made; the figures as text or JSON. Raises BpnetError."""
+    """Measure how fast a spec's training samples are made, for about `seconds`. Returns the figures as text or JSON.
+
+    Raises BpnetError.
+    """
     check_input_size(spec)
     loader = training_loader_of(spec, skeleton_of(spec))
     render = make_renderer(loader, spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)

@@ -1,4 +1,4 @@
-"""How far the maps of two networks differ on the same photos."""
+"""The differences between the maps of two networks on the same photos."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from bpnet_cli.inference.backends import Backend
 
 
 def map_difference(reference: Backend, other: Backend, images: NDArray[np.uint8]) -> float:
-    """Largest absolute difference of any map value on (B, H, W, 3) uint8 RGB inputs; NaN where there is one."""
+    """Largest absolute difference over all values of both maps; NaN if a value is NaN.
+
+    images: (B, H, W, 3) uint8 RGB network inputs.
+    """
     return map_errors(reference, other, images)[0]
 
 
 def map_errors(reference: Backend, other: Backend, images: NDArray[np.uint8]) -> tuple[float, float]:
-    """Largest and mean absolute difference over all values of both maps; see `map_difference`."""
+    """(largest, mean) absolute difference over all values of both maps; see `map_difference`."""
     pairs = zip(reference.maps(images), other.maps(images), strict=True)
     errors = np.concatenate([np.abs(expected - got).ravel() for expected, got in pairs])
     return float(errors.max()), float(errors.mean())

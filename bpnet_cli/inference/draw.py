@@ -1,4 +1,4 @@
-"""Pictures of results: people on their photo, and the network's maps on its input."""
+"""Pictures of results: people on their photo, and the network's maps on the network's input."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bpnet_cli.pose.skeleton import Skeleton
 
 Colour = tuple[int, int, int]
 
-# Okabe and Ito's colour-blind-safe palette; neighbours within a side take turns between its two tones.
+# Okabe and Ito's palette for colour-blind people. The limbs of one side alternate between its two tones.
 LEFT: tuple[Colour, ...] = ((0, 114, 178), (86, 180, 233))
 RIGHT: tuple[Colour, ...] = ((213, 94, 0), (230, 159, 0))
 MIDDLE: tuple[Colour, ...] = ((0, 158, 115), (240, 228, 66))
 OUTLINE: Colour = (20, 20, 20)
 WHITE: Colour = (255, 255, 255)
-FRACTION_BITS = 4  # OpenCV takes coordinates in 1 / 16 pixel
-FARTHEST = 2**15  # pixels; OpenCV's fixed point overflows far beyond any photo
+FRACTION_BITS = 4  # OpenCV takes coordinates in units of 1 / 16 pixel
+FARTHEST = 2**15  # pixels, more than any photo has; much larger coordinates would overflow OpenCV's fixed point
 
 
 def draw_persons(
@@ -31,11 +31,12 @@ def draw_persons(
     show_scores: bool = False,
     hollow_below: float = 0.0,
 ) -> NDArray[np.uint8]:
-    """A copy of the (H, W, 3) image with each person's limbs and keypoints in its pixels; absent ones are left out.
+    """A copy of the image with each person's limbs and keypoints, (H, W, 3) uint8. Absent keypoints are not drawn.
 
-    The person's left is blue, its right orange, the middle green, whatever the skeleton: the first name of each flip
-    pair is taken to be on the left. Surer people are drawn on top. show_scores: write each score above its person.
-    hollow_below: keypoints of a lower score are drawn hollow.
+    image_rgb: (H, W, 3) uint8 RGB. persons: keypoints in the image's pixels; people with a higher score are drawn on
+    top. The person's left side is blue, its right side orange, the middle green. This holds for every skeleton: the
+    first name of each flip pair counts as left.
+    show_scores: write each score above its person. hollow_below: keypoints with a lower score are drawn hollow.
     """
     canvas = np.ascontiguousarray(image_rgb).copy()
     limb_colours, keypoint_colours = _colours(skeleton)
@@ -53,10 +54,11 @@ def draw_persons(
 def draw_maps(
     image_rgb: NDArray[np.uint8], heatmaps: NDArray[np.floating], pafs: NDArray[np.floating]
 ) -> NDArray[np.uint8]:
-    """(H, 2W, 3) uint8: the image under its heatmaps, and beside it under its PAFs.
+    """(H, 2W, 3) uint8 RGB: on the left the image with its heatmaps over it, on the right the image with its PAFs.
 
-    image_rgb: (H, W, 3) network input that the maps cover whole. heatmaps: (h, w, K+1), of which the largest keypoint
-    channel shows. pafs: (h, w, 2L), of which the longest vector shows. Values 0..1 go from nothing to full colour.
+    image_rgb: (H, W, 3) uint8 RGB network input; the maps cover all of it. heatmaps: (h, w, K + 1), the background
+    last; each cell shows its largest keypoint channel. pafs: (h, w, 2L); each cell shows the length of its longest
+    vector. Values from 0 to 1 are shown from no colour to full colour.
     """
     vectors = pafs.reshape(*pafs.shape[:2], -1, 2)
     confidence = heatmaps[..., :-1].max(axis=-1)
@@ -70,10 +72,10 @@ def draw_maps(
 
 
 def _overlay(image_rgb: NDArray[np.uint8], values: NDArray[np.floating], colour_map: int) -> NDArray[np.uint8]:
-    """The image in dim grey, coloured where the (h, w) values are high; NaN, left by a diverged step, is 0."""
+    """The image in dim grey, coloured where the (h, w) values are high. NaN, from diverged training, counts as 0."""
     height, width = image_rgb.shape[:2]
     clean = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1)
-    # Linear resizing keeps the centre of a map cell at the centre of the pixels it covers.
+    # Linear resizing keeps the centre of a map cell at the centre of the pixels that the cell covers.
     share = cv2.resize(clean, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
     colours = cv2.applyColorMap(np.round(255 * share).astype(np.uint8), colour_map)[..., ::-1]
     grey = 0.7 * cv2.cvtColor(np.ascontiguousarray(image_rgb), cv2.COLOR_RGB2GRAY)[..., None]
@@ -82,7 +84,7 @@ def _overlay(image_rgb: NDArray[np.uint8], values: NDArray[np.floating], colour_
 
 
 def _colours(skeleton: Skeleton) -> tuple[list[Colour], list[Colour]]:
-    """A colour per limb and per keypoint. A limb between left and right, or within the middle, counts as middle."""
+    """A colour for each limb and each keypoint. A limb between left and right, or in the middle, counts as middle."""
     sides = np.zeros(len(skeleton.keypoints), int)
     for left, right in skeleton.flip_pairs:
         sides[skeleton.keypoints.index(left)], sides[skeleton.keypoints.index(right)] = 1, -1
@@ -101,7 +103,7 @@ def _alternate(sides: NDArray[np.intp]) -> list[Colour]:
 
 
 def _line_width(person: Person, height: int, width: int) -> int:
-    """In pixels: grows with the person, but stays readable in a large photo and fine in a small one."""
+    """Line width in pixels. It grows with the person, within limits that depend on the photo's size."""
     extent = max(person.box[2:])
     diagonal = float(np.hypot(height, width))
     return max(1, round(float(np.clip(0.018 * extent, 0.0015 * diagonal, 0.008 * diagonal))))
@@ -130,7 +132,7 @@ def _draw_keypoints(
     for k in np.flatnonzero(person.found).tolist():
         centre = _fixed(person.keypoints[k])
         hollow = person.keypoints[k, 2] < hollow_below
-        # Smaller discs would not show their hole.
+        # The hole of a smaller disc would not be visible.
         radius = max(3.0 if hollow else 1.2, 0.95 * width)
         discs = [(OUTLINE, radius + max(0.5, width / 4)), (colours[k], radius)]
         if hollow:
@@ -140,7 +142,7 @@ def _draw_keypoints(
 
 
 def _draw_score(canvas: NDArray[np.uint8], person: Person, width: int) -> None:
-    """Above the topmost keypoint, inside of the photo."""
+    """Write the score above the topmost keypoint, inside the photo."""
     x, y, _ = person.keypoints[person.found][person.keypoints[person.found, 1].argmin()]
     text, scale = f"{person.score:.2f}", max(0.35, 0.15 * width)
     (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)

@@ -1,4 +1,4 @@
-"""Result files by their names: what an earlier run left, and that nothing else is overwritten."""
+"""Names of result files. Files of an earlier run may be overwritten, other files may not."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import write_text
 
 DETECTIONS, COCO_RESULTS, DRAWN = "detections.json", "coco_results.json", "annotated"
-# What begins `detections.json` and a line of a video's file, and little else in the world.
+# The first characters of `detections.json` and of a video's `.jsonl` file. Hardly any other file begins like this.
 _MARKS = ('{"model": {', '{"frame": ')
-# Holds the names of the files that a run writes, until the run ends: if the run is killed, the next one finds it.
+# The journal: the names of the files that a run writes. It is deleted at the end, so only a killed run leaves it.
 JOURNAL = ".bpnet-unfinished.json"
 
 
 def frames_file(results_dir: Path, name: str) -> Path:
-    """Where the frames of a video go."""
+    """The path of a video's result file: one JSON line per frame."""
     return results_dir / f"{name}.jsonl"
 
 
 def drawn_before(folder: Path) -> bool:
-    """Whether an earlier run drew the files of a folder: it is named `annotated`, beside results that bpnet wrote."""
+    """Whether the files of a folder were drawn by an earlier run.
+
+    That is so where the folder is named `annotated` and result files of bpnet or a journal lie beside it.
+    """
     if folder.name != DRAWN:
         return False
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
@@ -37,10 +40,10 @@ def drawn_before(folder: Path) -> bool:
 
 
 def check_overwriting(outputs: Iterable[Path], evidence: Path, inputs: Iterable[Path], results_dir: Path) -> None:
-    """Raise BpnetError where writing `outputs` would overwrite an input, or a file of somebody else's.
+    """Raise BpnetError where writing `outputs` would overwrite an input, or a file that no earlier run wrote.
 
-    evidence: the result file by which outputs that exist are known to come from an earlier run.
-    results_dir: the folder of all results, where a run that crashed has left its journal.
+    evidence: a result file. Where bpnet wrote it, existing `outputs` count as files of an earlier run.
+    results_dir: the folder of all results. Files in the journal of a killed run may be overwritten too.
     """
     sources = {os.path.realpath(path) for path in inputs}
     earlier = _is_ours(evidence)
@@ -49,18 +52,18 @@ def check_overwriting(outputs: Iterable[Path], evidence: Path, inputs: Iterable[
         if not path.exists():
             continue
         if os.path.realpath(path) in sources:
-            raise BpnetError(f"{path}: is an input, and the results would overwrite it; give another folder with -r")
+            raise BpnetError(f"{path}: is an input that the results would overwrite; give another folder with -r")
         if not earlier and path.relative_to(results_dir).as_posix() not in unfinished:
-            text = "exists already, and no earlier run says that it wrote it"
+            text = "exists already, and there is no sign that an earlier run wrote it"
             raise BpnetError(f"{path}: {text}; move it away or give another folder with -r")
 
 
 @contextmanager
 def announced(outputs: Iterable[Path], results_dir: Path) -> Iterator[None]:
-    """Keep the names of the files that a run writes in a journal until the block ends.
+    """Write the names of the files that a run will write to a journal, which is deleted at the end of the block.
 
-    A process that is killed leaves the journal, and the next run may overwrite the files that it names. The journal
-    also stays after an error, if one of the files exists. Raises BpnetError where the folder can't be written to.
+    A killed process leaves its journal, and the next run may then overwrite the files in it. The journal also stays
+    after an error, if one of the files exists. Raises BpnetError where the folder can't be written to.
     """
     journal, outputs = results_dir / JOURNAL, list(outputs)
     names = _unfinished(results_dir) | {path.relative_to(results_dir).as_posix() for path in outputs}
@@ -75,28 +78,28 @@ def announced(outputs: Iterable[Path], results_dir: Path) -> Iterator[None]:
 
 
 def _remove(journal: Path) -> None:
-    """Take the journal away, and the folder of results where it would be empty."""
-    with suppress(OSError):  # a folder that got read-only meanwhile: the journal does no harm
+    """Delete the journal, and the results folder if it is empty then."""
+    with suppress(OSError):  # the folder may have become read-only; a journal that stays does no harm
         journal.unlink(missing_ok=True)
         if not any(journal.parent.iterdir()):
             journal.parent.rmdir()
 
 
 def _unfinished(results_dir: Path) -> set[str]:
-    """Names below a folder of results that a run which was killed was about to write."""
+    """The names in the journal of a killed run, relative to the results folder; empty without a journal."""
     try:
         names = json.loads((results_dir / JOURNAL).read_text(encoding="utf-8"))["unfinished"]
         return {str(name) for name in names}
     except (OSError, ValueError, KeyError, TypeError):
-        return set()  # none, or not ours
+        return set()  # there is no journal, or bpnet didn't write it
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether bpnet wrote a result file, by how it begins."""
+    """Whether bpnet wrote this result file, judged by its first characters."""
     if not path.is_file():
         return False
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(max(map(len, _MARKS))).startswith(_MARKS)
     except OSError:
-        return False  # nobody can tell whose it is, so it is not overwritten
+        return False  # it can't be read, so it is not overwritten

@@ -1,4 +1,4 @@
-"""Photos that a network's activations are looked at with."""
+"""Photos on which a network's activations are measured, for INT8 ranges and for pruning."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from bpnet_cli.inference.search import search_folder
 from bpnet_cli.inference.sources import IMAGE_SUFFIXES, read_photo, spread
 from bpnet_cli.log import counted
 
-# Fewer say little about what a network sees.
+# Fewer photos show too little of what a network will see.
 MIN_PHOTOS = 32
-# More don't change the ranges, and the time grows with each.
+# More photos don't change the ranges, and each one takes time.
 MAX_PHOTOS = 256
 
 
 class Photos(Sequence[NDArray[np.uint8]]):
-    """Photos, (H, W, 3) uint8 RGB, each read when it is asked for: hundreds of large ones would not fit in memory.
+    """A sequence of photos, (H, W, 3) uint8 RGB. Each access reads the file: hundreds of large photos need much memory.
 
-    Reading raises DataError naming a damaged photo.
+    Access raises DataError, which names the file, for a damaged photo.
     """
 
     def __init__(self, files: Sequence[Path], purpose: str) -> None:
-        """purpose: a word for messages, as in "calibration"."""
+        """purpose: a word for messages, such as "calibration"."""
         self._files, self._purpose = files, purpose
 
     def __len__(self) -> int:
@@ -45,14 +45,14 @@ class Photos(Sequence[NDArray[np.uint8]]):
         try:
             return read_photo(self._files[index])
         except DataError as error:
-            raise DataError(f"{error}; mend it or take it out of the {self._purpose} photos") from None
+            raise DataError(f"{error}; repair it or remove it from the {self._purpose} photos") from None
 
 
 def photos_of_folder(folder: str | Path, purpose: str, fewest: int = MIN_PHOTOS, most: int = MAX_PHOTOS) -> Photos:
-    """Photos of a folder and those below: all, or `most` spread evenly over their names.
+    """The photos of a folder and its subfolders: all, or `most` of them, spread evenly over the sorted names.
 
-    purpose: a word for messages, as in "calibration". Raises BpnetError for a folder that is missing or has fewer than
-    `fewest`.
+    purpose: a word for messages, such as "calibration". Raises BpnetError for a folder that is missing or has fewer
+    than `fewest` photos.
     """
     path = Path(folder)
     if not path.is_dir():
@@ -60,7 +60,7 @@ def photos_of_folder(folder: str | Path, purpose: str, fewest: int = MIN_PHOTOS,
     files = [file for file, _ in search_folder(path).files if file.suffix.lower() in IMAGE_SUFFIXES]
     if len(files) < fewest:
         raise BpnetError(
-            f"{folder}: has {counted(len(files), 'photo')}, {purpose} needs at least {fewest}: photos like those"
+            f"{folder}: has {counted(len(files), 'photo')}, {purpose} needs at least {fewest}; use photos like those"
             " that the network will see"
         )
     return Photos(spread(files, most), purpose)

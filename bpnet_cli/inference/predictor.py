@@ -1,4 +1,4 @@
-"""The predictor: photo in, people out. Inference, evaluation and validation in training all use this one."""
+"""The predictor: from a photo to its people. Inference, evaluation and the validation in training all use it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from bpnet_cli.pose.person import Person
 
 @dataclass(frozen=True)
 class InputSize:
-    """What photos are scaled to; see `geometry.network_input_size`. Pixels, but for the ratio."""
+    """The size that photos are scaled to, see `geometry.network_input_size`.
+
+    height, width: pixels; width None: follows the photo. max_aspect_ratio: largest width / height where width is None.
+    """
 
     height: int = 368
     width: int | None = None
@@ -32,10 +35,14 @@ _DEFAULT_OPTIONS = DecodeOptions()
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with its decoder. People whose score is below `min_person_score` are left out.
+    """A network with its decoder.
 
-    scales: factors of the input size whose maps are averaged, decoded on the grid of the first; flip: average with the
-    maps of the mirrored input. Each costs another run of the network. min_drawn_score: see `shown`.
+    backend: runs the network. size: the network's input size. options: thresholds of the decoder.
+    min_person_score: `predict` leaves out people with a lower score.
+    scales: factors of the input size; the maps of all are averaged on the grid of the first.
+    flip: also average the maps of the mirrored input. Each further scale costs another run of the network, and flip
+        doubles the number of runs.
+    min_drawn_score: see `shown`.
     """
 
     backend: Backend
@@ -47,31 +54,34 @@ class Predictor:
     min_drawn_score: float = 0.0
 
     def predict(self, image: NDArray[np.uint8]) -> list[Person]:
-        """People in a (H, W, 3) uint8 RGB photo, best first, keypoints in the photo's pixels."""
+        """People in a (H, W, 3) uint8 RGB photo, the highest score first; keypoints in the photo's pixels.
+
+        Raises BpnetError for another type or shape of image.
+        """
         return self.strong(self.everyone(image))
 
     def strong(self, persons: Sequence[Person]) -> list[Person]:
-        """Those of at least `min_person_score`."""
+        """The people with a score of at least `min_person_score`."""
         return [person for person in persons if person.score >= self.min_person_score]
 
     def shown(self, persons: Sequence[Person]) -> list[Person]:
-        """What pictures show of people: without their keypoints of a score below `min_drawn_score`.
+        """The people as pictures show them: without keypoints whose score is below `min_drawn_score`.
 
-        Such a guess costs nothing where right ones are counted, but draws a limb to where nobody is.
+        Such a weak guess doesn't lower AP, but in a picture it often draws a limb where there is nobody.
         """
         return [person.without_weak(self.min_drawn_score) for person in persons]
 
     def everyone(self, image: NDArray[np.uint8]) -> list[Person]:
-        """As `predict`, also the people below `min_person_score`."""
+        """The same as `predict`, with the people below `min_person_score`."""
         heatmaps, pafs, matrix = self.maps(image)
         height, width = image.shape[:2]
-        # A keypoint at the edge may be found in the padding beside it.
+        # A keypoint at the photo's edge may be found in the padding.
         return [person.clipped(width, height) for person in self.decode(heatmaps, pafs, matrix)]
 
     def maps(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-        """Heatmaps (h, w, K + 1), pafs (h, w, 2L) of a photo, averaged as asked, and the matrix that `prepare` gives.
+        """Heatmaps (h, w, K + 1) and pafs (h, w, 2L) of a photo, averaged as `scales` and `flip` say, and a matrix.
 
-        The average is on the grid of the first scale.
+        The maps are on the grid of the first scale. The matrix is that of `prepare` for this scale.
         """
         canvas, base = self.prepare(image, self.scales[0])
         variants = self._variants(canvas)
@@ -86,7 +96,7 @@ class Predictor:
         return *(variants[0] if len(variants) == 1 else average_maps(variants)), base
 
     def _variants(self, canvas: NDArray[np.uint8]) -> list[Maps]:
-        """Maps of an input, and of its mirror image brought back."""
+        """Maps of an input; with `flip` also those of the mirrored input, mirrored back. canvas: (H, W, 3) uint8."""
         heatmaps, pafs = self.backend.maps(canvas[None])
         variants = [(heatmaps[0], pafs[0])]
         if self.flip:
@@ -95,9 +105,9 @@ class Predictor:
         return variants
 
     def prepare(self, image: NDArray[np.uint8], scale: float = 1.0) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-        """The network input for a photo, and the 2 x 3 matrix from photo pixels to its pixels. Raises BpnetError.
+        """The network input (H, W, 3) uint8 for a photo, and the 2 x 3 matrix from photo pixels to input pixels.
 
-        scale: factor of the input size.
+        scale: factor of the input size. Raises BpnetError for another type or shape of image.
         """
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
@@ -116,7 +126,7 @@ class Predictor:
     def decode(
         self, heatmaps: NDArray[np.float32], pafs: NDArray[np.float32], matrix: NDArray[np.float64]
     ) -> list[Person]:
-        """People of one photo's maps, in its pixels, also weak ones; `matrix` as `prepare` gave it."""
+        """All people in the maps of one photo, weak ones too; keypoints in photo pixels. matrix: see `prepare`."""
         metadata = self.backend.metadata
         persons = decode(heatmaps, pafs, metadata.skeleton, metadata.stride, self.options)
         inverse = invert_affine(matrix)

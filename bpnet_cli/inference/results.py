@@ -1,4 +1,4 @@
-"""Result files: `detections.json`, `coco_results.json`, one JSON line per video frame."""
+"""Contents of the result files: `detections.json`, `coco_results.json`, and one JSON line per video frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from bpnet_cli.pose.skeleton import COCO_KEYPOINTS, Skeleton
 
 
 def person_entry(person: Person) -> dict[str, Any]:
-    """A person as in `detections.json`: score, box [x, y, w, h], keypoints [x, y, score] or null where absent."""
+    """A person in `detections.json`: score, box [x, y, width, height], keypoints [x, y, score] or null where absent.
+
+    Coordinates are in photo pixels.
+    """
     return {
         "score": round(float(person.score), 6),
         "box": [round(value, 2) for value in person.box],
@@ -27,24 +30,25 @@ def person_entry(person: Person) -> dict[str, Any]:
 
 
 def image_entry(name: str, width: int, height: int, persons: Sequence[Person]) -> dict[str, Any]:
-    """A photo as in `detections.json`."""
+    """A photo in `detections.json`; width and height in pixels."""
     return {"file": name, "width": width, "height": height, "persons": [person_entry(p) for p in persons]}
 
 
 def skeleton_entry(skeleton: Skeleton) -> dict[str, Any]:
-    """The skeleton as in `detections.json`; limbs as pairs of keypoint names."""
+    """The skeleton in `detections.json`; limbs are pairs of keypoint names."""
     return {"name": skeleton.name, "keypoints": list(skeleton.keypoints), "limbs": [list(a) for a in skeleton.limbs]}
 
 
 def model_entry(metadata: ModelMetadata, path: str) -> dict[str, Any]:
-    """Which model made the results."""
+    """The model in `detections.json`: its file, its name and the version of bpnet that made it."""
     return {"file": path, "name": metadata.spec.get("name"), "bpnet_version": metadata.version}
 
 
 def coco_order(skeleton: Skeleton) -> list[str]:
-    """Keypoint names in the order of a COCO results file: COCO's own where the skeleton has them, else the skeleton's.
+    """Keypoint names in the order of a COCO results file.
 
-    Keypoints that are derived from others (the neck) are left out.
+    Where the skeleton has all of COCO's keypoints, these are COCO's 17 in COCO's order. Otherwise they are the
+    skeleton's, without keypoints that are derived from others (`midpoints`, the neck for example).
     """
     if set(COCO_KEYPOINTS) <= set(skeleton.keypoints):
         return list(COCO_KEYPOINTS)
@@ -53,10 +57,11 @@ def coco_order(skeleton: Skeleton) -> list[str]:
 
 
 def image_ids(names: Sequence[str]) -> tuple[list[int], str]:
-    """COCO's ids of photos by their names: the numbers that these are (000000001234.jpg) where all are and no two are
-    alike, else 1, 2, ... in order.
+    """COCO image ids for photos by name, and why they are not the numbers in the names.
 
-    The second value says why numbers were not kept; empty where they were, or there are none.
+    Where all names are numbers (000000001234.jpg) and no number comes twice, the ids are these numbers. Otherwise they
+    are 1, 2, ... in order. The second value is the reason for that; it is empty where the numbers are used, and where
+    no name is a number.
     """
     stems = [PurePath(name).stem for name in names]
     numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
@@ -64,17 +69,17 @@ def image_ids(names: Sequence[str]) -> tuple[list[int], str]:
     if not numbers:
         return places, ""
     if len(numbers) < len(names):
-        return places, f"{len(names) - len(numbers)} of {len(names)} names are no numbers"
+        return places, f"{len(names) - len(numbers)} of {len(names)} names are not numbers"
     twice = next((number for number, count in Counter(numbers).items() if count > 1), None)
-    return (numbers, "") if twice is None else (places, f"several are named {twice}")
+    return (numbers, "") if twice is None else (places, f"several photos have the number {twice}")
 
 
 def coco_entries(
     image_id: int, persons: Iterable[Person], skeleton: Skeleton, keypoint_names: Sequence[str], category_id: int = 1
 ) -> list[dict[str, Any]]:
-    """People of one image in COCO's results format, in the order of `keypoint_names`.
+    """People of one image in COCO's results format; keypoints in the order of `keypoint_names`, photo pixels.
 
-    COCO wants coordinates for every keypoint; an absent one gets 0, 0, 0, as does a name the skeleton lacks.
+    COCO needs coordinates for every keypoint. A keypoint that was not found, or is not in the skeleton, gets 0, 0, 0.
     """
     columns = [skeleton.keypoints.index(name) if name in skeleton.keypoints else None for name in keypoint_names]
     entries = []

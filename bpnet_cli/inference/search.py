@@ -1,4 +1,4 @@
-"""Which files a folder or a glob stands for."""
+"""Finding the files of a folder or of a glob."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from bpnet_cli.inference.outputs import drawn_before
 
 @dataclass(frozen=True)
 class Found:
-    """files: (path, name below the folder or the glob's fixed part). left_out: (folder, why) of those passed by."""
+    """The result of a search.
+
+    files: (path, name relative to the folder, or to the part of the glob before the first wildcard).
+    left_out: (folder, reason) for folders that were skipped.
+    """
 
     files: list[tuple[Path, str]]
     left_out: list[tuple[Path, str]]
 
 
 def search_folder(folder: Path) -> Found:
-    """Files of a folder and those below, in the order of their names.
+    """Files of a folder and its subfolders, sorted by path.
 
-    Left out: names that begin with a dot, and folders that an earlier run drew. Links are followed, but no folder is
-    entered twice, nor one above this one; a dead link counts as a file, which then can't be read.
+    Left out: names that begin with a dot, folders that an earlier run drew, and folders that can't be read. Links are
+    followed, but no folder is entered twice, and no parent of this folder is entered. A dead link counts as a file, so
+    that reading it fails with a message.
     """
     files: list[Path] = []
     left_out: list[tuple[Path, str]] = []
@@ -50,7 +55,7 @@ def search_folder(folder: Path) -> Found:
 
 
 def search_glob(pattern: str) -> Found | None:
-    """Files that a glob stands for, without those in folders that an earlier run drew; None where nothing matches."""
+    """Files that match a glob, without those in folders that an earlier run drew; None where nothing matches."""
     matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True)) if Path(match).is_file()]
     if not matches:
         return None
@@ -63,10 +68,10 @@ def search_glob(pattern: str) -> Found | None:
 
 
 def _shown(name: str) -> bool:
-    """False for names that file managers hide: settings, previews, what a Mac keeps beside a photo (`._photo.jpg`)."""
+    """False for hidden names: settings, previews, and the files that macOS writes beside a photo (`._photo.jpg`)."""
     return not name.startswith(".")
 
 
 def _is_file_or_dead(path: Path) -> bool:
-    """False for pipes and devices, whose reading may never end."""
+    """True for files and dead links; False for pipes and devices, because reading them may never end."""
     return path.is_file() or not path.exists()

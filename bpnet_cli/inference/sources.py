@@ -1,4 +1,4 @@
-"""Where photos come from: files, folders, globs, videos, cameras."""
+"""The inputs of `bpnet infer`: files, folders, globs, videos and cameras."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CAMERA = "camera:"
 
 @dataclass(frozen=True)
 class PhotoInput:
-    """A photo to run on; name: where its results go, relative to the input it came from."""
+    """A photo file. name: its name in the results, a path relative to the folder or glob that the user gave."""
 
     path: Path
     name: str
@@ -38,14 +38,14 @@ class PhotoInput:
 
 @dataclass(frozen=True)
 class VideoInput:
-    """A video file, or a camera as the path `camera:0`."""
+    """A video file, or a camera with the path `camera:0`. name: its name in the results, as for photos."""
 
     path: Path
     name: str
 
     @property
     def source(self) -> str:
-        """As `read_frames` takes it."""
+        """The path as text, for `read_frames`."""
         return str(self.path)
 
 
@@ -53,7 +53,7 @@ Input = TypeVar("Input", PhotoInput, VideoInput)
 
 
 class Failure(NamedTuple):
-    """An input that can't be used. path: as the user gave it or it was found. name: as in the results."""
+    """An input that can't be used. path: as the user gave it, or as it was found. name: its name in the results."""
 
     path: str
     reason: str
@@ -62,7 +62,10 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the user's words stand for. left_out: a line for each reason why files in folders were passed by."""
+    """The inputs that the user's words stand for.
+
+    problems: named files that can't be used. left_out: a line for each reason why files or folders were skipped.
+    """
 
     photos: tuple[PhotoInput, ...]
     videos: tuple[VideoInput, ...]
@@ -71,10 +74,11 @@ class Inputs:
 
 
 def find_inputs(words: Sequence[str]) -> Inputs:
-    """Expand files, folders (recursive), globs and cameras; names are unique, a clash gets its folder in front.
+    """Expand files, folders (with subfolders), globs and cameras.
 
-    A file that is named is always taken; see `search` for what is left out of folders and globs. Raises BpnetError for
-    an input that doesn't exist, and when there is nothing to run on.
+    Names in the results are unique: where two would be the same, the parent folder's name is put in front.
+    See `search` for what is left out of folders and globs; a file that the user names is never left out.
+    Raises BpnetError for an input that doesn't exist, and where there is no photo and no video.
     """
     photos: list[PhotoInput] = []
     videos: list[VideoInput] = []
@@ -97,12 +101,12 @@ def find_inputs(words: Sequence[str]) -> Inputs:
             elif Path(word).is_dir():
                 others.add(path)
             else:
-                reason = f"neither a photo nor a video that is known by its ending ({suffix!r})"
+                reason = f"its ending {suffix!r} is not one of a photo or video"
                 problems.append(Failure(str(path), reason, name))
     left_out = [f"left out: {_some(folders, 3)}, {reason}" for reason, folders in passed.items()] + _other_files(others)
     unique = tuple(_unique(photos)), tuple(_unique(videos))
     if again := len(photos) + len(videos) - sum(map(len, unique)):
-        left_out.append(f"left out: {counted(again, 'input')} given twice, or by a link to another input")
+        left_out.append(f"left out: {counted(again, 'input')} given twice or as a link to another input")
     if not photos and not videos and not problems:
         text = f"{', '.join(words)}: no photos or videos found (photos end in {_listed(IMAGE_SUFFIXES)})"
         raise BpnetError("; ".join([text, *left_out]))
@@ -110,13 +114,13 @@ def find_inputs(words: Sequence[str]) -> Inputs:
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:
-    """All items, or `most` of them spread evenly from the first to the last."""
+    """All items, or `most` of them, spread evenly from the first to the last."""
     chosen = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int)
     return [items[index] for index in chosen]
 
 
 def read_photo(path: str | Path) -> NDArray[np.uint8]:
-    """A photo as (H, W, 3) uint8 RGB, turned upright by its EXIF entry. Raises BpnetError."""
+    """A photo as (H, W, 3) uint8 RGB, turned as its EXIF orientation says. Raises DataError, a BpnetError."""
     return np.asarray(cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -128,13 +132,13 @@ def write_photo(path: Path, image: NDArray[np.uint8]) -> None:
         raise BpnetError(f"{path}: can't be encoded: {error.err}") from None
     if not ok:
         raise BpnetError(f"{path}: can't be encoded as {path.suffix} by OpenCV")
-    # A picture can be drawn again: no reason to wait for the disk at each.
+    # A picture can be drawn again, so it is not worth waiting for the disk.
     with atomic_path(path, flush=False) as temporary:
         temporary.write_bytes(data.tobytes())
 
 
 def read_frames(source: str) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a video file or camera as RGB arrays. Raises BpnetError when it can't be opened."""
+    """Frames of a video file or camera as (H, W, 3) uint8 RGB. Raises BpnetError where it can't be opened."""
     capture = cv2.VideoCapture(int(source[len(_CAMERA) :]) if source.startswith(_CAMERA) else opencv_path(source))
     try:
         if not capture.isOpened():
@@ -149,7 +153,7 @@ def read_frames(source: str) -> Iterator[NDArray[np.uint8]]:
 
 
 def opencv_path(path: str | Path) -> str:
-    """A video's path for OpenCV, which crashes at bytes that are not UTF-8. Raises BpnetError for such a path."""
+    """A video's path for OpenCV. Raises BpnetError for a path with bytes that are not UTF-8: OpenCV would crash."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -158,7 +162,10 @@ def opencv_path(path: str | Path) -> str:
 
 
 def read_ahead(items: Iterable[Item], read: Callable[[Item], Result], depth: int = 4) -> Iterator[Result]:
-    """`read` of each item in order, done by threads up to `depth` items ahead; its errors come up at their item."""
+    """Yield read(item) for each item in order; two threads read up to `depth` items ahead.
+
+    An exception in `read` is raised when its item is due.
+    """
     with ThreadPoolExecutor(2) as pool:
         pending: deque[Future[Result]] = deque()
         for item in items:
@@ -170,7 +177,7 @@ def read_ahead(items: Iterable[Item], read: Callable[[Item], Result], depth: int
 
 
 def video_rate(source: str) -> tuple[float, int | None]:
-    """(frames per second, number of frames or None where unknown); 25 where the file doesn't say."""
+    """(frames per second, number of frames). 25 frames per second and None where they are unknown."""
     if source.startswith(_CAMERA):
         return 25.0, None
     capture = cv2.VideoCapture(opencv_path(source))
@@ -182,7 +189,7 @@ def video_rate(source: str) -> tuple[float, int | None]:
 
 
 def _expand(word: str) -> Found:
-    """The files that a word stands for."""
+    """The files that a word stands for. Raises BpnetError where there are none."""
     path = Path(word)
     if path.is_dir():
         return search_folder(path)
@@ -193,10 +200,10 @@ def _expand(word: str) -> Found:
 
 
 def _other_files(paths: set[Path]) -> list[str]:
-    """A line about files in folders that are neither photos nor videos; none without them."""
+    """A line about files in folders that are neither photos nor videos; no line where there are none."""
     if not paths:
         return []
-    what = counted(len(paths), "file that is no photo or video", "files that are no photos or videos")
+    what = counted(len(paths), "file that is not a photo or video", "files that are not photos or videos")
     return [f"left out: {what} ({_some(sorted({path.suffix.lower() or 'no ending' for path in paths}), 5)})"]
 
 
@@ -205,8 +212,10 @@ def _some(names: Sequence[str], most: int) -> str:
 
 
 def _unique(inputs: Sequence[Input]) -> list[Input]:
-    """Each file once, under its own name where a link to it is among the inputs; those of equal name get as many parent
-    folders in front as tell them apart."""
+    """Each file once. Where both a file and a link to it are given, the name of the file is kept.
+
+    Inputs with equal names get as many parent folders in front as make the names different.
+    """
     by_file: dict[str, Input] = {}
     for one in inputs:
         file = os.path.realpath(one.path)
@@ -227,7 +236,7 @@ def _unique(inputs: Sequence[Input]) -> list[Input]:
 def _camera(word: str) -> VideoInput:
     number = word[len(_CAMERA) :]
     if not number.isdigit():
-        raise BpnetError(f"{word}: a camera is given by its number, as in camera:0")
+        raise BpnetError(f"{word}: a camera needs a number, as in camera:0")
     return VideoInput(Path(word), f"camera_{number}.mp4")
 
 

@@ -1,4 +1,4 @@
-"""What `bpnet infer` says at its end."""
+"""The summary that `bpnet infer` prints at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from bpnet_cli.log import counted
 
 @dataclass
 class Summary:
-    """What happened. weaker: people below `inference.min_person_score`. stopped: where Ctrl-C came, else empty."""
+    """Counts of a run. persons: people in the results. weaker: people below `inference.min_person_score`.
+
+    failed: inputs that could not be used. written: files and folders. stopped: a line on where Ctrl-C came, or empty.
+    """
 
     photos: int = 0
     frames: int = 0
@@ -23,7 +26,7 @@ class Summary:
 
     @property
     def text(self) -> str:
-        """For the terminal."""
+        """The summary as lines for the terminal."""
         parts = [counted(self.photos, "photo")] if self.photos or not self.frames else []
         parts += [counted(self.frames, "video frame")] if self.frames else []
         people = counted(self.persons, "person", "people")
@@ -32,7 +35,7 @@ class Summary:
         return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
     def of_nobody(self, predictor: Predictor) -> str:
-        """What may help where nobody was found; empty where somebody was."""
+        """A hint where nobody was found: what may help. Empty where people were found or nothing was written."""
         if self.persons or not self.written:
             return ""
         if self.weaker:
@@ -40,4 +43,4 @@ class Summary:
             least = f"inference.min_person_score ({predictor.min_person_score:g})"
             return f"{people} below {least}: --set inference.min_person_score=0 shows all"
         larger = f"--set inference.input_height={2 * predictor.size.height}"
-        return f"nobody at any score: where people are small in the photo, a larger input may find them: {larger}"
+        return f"nobody was found at any score; if people are small in the photo, try a larger input: {larger}"

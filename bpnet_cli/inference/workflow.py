@@ -1,4 +1,4 @@
-"""`bpnet infer`: photos, folders and videos in; result files out."""
+"""`bpnet infer`: from photos, folders and videos to result files."""
 
 from __future__ import annotations
 
@@ -48,10 +48,13 @@ def infer_inputs(
     max_frames: int | None,
     engine: str,
 ) -> Summary:
-    """Run a model on everything that `words` name and write the result files; one bad photo doesn't stop the rest.
+    """Run a model on all inputs and write the result files. A bad photo doesn't stop the run.
 
-    Ctrl-C ends the run with the results of what was done. overrides, engine: see `load_predictor`. Raises BpnetError
-    when an input doesn't exist, nothing could be read, or a file would be overwritten that is no earlier run's.
+    words: files, folders, globs and cameras, see `find_inputs`. overrides, engine: see `load_predictor`. annotate: also
+    write pictures and videos with the people drawn. max_frames: most frames of each video; None: all.
+    Ctrl-C ends the run; the results up to then are written.
+    Raises BpnetError where an input doesn't exist, no input can be used, or a file would be overwritten that no earlier
+    run wrote.
     """
     check_folder(results_dir)
     inputs = find_inputs(words)
@@ -76,7 +79,7 @@ def infer_inputs(
 
 
 def _check_overwriting(inputs: Inputs, results_dir: Path, drawn: Path | None) -> list[Path]:
-    """The files that the run will write. Raises BpnetError where one of them is an input or somebody else's file."""
+    """The files that the run will write. Raises BpnetError where one is an input, or exists and isn't a result file."""
     sources = [photo.path for photo in inputs.photos] + [video.path for video in inputs.videos]
     groups: list[tuple[Path, list[Path]]] = []
     if inputs.photos:
@@ -94,10 +97,10 @@ def _infer_photos(
 ) -> None:
     ids, why = image_ids([photo.name for photo in inputs.photos])
     if why:
-        say(f"{COCO_RESULTS}: image_id counts the photos from 1, instead of the numbers in their names: {why}")
+        say(f"{COCO_RESULTS}: image_id is 1, 2, ... in order, not the number in the photo's name: {why}")
     skeleton = predictor.backend.metadata.skeleton
     names = coco_order(skeleton)
-    # A photo and its COCO entries in one list, so that Ctrl-C can't come between them.
+    # A photo's entry and its COCO entries are appended together, so that Ctrl-C can't separate them.
     done: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     earlier = len(summary.failed)
     numbered = zip(inputs.photos, ids, read_ahead(inputs.photos, _read_or_reason), strict=True)
@@ -114,7 +117,7 @@ def _infer_photos(
                 try:
                     write_photo(drawn / source.name, draw_persons(photo, predictor.shown(persons), skeleton))
                 except BpnetError as error:
-                    check_folder(results_dir)  # where no file can be written at all, the run ends here
+                    check_folder(results_dir)  # ends the run where no file at all can be written
                     reason = str(error).removeprefix(f"{drawn / source.name}: ")
                     summary.failed.append(Failure(str(source.path), f"its drawn copy {reason}", source.name))
                     continue
@@ -123,7 +126,7 @@ def _infer_photos(
         tried = len(done) + len(summary.failed) - earlier
         summary.stopped = f"stopped after {tried} of {counted(len(inputs.photos), 'photo')}"
     finally:
-        # Also where something else stops the run: what is drawn is then known to be ours.
+        # Also after other errors. The result file shows the next run that the pictures are bpnet's.
         if done:
             _write_photos(done, model_entry(predictor.backend.metadata, model_path), skeleton, results_dir, summary)
             summary.written += [str(drawn)] if drawn is not None else []
@@ -147,7 +150,7 @@ def _write_photos(
 
 
 def _people(predictor: Predictor, photo: NDArray[np.uint8], summary: Summary) -> list[Person]:
-    """The people that count; the weaker ones are counted only."""
+    """The people with at least `min_person_score`; the weaker ones are added to `summary.weaker`."""
     everyone = predictor.everyone(photo)
     persons = predictor.strong(everyone)
     summary.weaker += len(everyone) - len(persons)
@@ -169,8 +172,10 @@ def _infer_video(
     max_frames: int | None,
     summary: Summary,
 ) -> None:
-    """One JSON line per frame, and an annotated copy under the same name; both appear when the last frame is done, or
-    Ctrl-C ends it."""
+    """Write one JSON line per frame, and an annotated copy of the video if `drawn` is given.
+
+    Both files get their names when the last frame is finished, or after Ctrl-C.
+    """
     rate, count = video_rate(video.source)
     wanted = min(count or max_frames, max_frames) if max_frames else count
     lines = frames_file(results_dir, video.name)
@@ -181,12 +186,12 @@ def _infer_video(
             canvas = stack.enter_context(_VideoCopy(drawn / video.name, rate)) if drawn is not None else None
             frames = _infer_frames(video, progress(stream, wanted, video.name), rate, predictor, file, canvas, summary)
     except KeyboardInterrupt:
-        summary.stopped = f"stopped before the first frame of {video.name} was done"
+        summary.stopped = f"stopped before the first frame of {video.name} was finished"
         return
     except BpnetError as error:
         summary.failed.append(Failure(video.source, str(error).removeprefix(f"{video.source}: "), video.name))
         return
-    # Containers state their length only roughly.
+    # The length in a video file is only approximate.
     if wanted and frames < 0.95 * wanted - 1 and not summary.stopped:
         reason = f"only {frames} of {wanted} frames could be read; is the file complete?"
         summary.failed.append(Failure(video.source, reason, video.name))
@@ -203,7 +208,10 @@ def _infer_frames(
     canvas: _VideoCopy | None,
     summary: Summary,
 ) -> int:
-    """Frames done, at least one; Ctrl-C after the first ends the video there. Raises BpnetError."""
+    """Process frames and return their number, at least 1. Ctrl-C after the first frame ends the video there.
+
+    Raises BpnetError where no frame can be read or the annotated copy can't be written.
+    """
     done = 0
     try:
         for frame in stream:
@@ -224,7 +232,7 @@ def _infer_frames(
 
 
 class _VideoCopy:
-    """A video that appears under its name when it is whole."""
+    """The annotated copy of a video. It is written atomically: it gets its name when it is complete."""
 
     CODES: ClassVar[dict[str, str]] = {".avi": "MJPG", ".webm": "VP80"}
 
@@ -244,7 +252,7 @@ class _VideoCopy:
             height, width = picture.shape[:2]
             self.writer = cv2.VideoWriter(opencv_path(self.temporary), code, self.rate, (width, height))
             if not self.writer.isOpened():
-                raise BpnetError(f"{self.path}: OpenCV can't write this kind of video here; use --no-annotate")
+                raise BpnetError(f"{self.path}: OpenCV can't write this kind of video here; give --no-annotate")
         self.writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def __exit__(self, *error: Any) -> None:

@@ -81,7 +81,7 @@ def test_crowds_keep_their_places() -> None:
         assert (keypoints[..., :2] >= 0).all()
         assert (keypoints[..., 0] < 1312).all()
         assert (keypoints[..., 1] < 736).all()
-    with pytest.raises(BpnetError, match="between 1 and 112 people"):
+    with pytest.raises(BpnetError, match="must be 1 to 112 people"):
         draw_crowd(113, 736, 1312, BODY_18)
 
 

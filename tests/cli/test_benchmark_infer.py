@@ -79,7 +79,7 @@ def test_every_model_in_every_size_and_batch(exported: Path, trained: Path, draw
 def test_networks_alone_without_photos(exported: Path, bpnet: Run) -> None:
     result = bpnet("benchmark", "infer", "-m", exported, "--repeats", 1)
     assert result.exit_code == 0, result.output
-    assert "networks alone: end to end, from photo file to people, needs --images DIR" in result.stderr
+    assert "measuring only the networks; for end-to-end times (photo file to people) give --images DIR" in result.stderr
     title, _, head, _, row = result.stdout.splitlines()
     assert title == "network alone: ms per photo (percentiles of 2 runs)"
     assert head.split()[1::2] == ["model", "engine", "size", "batch", "p50", "p90", "p99", "images/s", "ratio"]
@@ -95,10 +95,10 @@ def test_a_fixed_size_is_measured_alone_and_the_others_told(exported: Path, fixe
     words = ("benchmark", "infer", "--repeats", 1, "--json", "-m", exported, "-m", fixed)
     result = bpnet(*words, "--size", "64x64", "--size", "96x96")
     assert result.exit_code == 0, result.output
-    line = f"{fixed}: takes 64x80 only, 64x64, 96x96 skipped"
+    line = f"{fixed}: takes only 64x80; 64x64, 96x96 skipped"
     figures = json.loads(result.stdout)
     assert line in result.stderr
-    assert f"{fixed}: takes batches of 2; others are cut or filled up" in result.stderr
+    assert f"{fixed}: takes only batches of 2; other batches are split or padded to it" in result.stderr
     assert figures["skipped"] == [line]
     rows = [("model.onnx", 64, 64, 1), ("model.onnx", 96, 96, 1), ("fixed.onnx", 64, 80, 1)]
     assert cases(figures["network"]) == rows
@@ -139,7 +139,7 @@ def test_onnx_models_in_each_engine(exported: Path, trained: Path, fixed: Path, 
     ours, others = [("model.onnx", name) for name in both], [("model.keras", "keras"), ("network.xml", "openvino")]
     assert rows == [*ours, *others, *(("fixed.onnx", name) for name in both)]
     assert len(figures["skipped"]) == 1
-    assert result.stderr.count("takes batches of 2") == 1
+    assert result.stderr.count("takes only batches of 2") == 1
     lines = describe_inference(figures).splitlines()
     assert [tuple(line.split()[1:4:2]) for line in lines[4:]] == rows
     assert max(map(len, lines)) <= 100
@@ -256,7 +256,7 @@ def test_threads_reach_every_runtime(exported: Path, trained: Path, monkeypatch:
 def test_threads_that_come_too_late_are_refused(trained: Path, bpnet: Run) -> None:
     result = bpnet("benchmark", "infer", "-m", trained / "run" / "model.keras", "--threads", 3)
     assert result.exit_code == 1
-    assert "TensorFlow computes in this process already" in result.output
+    assert "TensorFlow has already started its threads in this process" in result.output
 
 
 def test_threads_of_another_engine_are_refused(
@@ -277,11 +277,11 @@ def test_what_can_not_be_measured(exported: Path, tmp_path: Path, bpnet: Run) ->
     good = ("-m", exported)
     for words, message in (
         (("-m", exported, "-m", tmp_path / "none.onnx"), f"{tmp_path / 'none.onnx'}: no such model file"),
-        ((*good, "--size", "60x64"), f"{exported}: takes multiples of 8 as height and width, not --size 60x64; 64x64"),
+        ((*good, "--size", "60x64"), "height and width must be multiples of 8 (got --size 60x64); give --size 64x64"),
         ((*good, "--images", tmp_path / "none"), f"{tmp_path / 'none'}: no such folder of photos"),
         ((*good, "--images", tmp_path / "empty"), f"{tmp_path / 'empty'}: no photos or videos found"),
         ((*good, "--images", tmp_path / "videos"), f"{tmp_path / 'videos'}: has videos, but no photos"),
-        ((*good, "--images", tmp_path / "bad"), f"OpenCV?; mend it or take it out of {tmp_path / 'bad'}"),
+        ((*good, "--images", tmp_path / "bad"), f"OpenCV?; repair it or remove it from {tmp_path / 'bad'}"),
     ):
         result = bpnet("benchmark", "infer", *words)
         assert (result.exit_code, result.stdout) == (1, ""), words

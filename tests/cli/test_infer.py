@@ -39,7 +39,7 @@ def test_infer_on_a_folder_keeps_names_and_reports_failures(
     assert (found["images"][0]["width"], found["images"][0]["height"]) == (128, 128)
     assert [entry["file"] for entry in found["failed"]] == ["broken.jpg"]
     assert f"failed: {photos / 'broken.jpg'}: " in result.output
-    assert "names: 2 of 3 names are no numbers" in result.output
+    assert "name: 2 of 3 names are not numbers" in result.output
     for entry in found["images"]:
         for person in entry["persons"]:
             assert len(person["keypoints"]) == 18
@@ -97,7 +97,7 @@ def test_a_video_that_ends_early_or_is_stopped(
     monkeypatch.setattr("bpnet_cli.inference.workflow._frame_entry", interrupt)
     result = bpnet("infer", path, "-m", exported, "-r", tmp_path / "cut")
     assert result.exit_code == 1
-    assert "stopped before the first frame of v.avi was done" in result.output
+    assert "stopped before the first frame of v.avi was finished" in result.output
     assert [p for p in (tmp_path / "cut").rglob("*") if p.is_file()] == []
 
 
@@ -203,7 +203,7 @@ def test_where_nobody_is_found_a_line_helps(exported: Path, drawn: Path, tmp_pat
     assert f"{count} weaker pe" in weaker.output
     assert "below inference.min_person_score (99): --set inference.min_person_score=0 shows all" in weaker.output
     nobody = bpnet(*words, "inference.decode.person_threshold=999")
-    assert "nobody at any score" in nobody.output
+    assert "nobody was found at any score" in nobody.output
     assert "--set inference.input_height=128" in nobody.output
 
 

@@ -27,7 +27,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path) -> None:
     taken, free = photo(tmp_path / "annotated" / "a.jpg"), tmp_path / "annotated" / "b.jpg"
     evidence = tmp_path / "detections.json"
     check_overwriting([free, evidence], evidence, [taken], tmp_path)
-    with pytest.raises(BpnetError, match=r"a.jpg: exists already, and no earlier run"):
+    with pytest.raises(BpnetError, match=r"a.jpg: exists already, and there is no sign that"):
         check_overwriting([free, taken], evidence, [], tmp_path)
     write_text(evidence, '{"boxes": []}')
     with pytest.raises(BpnetError, match=r"detections.json: exists already"):
@@ -47,7 +47,7 @@ def test_what_a_killed_run_left_may_be_overwritten_and_nothing_else(tmp_path: Pa
     drawn.write_bytes(b"half of a picture")
     assert drawn_before(tmp_path / "annotated")
     check_overwriting([evidence, drawn], evidence, [], tmp_path)
-    with pytest.raises(BpnetError, match=r"own.jpg: exists already, and no earlier run"):
+    with pytest.raises(BpnetError, match=r"own.jpg: exists already, and there is no sign that"):
         check_overwriting([own], evidence, [], tmp_path)
     # A run that an error ends adds its own names; those of the first stay known until a run ends well.
     with pytest.raises(KeyError), announced([own], tmp_path):
@@ -72,7 +72,7 @@ def test_a_photo_is_taken_under_its_own_name_and_its_links_are_told(tmp_path: Pa
         (tmp_path / name).symlink_to("b.jpg")
     found = find_inputs([str(tmp_path), str(tmp_path / "b.jpg")])
     assert [one.name for one in found.photos] == ["b.jpg"]
-    assert found.left_out == ("left out: 3 inputs given twice, or by a link to another input",)
+    assert found.left_out == ("left out: 3 inputs given twice or as a link to another input",)
 
 
 def huge_png(path: Path, side: int) -> Path:
@@ -114,6 +114,6 @@ def test_photos_of_a_folder_are_read_when_they_are_asked_for(tmp_path: Path) -> 
     assert len(photos) == 33
     assert [image.shape for image in photos[:2]] == [(8, 12, 3)] * 2
     (tmp_path / "00.png").write_bytes(b"no photo")
-    with pytest.raises(BpnetError, match=r"00.png: can't be .*; mend it or take it out of the calibration photos"):
+    with pytest.raises(BpnetError, match=r"00.png: can't be .*; repair it or remove it from the calibration photos"):
         next(iter(photos))
     np.testing.assert_array_equal(photos[-1], read_photo(tmp_path / "39.png"))

@@ -51,7 +51,7 @@ def test_videos_and_cameras(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"")
     found = find_inputs([str(tmp_path / "v.mp4"), "camera:0"])
     assert [v.name for v in found.videos] == ["v.mp4", "camera_0.mp4"]
-    with pytest.raises(BpnetError, match="a camera is given by its number"):
+    with pytest.raises(BpnetError, match="a camera needs a number"):
         find_inputs(["camera:front"])
 
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     with pytest.raises(BpnetError, match="no photos or videos found"):
         find_inputs([str(tmp_path / "empty")])
     (tmp_path / "x.txt").write_text("")
-    assert "neither a photo nor a video" in find_inputs([str(tmp_path / "x.txt")]).problems[0][1]
+    assert "its ending '.txt' is not one of a photo or video" in find_inputs([str(tmp_path / "x.txt")]).problems[0][1]
 
 
 def results_of_a_run(folder: Path, *names: str) -> Path:
@@ -101,11 +101,11 @@ def test_hidden_and_other_files_are_left_out_of_folders(tmp_path: Path) -> None:
         write_text(tmp_path / name, "")
     found = find_inputs([str(tmp_path)])
     assert names(found) == ["1.jpg"]
-    assert found.left_out == ("left out: 3 files that are no photos or videos (.avif, .gif, no ending)",)
+    assert found.left_out == ("left out: 3 files that are not photos or videos (.avif, .gif, no ending)",)
     assert names(find_inputs([str(tmp_path / "._1.jpg")])) == ["._1.jpg"]
     (tmp_path / "c").unlink()
     (tmp_path / "b.AVIF").unlink()
-    assert find_inputs([str(tmp_path)]).left_out == ("left out: 1 file that is no photo or video (.gif)",)
+    assert find_inputs([str(tmp_path)]).left_out == ("left out: 1 file that is not a photo or video (.gif)",)
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -201,8 +201,8 @@ def test_coco_results_are_in_cocos_order() -> None:
 def test_numbers_in_names_are_image_ids_where_all_are_and_differ() -> None:
     assert image_ids(["a/000000000007.jpg", "3.png"]) == ([7, 3], "")
     assert image_ids(["a.jpg", "b.jpg"]) == ([1, 2], "")
-    assert image_ids(["a/7.jpg", "b/007.jpg", "8.jpg"]) == ([1, 2, 3], "several are named 7")
-    assert image_ids(["7.jpg", "x.jpg", "²x.jpg"]) == ([1, 2, 3], "2 of 3 names are no numbers")
+    assert image_ids(["a/7.jpg", "b/007.jpg", "8.jpg"]) == ([1, 2, 3], "several photos have the number 7")
+    assert image_ids(["7.jpg", "x.jpg", "²x.jpg"]) == ([1, 2, 3], "2 of 3 names are not numbers")
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
