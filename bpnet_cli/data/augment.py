@@ -1,4 +1,4 @@
-"""Augmentation: one affine map and one colour map per sample, drawn from a random generator and nothing else."""
+"""Augmentation: one affine map and one colour map per sample. The only source of randomness is the given generator."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from bpnet_cli.data.samples import Sample
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges that one sample's changes are drawn from; the spec section `augmentation` describes each.
+    """The ranges of the random changes of a sample; the spec section `augmentation` describes each of them.
 
-    crop: "person", "photo" or "random".
-
-    Lengths are pixels of the network input, angles degrees.
+    crop: "person", "photo" or "random". Lengths are in pixels of the network input, angles in degrees.
     """
 
     crop: str = "person"
@@ -36,10 +34,11 @@ class Augmentation:
 def draw_geometry(
     rng: np.random.Generator, augmentation: Augmentation, sample: Sample, height: int, width: int
 ) -> tuple[NDArray[np.float64], bool]:
-    """The 2 x 3 map from photo pixels to pixels of a height x width input, and whether it mirrors.
+    """Draw the 2 x 3 float64 map from photo pixels to pixels of a height x width input, and whether it mirrors.
 
-    With every range at zero a photo lands exactly where `letterbox` puts it at inference, and a person in the middle.
-    A random crop scales the letterboxed photo and lies anywhere on it, within it along a side that is longer.
+    If all ranges are zero, a whole photo lands exactly where `letterbox` puts it at inference, and a person lands in
+    the middle of the input. For a random crop, the letterboxed photo is scaled. Along each side where the photo is then
+    longer than the crop, the crop lies anywhere inside the photo; else the photo lies anywhere inside the crop.
     """
     size, turn, right, down, flip = rng.random(5).tolist()
     scale = augmentation.scale[0] + size * (augmentation.scale[1] - augmentation.scale[0])
@@ -48,15 +47,16 @@ def draw_geometry(
     mirrored = flip < augmentation.flip_probability
     (zoom_x, zoom_y), (left, top), (x, y) = _place(sample, augmentation, height, width)
     if augmentation.crop == "random":
-        # Where the photo's centre may lie for its edges to stay outside of the crop, or within it if they are nearer.
+        # The range for the photo's centre. A photo longer than the crop keeps its edges outside of the crop; a shorter
+        # one keeps its edges inside.
         middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
         across, along = rng.random(2).tolist()
         shift_x += middle_x - x + (2 * across - 1) * (middle_x - scale * x)
         shift_y += middle_y - y + (2 * along - 1) * (middle_y - scale * y)
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     a, b = (-cos, sin) if mirrored else (cos, -sin)
-    # Scaled and moved to the pivot, turned around it, shifted; in plain numbers, as numpy's calls on arrays this small
-    # cost more than all of it.
+    # The matrix scales, moves to the pivot, turns around the pivot, and shifts. Plain numbers are faster than numpy
+    # here: on arrays this small, numpy's calls cost more than the whole calculation.
     left, top = left - x, top - y
     matrix = [
         [a * zoom_x, b * zoom_y, a * left + b * top + x + shift_x],
@@ -66,12 +66,12 @@ def draw_geometry(
 
 
 def zoom_of(sample: Sample, augmentation: Augmentation, height: int, width: int) -> float:
-    """Pixels of a height x width input per pixel of the sample's photo, before the augmentation's own scale."""
+    """Pixels of a height x width input per pixel of the sample's photo, before the random scale is applied."""
     return _place(sample, augmentation, height, width)[0][1]
 
 
 def draw_colour(rng: np.random.Generator, augmentation: Augmentation) -> NDArray[np.float32] | None:
-    """A 3 x 4 map of RGB (0..255) to RGB for brightness, contrast, saturation and hue; None when all ranges are zero.
+    """Draw a 3 x 4 map from RGB (0..255) to RGB for brightness, contrast, saturation and hue; None if all ranges are 0.
 
     Hue turns colours around the grey axis, which keeps the map linear, so that all four cost one pass over the pixels.
     """
@@ -81,8 +81,8 @@ def draw_colour(rng: np.random.Generator, augmentation: Augmentation) -> NDArray
     contrast = 1 + augmentation.contrast * contrast
     saturation = contrast * (1 + augmentation.saturation * saturation)
     hue = math.radians(augmentation.hue_deg * hue)
-    # grey + saturation * turn, where turn = cos(hue) * (1 - grey) + sin(hue) * across: a matrix whose rows are the same
-    # three numbers, moved on by one channel each.
+    # The colour is grey + saturation * turn, with turn = cos(hue) * (1 - grey) + sin(hue) * across. So each row of the
+    # matrix has the same three numbers, shifted by one channel from row to row.
     along, across = saturation * math.cos(hue), saturation * math.sin(hue) / math.sqrt(3)
     others = (contrast - along) / 3
     same, next_, last = others + along, others - across, others + across
@@ -96,9 +96,10 @@ def move_keypoints(
     mirrored: NDArray[np.bool_] | bool,
     flip_permutation: NDArray[np.intp],
 ) -> NDArray[np.float32]:
-    """Map (P, K, 3) keypoints; a mirrored person's left becomes its right. Visibility stays, unlabelled rows are 0.
+    """Move (P, K, 3) float32 keypoints x, y, visibility by a map. Visibility stays; unlabelled rows become 0.
 
-    matrix: (2, 3), or (P, 2, 3) for one per person; mirrored likewise.
+    matrix: (2, 3) for all people, or (P, 2, 3) for one map per person. mirrored: one bool, or (P,). In a mirrored
+    person, left and right keypoints change places by `flip_permutation` (K,).
     """
     x, y = keypoints[..., 0].astype(np.float64), keypoints[..., 1].astype(np.float64)
     a, b, c, d, e, f = (matrix[..., i, j, None] for i in (0, 1) for j in (0, 1, 2))
@@ -112,12 +113,16 @@ def move_keypoints(
 def warp_image(
     image: NDArray[np.uint8], matrix: NDArray[np.float64], height: int, width: int, fill: int = 127
 ) -> NDArray[np.uint8]:
-    """Warp a (H, W, C) uint8 image by a 2 x 3 matrix (source to result pixels) into height x width, grey outside."""
+    """Warp a (H, W, C) uint8 image into height x width by a 2 x 3 matrix (source to result pixels).
+
+    fill: value of all channels outside of the source image.
+    """
     warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=4 * (fill,))
     return np.asarray(warped, np.uint8)
 
 
-# Where a crop lies before anything is drawn: scales along x and y and shift of the map from photo to input, its middle.
+# The position of a crop before random changes: the scale (x, y) and shift (x, y) of the map from photo to input pixels,
+# and the pivot (x, y) in the input.
 _Place = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
 
@@ -127,7 +132,7 @@ def _place(sample: Sample, augmentation: Augmentation, height: int, width: int) 
 
 
 def _place_photo(sample: Sample, augmentation: Augmentation, height: int, width: int) -> _Place:
-    """Letterbox of the whole photo, and where its centre lands."""
+    """The place of the whole photo, letterboxed; the pivot is the photo's centre."""
     photo = sample.photo
     scale = min(height / photo.height, width / photo.width)
     new_height, new_width = max(1, round(photo.height * scale)), max(1, round(photo.width * scale))
@@ -136,9 +141,12 @@ def _place_photo(sample: Sample, augmentation: Augmentation, height: int, width:
 
 
 def _place_person(sample: Sample, augmentation: Augmentation, height: int, width: int) -> _Place:
-    """The person's box centre in the middle of the input, its box height `person_height` of the input's height."""
+    """The place that puts the centre of a person's box into the middle of the input.
+
+    The box gets a height of `person_height` times the input's height.
+    """
     x, y, box_width, box_height = sample.photo.boxes[sample.person].tolist()
-    # A lying person's box is low: sizing by height alone would blow it up far beyond the crop.
+    # The box of a lying person is low. A scale from the height alone would make the person far larger than the crop.
     extent = max(box_height, box_width / 2, 1.0)
     scale = augmentation.person_height * height / extent
     middle = ((width - 1) / 2, (height - 1) / 2)

@@ -1,7 +1,7 @@
-"""What single photos and people of a data set may be wrong about, and what becomes of them.
+"""The checks of photos and people in a data set.
 
-A data set that is wrong as a whole (another folder, labels for other sizes) is refused with one message. A photo or a
-person that is wrong is left out and counted, so that one bad file in many doesn't stop a run.
+A data set that is wrong as a whole (wrong folder, labels for other sizes) is refused with one message. A single bad
+photo or person is left out and counted, so that one bad file among many doesn't stop a run.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from bpnet_cli.data.labels import Image, Labels, Problem, select
 from bpnet_cli.errors import DataError
 
 DAMAGED = "photos left out: damaged, cut off or of an unknown format"
-TURNED = "photos left out: turned by EXIF, and the size doesn't tell whether before or after labelling"
+TURNED = "photos left out: rotated by EXIF, and the size doesn't show whether the labels are for the rotated photo"
 PHOTO_REASONS = frozenset({DAMAGED, TURNED})
 BOX_OUTSIDE = "people left out: box outside of the photo"
 BOX_CUT = "boxes cut at the photo's edge"
 KEYPOINT_OUTSIDE = "keypoints taken as unlabelled: outside of the photo"
 
-# Boxes are often rounded outwards.
+# Many data sets round boxes outwards, so a box may be up to this many pixels outside of the photo.
 _BOX_MARGIN_PX = 1.0
-# Behind the last marker some cameras write a little more; what has more than this is looked at as a whole.
+# Some cameras write a few bytes after the end marker. If the last bytes, this many, don't hold the marker, the whole
+# file is searched.
 _TAIL_BYTES = 64
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
 
@@ -43,10 +44,11 @@ def summarise(problems: Iterable[Problem]) -> list[str]:
 def check_images(
     folder: Path, images: Mapping[int, Image], labels: str | Path
 ) -> tuple[dict[int, EncodedImage], list[Problem]]:
-    """The photos that can be used, by id, and what is wrong with the others; reads headers and last bytes only.
+    """Return the usable photos by image id, and the problems of the others. Reads mostly headers and last bytes.
 
-    images: by id. labels: the annotation file, for messages.
-    Raises DataError when the folder or a photo is absent, and for sizes that differ from the labels'.
+    images: by image id. labels: the annotation file, for messages.
+    Raises DataError if the folder or a photo is missing or can't be read, if a photo's size differs from the size in
+    the labels, or if no photo is usable.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of photos")
@@ -63,9 +65,10 @@ def check_images(
 
 
 def clean_people(labels: Labels) -> tuple[Labels, list[Problem]]:
-    """Labels without what lies outside of the photos, and what was changed.
+    """Return the labels without the parts that lie outside of the photos, and a list of the changes.
 
-    A point is inside up to the photo's edges, whether pixel centres are counted from 0 or from 0.5.
+    People with a box outside are left out. Boxes are cut at the photo's edge. Keypoints outside become unlabelled.
+    Points on the photo's edges are inside, both if pixel centres are counted from 0 and if they are counted from 0.5.
     """
     people = labels.people
     names, sizes = [], np.zeros((len(people), 2))
@@ -98,7 +101,7 @@ def clean_people(labels: Labels) -> tuple[Labels, list[Problem]]:
 
 
 def _check_image(folder: Path, image: Image) -> EncodedImage | Problem | str:
-    """The photo, what is wrong with it, or why the data set is to be refused."""
+    """Return the photo; or a `Problem` if the photo must be left out; or a text if the data set must be refused."""
     path = folder / image.file_name
     if not path.is_file():
         return f"{path} does not exist"
@@ -115,16 +118,16 @@ def _check_image(folder: Path, image: Image) -> EncodedImage | Problem | str:
     if wanted not in (stored, turned):
         return (
             f"{path} is {turned[0]} x {turned[1]}, but the labels are for"
-            f" {wanted[0]} x {wanted[1]}; point to the photos the labels were made on"
+            f" {wanted[0]} x {wanted[1]}; give the folder of the photos that were labelled"
         )
-    # OpenCV turns TIFF files whether it is asked to or not.
+    # OpenCV always applies the EXIF rotation to TIFF files, even with IMREAD_IGNORE_ORIENTATION.
     if info.rotation in range(2, 9) and (stored == turned or kind in (b"II", b"MM")):
         return Problem(TURNED, str(path))
     return image_file(path, as_stored=wanted == stored)
 
 
 def _is_whole(file: BinaryIO) -> bool:
-    """False for a JPEG or PNG without its end; other formats are taken to be whole."""
+    """False for a JPEG or PNG without its end marker. Files of other formats count as whole unless they are empty."""
     start = _first_bytes(file, 8)
     end = {b"\xff\xd8": _JPEG_END, b"\x89P": _PNG_END}.get(start[:2])
     if end is None:
@@ -138,7 +141,10 @@ def _is_whole(file: BinaryIO) -> bool:
 
 
 def _scan_start(data: bytes) -> int:
-    """Where a JPEG's first scan begins: the end marker of a thumbnail in the segments before it doesn't count."""
+    """Position of a JPEG's first scan, in bytes.
+
+    The segments before the scan may hold a thumbnail, whose end marker must not count.
+    """
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
         position += 1 if data[position + 1] == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4], "big")

@@ -1,4 +1,4 @@
-"""COCO keypoint files: read and checked, and written for pycocotools."""
+"""Reading and checking COCO keypoint files, and converting labels to the form that pycocotools takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bpnet_cli.errors import DataError
 
 
 def read_coco_file(path: str | Path) -> Labels:
-    """Read and check an annotation file. Raises DataError naming the file and the first entry that is wrong."""
+    """Read and check an annotation file. Raises DataError that names the file and the first wrong entry."""
     path = Path(path)
     raw = _read_json(path)
     for key in ("images", "annotations", "categories"):
@@ -36,9 +36,10 @@ def read_coco_file(path: str | Path) -> Labels:
 
 
 def to_coco(labels: Labels) -> dict[str, Any]:
-    """What pycocotools' `COCO.dataset` holds, without segmentations and photos' names.
+    """Labels as a mapping for pycocotools' `COCO.dataset`, without segmentations and file names.
 
-    Annotations are numbered anew from 1: COCOeval takes an id of 0 for "none". Areas are `People.known_areas`.
+    Annotations get new ids from 1, because COCOeval reads id 0 as "none". Areas are `People.known_areas`, in square
+    pixels.
     """
     people = labels.people
     image_ids = [image_id for image_id, rows in labels.rows.items() for _ in range(rows.start, rows.stop)]
@@ -69,7 +70,7 @@ def to_coco(labels: Labels) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; the annotations are a JSON file")
+        raise DataError(f"{path}: is a folder; give the JSON file with the annotations")
     if not path.is_file():
         raise DataError(f"{path}: no such annotation file")
     try:
@@ -85,7 +86,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _entries(
     path: Path, raw: Mapping[str, Any], category: Mapping[str, Any], images: Mapping[int, Image]
 ) -> Iterator[Entry]:
-    """The people and crowds of a category."""
+    """The people and crowds of a category. Raises DataError for a wrong annotation."""
     categories = [entry.get("id") for entry in raw["categories"]]
     for entry in raw["annotations"]:
         if entry.get("category_id") not in categories:

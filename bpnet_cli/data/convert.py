@@ -1,4 +1,4 @@
-"""Converting labelled photos to TFRecord shards; `data.records` says what these hold."""
+"""Converting labelled photos to TFRecord shards; `data.records` describes the shards."""
 
 from __future__ import annotations
 
@@ -34,13 +34,17 @@ from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.log import progress, say
 
 SUMMARY = "summary.json"
-# Photos in memory at once.
+# How many photos are in memory at once.
 _CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """A set of shards to be. photos: (number of the source, image id) in order. fingerprint: of all that goes in."""
+    """A set of shards to write.
+
+    photos: (number of the source, image id), in the order of the set. fingerprint: checksum of everything that is
+    converted; shards are kept if it is the same.
+    """
 
     name: str
     sources: Sequence[LabelSource]
@@ -52,7 +56,7 @@ class _Plan:
         return directory / f"{self.name}-{shard:05d}-of-{self.shards:05d}{SHARD_SUFFIX}"
 
     def part(self, shard: int) -> Sequence[tuple[int, int]]:
-        """The photos of a shard: neighbours, so that shards in a row give the data set's order."""
+        """The photos of a shard. They are consecutive, so all shards read in order give the data set's order."""
         start, end = (len(self.photos) * i // self.shards for i in (shard, shard + 1))
         return self.photos[start:end]
 
@@ -65,11 +69,12 @@ def convert(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write shards of each set's sources (folder of photos, annotation file) and DIR/summary.json; returns the summary.
+    """Write the shards of each set and DIR/summary.json; return the summary.
 
-    shards: per set, no more than photos. workers: photos checked at once, by default one per core; they change no byte.
-    Whole shards of the same photos and labels are kept; overwrite: others are replaced instead of refused.
-    Raises DataError for sources that can't be used, and BpnetError for a directory that can't.
+    sets: by name, the (folder of photos, annotation file) of each source. shards: number per set; a set gets at most
+    one shard per photo. workers: photos checked at once, by default one per core; the written bytes don't depend on
+    it. Complete shards of the same photos and labels are kept. overwrite: replace other shards instead of refusing.
+    Raises DataError for unusable sources, and BpnetError for a directory that can't be used or written.
     """
     load_tensorflow("dataset_convert")
     directory = Path(directory)
@@ -84,7 +89,7 @@ def convert(
         _clear(directory)
         headers = {}
     if headers:
-        say(f"{directory}: {len(headers)} whole shards are there already and kept")
+        say(f"{directory}: keeping {len(headers)} complete shards that are there already")
     missing = [(p, shard) for p in plans for shard in range(p.shards) if p.path(directory, shard) not in headers]
     total = sum(len(plan.part(shard)) for plan, shard in missing)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -115,7 +120,11 @@ def _existing(directory: Path) -> list[Path]:
 
 
 def _whole_shards(directory: Path, plans: Sequence[_Plan]) -> dict[Path, ShardHeader]:
-    """The shards of these plans that need not be written again. A shard appears under its name after its index."""
+    """Headers of the shards of these plans that need not be written again, by path.
+
+    A damaged index or another fingerprint or size means that the shard is written again. A shard without an index
+    can't come from an interrupted run, because the index gets its name first.
+    """
     headers = {}
     for plan in plans:
         for shard in range(plan.shards):
@@ -139,14 +148,14 @@ def _clear(directory: Path) -> None:
 
 
 def _write_shard(plan: _Plan, shard: int, directory: Path, pool: ThreadPoolExecutor) -> Iterator[None]:
-    """Write a shard and its index, yielding once per photo."""
+    """Write a shard and its index; yield once per photo."""
     import tensorflow as tf
 
     path = plan.path(directory, shard)
     problems = [problem for source in plan.sources for problem in source.problems] if shard == 0 else []
     rows, people, end = [], 0, 0
     try:
-        # The inner file appears first: a shard never stands without its index.
+        # The inner file gets its final name first, so there is never a shard without its index.
         with atomic_path(path) as data_path, atomic_path(path.with_suffix(INDEX_SUFFIX)) as index_path:
             with tf.io.TFRecordWriter(str(data_path)) as writer:
                 for (number, image_id), encoded in _decoded(plan, plan.part(shard), pool):
@@ -169,7 +178,7 @@ def _write_shard(plan: _Plan, shard: int, directory: Path, pool: ThreadPoolExecu
 
 
 def _make_record(source: LabelSource, number: int, image_id: int, encoded: bytes, start: int) -> tuple[bytes, bytes]:
-    """A photo's record, which begins at byte `start` of its shard, and its row of the index."""
+    """The record of a photo, which begins at byte `start` of the shard, and the photo's row of the index."""
     labels = label_features(source, number, image_id)
     record = to_example({**labels, "image/encoded": [encoded]})
     place = {
@@ -183,7 +192,7 @@ def _make_record(source: LabelSource, number: int, image_id: int, encoded: bytes
 def _decoded(
     plan: _Plan, photos: Sequence[tuple[int, int]], pool: ThreadPoolExecutor
 ) -> Iterator[tuple[tuple[int, int], bytes | None]]:
-    """Each photo with its encoded bytes, None for one that doesn't decode to the size its labels are for."""
+    """Each photo with its encoded bytes; None in place of the bytes if they don't decode to the size in the labels."""
 
     def check(photo: tuple[int, int]) -> bytes | None:
         source, image_id = plan.sources[photo[0]], photo[1]
@@ -201,7 +210,10 @@ def _decoded(
 
 
 def _summary(plan: _Plan, directory: Path) -> dict[str, Any]:
-    """Counts of a finished set, and the names of what was left out."""
+    """Counts of a finished set, and the names of photos and people that were left out or changed.
+
+    Raises DataError if no photo is left.
+    """
     headers = [read_index(str(plan.path(directory, shard)))[0] for shard in range(plan.shards)]
     problems = [problem for header in headers for problem in header.problems]
     photos, people = sum(header.photos for header in headers), sum(header.people for header in headers)

@@ -1,4 +1,7 @@
-"""The entries of a COCO file, checked one by one: what is wrong here is wrong in the program that wrote the file."""
+"""Checks of single entries of a COCO file.
+
+The faults found here are faults of the program that wrote the file. So they stop the run, and nothing is left out.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,16 @@ def keypoint_category(path: Path, categories: list[dict[str, Any]]) -> dict[str,
 
 
 def limbs_of(pairs: Any, count: int) -> tuple[tuple[int, int], ...]:
-    """COCO's `skeleton`, which counts from 1; pairs that make no sense are passed over, as nobody else reads them."""
+    """Pairs of keypoints, counted from 0, from COCO's `skeleton`, which counts from 1.
+
+    Pairs that make no sense are skipped without an error, because most programs don't read `skeleton`.
+    """
     known = [[a, b] for a in range(1, count + 1) for b in range(1, count + 1)]
     return tuple((pair[0] - 1, pair[1] - 1) for pair in (pairs if isinstance(pairs, list) else []) if pair in known)
 
 
 def refuse_repeated(path: Path, kind: str, entries: list[dict[str, Any]]) -> None:
-    """Raise DataError where two entries have one id."""
+    """Raise DataError if two entries have the same id. kind: "image" or "annotation", for the message."""
     counts = Counter(repr(entry["id"]) for entry in entries if "id" in entry)
     repeated = [key for key, count in counts.items() if count > 1]
     if repeated:
@@ -41,7 +47,7 @@ def refuse_repeated(path: Path, kind: str, entries: list[dict[str, Any]]) -> Non
 
 
 def checked_image(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry of an image. Raises DataError for what is missing or of another type."""
+    """Check the entry of an image and return it. Raises DataError for a missing key or a value of the wrong type."""
     label = entry.get("file_name", entry.get("id", "?"))
     for key, kind in (("id", int), ("file_name", str), ("width", int), ("height", int)):
         if key not in entry:
@@ -52,9 +58,10 @@ def checked_image(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def checked_annotation(path: Path, entry: dict[str, Any], count: int, images: Mapping[int, Any]) -> Entry:
-    """A person or crowd with `count` keypoints; those may be missing where none is labelled.
+    """Check the entry of a person or crowd with `count` keypoints and convert it.
 
-    images: by id. Raises DataError for what is missing, of another type or impossible.
+    The list of keypoints may be missing if no keypoint is labelled. images: by id. Raises DataError for a missing key,
+    a value of the wrong type, or an impossible value.
     """
     place = f"annotation {entry.get('id', '?')}"
     where = f"{path}: {place}"
@@ -87,7 +94,7 @@ def _checked_keypoints(where: str, entry: Mapping[str, Any], count: int) -> list
         got = len(keypoints) if isinstance(keypoints, list) else repr(keypoints)
         raise DataError(f"{where}: keypoints must hold 3 x {count} = {3 * count} numbers (got {got})")
     if not _are_numbers(keypoints):
-        # Some programs write NaN for a point that isn't there; a labelled point needs its place.
+        # Some programs write NaN for a missing point. Only unlabelled points may have it: a labelled one needs a place.
         points = [keypoints[i : i + 3] for i in range(0, len(keypoints), 3)]
         keypoints = [value for point in points for value in ([0, 0, 0] if point[2] == 0 else point)]
     if not _are_numbers(keypoints):
@@ -98,8 +105,9 @@ def _checked_keypoints(where: str, entry: Mapping[str, Any], count: int) -> list
 
 
 def _are_numbers(values: Any) -> bool:
-    """Whether this is a list of numbers that a float32 can hold."""
-    # Passes over all values in C: a data set has tens of millions. Behind a NaN, `max` may overlook what is larger.
+    """Whether this is a list of finite numbers that fit into a float32."""
+    # Each line is a loop in C, because a data set has tens of millions of values. NaN is checked separately: `max` may
+    # miss larger values after a NaN.
     return (
         isinstance(values, list)
         and set(map(type, values)) <= {int, float}
@@ -109,7 +117,10 @@ def _are_numbers(values: Any) -> bool:
 
 
 def _compact(segmentation: Any) -> Region:
-    """Polygons as arrays, which take a quarter of the memory; anything else as it is, for decoding to judge."""
+    """Convert polygons to arrays, which take a quarter of the memory.
+
+    Anything else stays as it is: `data.masks` checks it when it decodes the region.
+    """
     if isinstance(segmentation, list) and all(map(_are_numbers, segmentation)):
         segmentation = tuple(np.array(part, np.float64) for part in segmentation)
     return segmentation or None

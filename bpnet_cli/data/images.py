@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import DataError
 
-# OpenCV's own limits (CV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT), which the environment can change: for messages only.
+# OpenCV's default limits, for messages only. The environment variables CV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT can
+# change the real limits.
 _MOST_PIXELS, _MOST_IN_A_ROW = 1 << 30, 1 << 20
 
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """A photo's encoded bytes, wherever they lie.
+    """A photo as encoded bytes, in a file or in a shard.
 
-    name: for messages. read: gets the bytes, raises DataError. as_stored: the labels were made on the pixels as the
-        file stores them, so its EXIF entry must not turn them.
+    name: for messages. read: returns the bytes; raises DataError. as_stored: whether the labels are for the pixels as
+    the file stores them; then the EXIF rotation must not be applied.
     """
 
     name: str
@@ -33,30 +34,33 @@ class EncodedImage:
     as_stored: bool = False
 
     def decode(self, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
-        """The pixels that the labels were made on, as OpenCV decodes them (BGR). Raises DataError."""
+        """Read and decode the pixels that were labelled, as OpenCV returns them: (H, W, 3) uint8 BGR by default.
+
+        flag: of `cv2.imdecode`. Raises DataError.
+        """
         return self.decode_bytes(self.read(), flag)
 
     def decode_bytes(self, data: bytes, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
-        """`decode` of bytes that were read before."""
+        """The same as `decode`, for bytes that were read before. Raises DataError."""
         return decode_image(data, self.name, flag | cv2.IMREAD_IGNORE_ORIENTATION if self.as_stored else flag)
 
     def rgb(self) -> NDArray[np.uint8]:
-        """The same as (H, W, 3) uint8 RGB."""
+        """The labelled pixels as (H, W, 3) uint8 RGB. Raises DataError."""
         return np.asarray(cv2.cvtColor(self.decode(), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def image_file(path: str | Path, as_stored: bool = False) -> EncodedImage:
-    """The image in a file of its own."""
+    """An image that is a file; as_stored: see `EncodedImage`. Reads nothing yet."""
     return EncodedImage(str(path), partial(read_bytes, path), as_stored)
 
 
 def read_image(path: str | Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
-    """An image as OpenCV decodes it (BGR), turned upright by its EXIF entry. Raises DataError."""
+    """Read an image as OpenCV decodes it: (H, W, 3) uint8 BGR by default, rotated as EXIF says. Raises DataError."""
     return decode_image(read_bytes(path), str(path), flag)
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """A file's bytes. Raises DataError."""
+    """The bytes of a file. Raises DataError if the file can't be read."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read()
@@ -65,9 +69,9 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
-    """Encoded bytes as OpenCV decodes them (BGR); name: for messages. Raises DataError.
+    """Decode bytes with OpenCV: (H, W, 3) uint8 BGR by default. name: for messages. Raises DataError.
 
-    Decodes from memory: OpenCV's reading by path forgives files that are cut off.
+    Decoding is from memory, because OpenCV's reading by path accepts files that are cut off.
     """
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
@@ -79,20 +83,20 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
 
 
 def read_header(file: BinaryIO) -> Any:
-    """What an image's header states: width, height and rotation as EXIF's number; None where it is damaged.
+    """Width and height in pixels and EXIF's rotation number, from an image's header; None if the header is damaged.
 
-    Raises OSError for a file that can't be read.
+    Raises OSError if the file can't be read.
     """
     try:
         return imagesize.get_info(file, dpi=False, colors=False, channels=False, exif_rotation=False)
     except OSError:
         raise
-    except Exception:  # noqa: BLE001 - imagesize raises what its parsing of damaged headers runs into
+    except Exception:  # noqa: BLE001 - on damaged headers, imagesize raises any exception
         return None
 
 
 def _refusal(data: bytes) -> str:
-    """Why OpenCV doesn't decode an image, in words."""
+    """The reason why OpenCV doesn't decode an image, as text for a message."""
     header = read_header(BytesIO(data))
     size = (header.width, header.height) if header else (0, 0)
     if size[0] * size[1] > _MOST_PIXELS or max(size) > _MOST_IN_A_ROW:

@@ -1,4 +1,4 @@
-"""Labels as the rest of the package sees them, whatever format they come from: photos, and people as arrays."""
+"""The form of labels that the rest of the package uses for all file formats: photos, and people as arrays."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from bpnet_cli.data.images import EncodedImage
 
 # The median ratio of a person's area to its box in COCO.
 AREA_OF_BOX = 0.53
-# A tuple of polygons, float64 (x0, y0, x1, y1, ...), or run lengths {"size": [height, width], "counts"} as in COCO, or
-# None for the box. Whatever else a file holds is found where it is decoded: most regions never are.
+# A region is one of:
+# - a tuple of polygons, each float64 (x0, y0, x1, y1, ...) in pixels,
+# - run lengths as in COCO: {"size": [height, width], "counts"},
+# - None: the person's box is the region.
+# A wrong region is found only when it is decoded, because most regions are never decoded.
 Region = Any
 
 
 class Problem(NamedTuple):
-    """What was left out or changed. reason: one of `data.checks`; name: of the first thing a user can look up."""
+    """Something that was left out or changed. reason: a text of `data.checks`. name: file or entry to look up."""
 
     reason: str
     name: str
 
 
 class Image(NamedTuple):
-    """A photo that labels are for. file_name: relative to the folder of photos. height, width: in pixels."""
+    """A labelled photo. file_name: relative to the folder of photos. height, width: in pixels."""
 
     file_name: str
     height: int
@@ -35,10 +38,10 @@ class Image(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A person or crowd as a reader finds it; `People` says what the parts mean.
+    """A person or crowd as a reader returns it; `People` describes the parts.
 
-    keypoints: 3N numbers x, y, visibility. labelled: how many of them, as the file says. unknown: indices of keypoints.
-    where: its place in the file, for messages.
+    keypoints: 3N numbers x, y, visibility. labelled: number of labelled keypoints that the file states. unknown:
+    indices of keypoints. where: the entry's place in the file, for messages.
     """
 
     image_id: int
@@ -56,10 +59,11 @@ class Entry(NamedTuple):
 class People:
     """P people and crowds, in pixels of their photos.
 
-    keypoints: (P, N, 3) float64 x, y, visibility (0 unlabelled, 1 occluded, 2 visible) of the data set's own keypoints.
-    boxes: (P, 4) float64 x, y, width, height. areas: (P,) float64 square pixels, 0 where the file gives none.
-    crowds: (P,) bool, regions of many people with no keypoints. counts: (P,) int, labelled keypoints as the file says.
-    unknown: (P, N) bool, keypoints that nobody could decide on. regions: (P,) `Region`. places: (P,) where in the file.
+    keypoints: (P, N, 3) float64 x, y, visibility (0 unlabelled, 1 occluded, 2 visible) of the data set's N keypoints.
+    boxes: (P, 4) float64 x, y, width, height. areas: (P,) float64 square pixels, 0 if the file gives no area.
+    crowds: (P,) bool, True for a region of many people without keypoints. counts: (P,) int, number of labelled
+    keypoints that the file states. unknown: (P, N) bool, True if a keypoint is unlabelled but may be visible.
+    regions: (P,) `Region`. places: (P,) str, the place in the file, for messages.
     """
 
     keypoints: NDArray[np.float64]
@@ -75,17 +79,17 @@ class People:
         return len(self.boxes)
 
     def __getitem__(self, rows: Any) -> People:
-        """Those of a slice (as views), of (Q,) indices or of a (P,) bool."""
+        """Select people by a slice (gives views), by (Q,) indices or by a (P,) bool."""
         return People(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
-        """(P,) whether this is a person with keypoints."""
+        """(P,) bool, True for a person, not a crowd, with at least one labelled keypoint."""
         return ~self.crowds & (self.keypoints[..., 2] > 0).any(axis=1)
 
     @property
     def known_areas(self) -> NDArray[np.float64]:
-        """(P,) areas; where the file gives none, `AREA_OF_BOX` of the box."""
+        """(P,) float64 areas in square pixels; `AREA_OF_BOX` times the box's area if the file gives none."""
         return np.where(self.areas > 0, self.areas, AREA_OF_BOX * self.boxes[:, 2] * self.boxes[:, 3])
 
 
@@ -93,9 +97,10 @@ class People:
 class Labels:
     """The labels of one data source.
 
-    path: file, folder or glob, for messages. keypoint_names: the data set's own, in its order. images: by id.
-    people: of all photos, one photo's after the other's in the order of `images`. rows: of `people`, by image id.
-    limbs: pairs of keypoints, counted from 0, if the file says so. category_id: of people, in COCO's results format.
+    path: file, folder or glob, for messages. keypoint_names: names and order of the data set. images: by image id.
+    people: the people of all photos, photo after photo in the order of `images`. rows: by image id, the photo's rows in
+    `people`. limbs: pairs of keypoints, counted from 0; empty if the file states none. category_id: the category of
+    people in COCO's results format.
     """
 
     path: Path | str
@@ -107,16 +112,17 @@ class Labels:
     category_id: int = 1
 
     def people_of(self, image_id: int) -> People:
-        """People and crowds of a photo."""
+        """The people and crowds of a photo, as views."""
         return self.people[self.rows[image_id]]
 
 
 @dataclass(frozen=True, eq=False)
 class LabelSource:
-    """Labels and photos of one data source that can be used together.
+    """The usable labels and photos of one data source.
 
-    labels: its usable photos and people. files: the photos, by image id. ignore: the ignore region of an image id.
-    problems: what was left out or changed. people: those with keypoints, of a file also those left out.
+    labels: of the usable photos and people. files: the photos, by image id. ignore: returns the ignore region of an
+    image id as run lengths, or None. problems: what was left out or changed. people: number of people with keypoints;
+    if the source is an annotation file, people that were left out count too.
     """
 
     labels: Labels
@@ -134,7 +140,10 @@ def gather(
     limbs: tuple[tuple[int, int], ...] = (),
     category_id: int = 1,
 ) -> Labels:
-    """Labels of the entries that a reader found, in any order; of one photo they keep theirs."""
+    """Make `Labels` from the entries of a reader.
+
+    images: by image id. entries: in any order; the entries of one photo keep their order. See `Labels` for the rest.
+    """
     by_image: dict[int, list[Entry]] = {image_id: [] for image_id in images}
     for entry in entries:
         by_image[entry.image_id].append(entry)
@@ -159,7 +168,7 @@ def gather(
 
 
 def select(labels: Labels, image_ids: Iterable[int], kept: NDArray[np.bool_] | None = None) -> Labels:
-    """Labels of some of the photos and, where `kept` (P,) bool is given, only of those people."""
+    """The labels of some photos. kept: (P,) bool for all people of `labels`; people with False are left out."""
     chosen = list(image_ids)
     if chosen == list(labels.images) and (kept is None or kept.all()):
         return labels
@@ -172,9 +181,10 @@ def select(labels: Labels, image_ids: Iterable[int], kept: NDArray[np.bool_] | N
 
 
 def pool(labels: Sequence[Labels]) -> tuple[Labels, list[dict[int, int]]]:
-    """Several data sources as one, with photos numbered anew, and each source's old image ids -> new ones.
+    """Merge several data sources into one. Also return, for each source, a mapping of old image ids to new ones.
 
-    All have the keypoints of the first, whose path and category it keeps.
+    The photos get new ids from 1. All sources must have the keypoints of the first source. The result has the first
+    source's path, keypoint names, limbs and category.
     """
     images: dict[int, Image] = {}
     counts: dict[int, int] = {}
@@ -190,7 +200,7 @@ def pool(labels: Sequence[Labels]) -> tuple[Labels, list[dict[int, int]]]:
 
 
 def _spans(counts: Mapping[int, int]) -> dict[int, slice]:
-    """Rows of each photo, one after the other."""
+    """By image id, the slice of rows of each photo. counts: number of rows by image id; photos follow each other."""
     rows, end = {}, 0
     for image_id, count in counts.items():
         rows[image_id] = slice(end, end + count)

@@ -1,4 +1,4 @@
-"""Ignore regions: where nobody knows whether there are keypoints."""
+"""Ignore regions: parts of a photo that may show keypoints without labels."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ _FARTHEST_PX = 1e5
 def encode_ignore_region(
     people: People, height: int, width: int, limbs: Sequence[tuple[int, int]] = ()
 ) -> Encoded | None:
-    """Run-length encoding of where the loss must not look; None where that is empty.
+    """Run-length encoding of the region that must not count in the loss; None if the region is empty.
 
-    (Crowd minus labelled people), people without keypoints, and the surroundings of labelled people's
-    unknown keypoints. people: those of one image of height x width pixels. A person without a region counts by its
-    box. limbs: pairs of keypoints, which tell what an unknown one is near.
-    Raises DataError for a region that does not decode.
+    The region is the union of:
+    - crowds, without the regions of labelled people,
+    - people without keypoints,
+    - the surroundings of unknown keypoints of labelled people (see `data.unknown`).
+
+    people: all of one image of height x width pixels. If a person has no region, the box is used. limbs: pairs of
+    keypoints, counted from 0; they show which keypoints are near an unknown keypoint.
+    Raises DataError for a region that can't be decoded.
     """
     labelled = people.labelled
     rest, unsure = people[~labelled & ~people.crowds], people[labelled & people.unknown.any(axis=1)]
@@ -34,7 +38,7 @@ def encode_ignore_region(
     for keypoints, box, unknown in zip(unsure.keypoints, unsure.boxes, unsure.unknown, strict=True):
         parts += [_encode_box(part, height, width) for part in unknown_boxes(keypoints, box, unknown, limbs)]
     if people.crowds.any():
-        # Run lengths know no difference, so this part goes through pixels; most photos have no crowd.
+        # pycocotools can't subtract run lengths, so this part works on pixels. Most photos have no crowd.
         region = _pixels(people[people.crowds], height, width) & ~_pixels(people[labelled], height, width)
         parts.append(coco_mask.encode(np.asfortranarray(region.astype(np.uint8))))
     union = coco_mask.merge(parts) if parts else None
@@ -42,27 +46,27 @@ def encode_ignore_region(
 
 
 def warp_mask(ignore: Encoded | None, matrix: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float32]:
-    """Loss mask on the map grid: (rows, columns) float32, 1 counts in the loss, 0 is ignored; outside of the photo 1.
+    """Loss mask on the map grid: (rows, columns) float32. 1 counts in the loss, 0 is ignored; outside of the photo: 1.
 
-    matrix: 2 x 3, photo pixels to map cells.
+    ignore: the ignore region of the photo; None: nothing is ignored. matrix: 2 x 3 float64, photo pixels to map cells.
     """
     if ignore is None:
         return np.ones((rows, columns), np.float32)
-    # pycocotools' pixels lie column after column, which is an image's order with x and y exchanged.
+    # pycocotools stores pixels column after column. The transpose makes them contiguous rows, with x and y exchanged.
     region = np.asarray(coco_mask.decode(ignore).T, np.float32)
     warped = cv2.warpAffine(region, matrix[:, [1, 0, 2]], (columns, rows), flags=cv2.INTER_LINEAR, borderValue=(0.0,))
     return 1 - np.asarray(warped, np.float32)
 
 
 def _pixels(people: People, height: int, width: int) -> NDArray[np.bool_]:
-    """(height, width) bool union."""
+    """(height, width) bool, the union of the people's regions. Raises DataError."""
     if not len(people):
         return np.zeros((height, width), bool)
     return np.asarray(coco_mask.decode(coco_mask.merge(_encoded(people, height, width))), bool)
 
 
 def _encode_box(box: Sequence[float], height: int, width: int) -> Encoded:
-    """The part of a box x, y, width, height that lies in the image."""
+    """Run-length encoding of a box x, y, width, height, cut at the image's edges."""
     x0, x1 = np.clip([box[0], box[0] + box[2]], 0, width)
     y0, y1 = np.clip([box[1], box[1] + box[3]], 0, height)
     encoded: Encoded = coco_mask.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]]), height, width)[0]
@@ -70,7 +74,7 @@ def _encode_box(box: Sequence[float], height: int, width: int) -> Encoded:
 
 
 def _encoded(people: People, height: int, width: int) -> list[Encoded]:
-    """Each one's region, or box. Raises DataError."""
+    """Run-length encoding of each person's region, or of the box without one. Raises DataError."""
     parts = zip(people.regions, people.boxes.tolist(), people.places, strict=True)
     return [_encode(region, box, place, height, width) for region, box, place in parts]
 
@@ -82,7 +86,7 @@ def _encode(segmentation: Region, box: Sequence[float], where: str, height: int,
     if isinstance(segmentation, tuple):
         segmentation = [polygon.tolist() for polygon in segmentation]
     try:
-        # pycocotools walks along a polygon pixel by pixel, however far it goes.
+        # pycocotools follows a polygon pixel by pixel, so a point that is very far away would take very long.
         if isinstance(segmentation, list) and not all(abs(v) < _FARTHEST_PX for part in segmentation for v in part):
             raise ValueError("not a finite number, or far outside")
         if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):

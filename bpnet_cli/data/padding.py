@@ -1,4 +1,4 @@
-"""The people of a batch in one array: who is near enough to leave a mark, and how many places a sample gets."""
+"""The people of a batch in one padded array: which people are near enough to a crop, and the padded size."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def people_near(
     size: tuple[int, int],
     reach_px: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """(Q, K, 3) people of B photos, moved, one photo's after the other's, and (B,) how many each photo has.
+    """Move the people of B photos into crop pixels, and leave out people who are too far from the crop.
 
-    matrices: (B, 2, 3) from photo to crop. mirrored: (B,). size: height and width of a crop in pixels. Left out are
-    those farther than `reach_px` outside of it: all that a person marks lies within reach of the box around the
-    labelled keypoints.
+    matrices: (B, 2, 3) from photo to crop pixels. mirrored: (B,) bool. flip_permutation: (K,). size: height and width
+    of a crop in pixels. reach_px: a person is left out if the box around the labelled keypoints is farther than this
+    outside of the crop. Such a person can't mark a cell, because all marks lie within `reach_px` of that box.
+    Returns (Q, K, 3) keypoints x, y, visibility, photo after photo, and (B,) the number of people of each photo.
     """
     photo = np.arange(len(photos)).repeat([len(photo.keypoints) for photo in photos])
     people = np.concatenate([photo.keypoints for photo in photos])
@@ -36,17 +37,17 @@ def people_near(
 
 
 def pad(people: NDArray[np.float32], counts: NDArray[np.intp], places: int) -> NDArray[np.float32]:
-    """(B, places, K, 3) of what `people_near` returns, people of visibility 0 behind those of each photo."""
+    """Pad the result of `people_near` to (B, places, K, 3). The empty places, last in each photo, have visibility 0."""
     padded = np.zeros((len(counts), places, *people.shape[1:]), np.float32)
     padded[np.arange(places) < counts[:, None]] = people
     return padded
 
 
 def places_for(people: int, most: int) -> int:
-    """The least of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that is enough for so many people, and `most` at most.
+    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that is enough for this many people, but at most `most`.
 
-    Rendering targets costs as much for an empty place as for a person, so one crowded photo should not set the number
-    for all batches. But XLA compiles a step for each number anew, so these are few.
+    Rendering an empty place costs as much as rendering a person. So one crowded photo should not set the number for all
+    batches. But XLA compiles the step again for each number, so there are only a few numbers.
     """
     power = 1 << (max(1, people) - 1).bit_length()
     return min(3 * power // 4 if 0 < people <= 3 * power // 4 else power, most)

@@ -1,4 +1,4 @@
-"""Photos to train on: people of any data set in a skeleton's keypoint order."""
+"""Photos to train on, with the people of any data set in the keypoint order of a skeleton."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Photo:
     """A photo and its labels, in pixels of the photo.
 
     keypoints: (P, K, 3) float32 x, y, visibility (0 unlabelled, 1 occluded, 2 visible) of people with keypoints.
-    label_counts: (P,) int, keypoints that the data set itself labels (a derived neck does not count).
+    label_counts: (P,) int, number of keypoints that the data set itself labels (a computed neck doesn't count).
     boxes: (P, 4) float32 x, y, width, height. areas: (P,) float32 segment areas in square pixels.
-    labelled: (K,) bool, False where the data set as a whole does not label a keypoint of the skeleton.
+    labelled: (K,) bool, False if the data set never labels this keypoint of the skeleton.
     ignore: run-length encoded region that must not count in the loss (crowds, people without keypoints, surroundings
         of unknown keypoints), or None.
     """
@@ -42,15 +42,15 @@ class Photo:
 
 
 def load_photos(images: str | Path, annotations: str | Path, skeleton: Skeleton) -> list[Photo]:
-    """`photos_of_source` of `open_source`."""
+    """Open the labels beside a folder of photos: `photos_of_source` of `open_source`. Raises DataError."""
     return photos_of_source(open_source(images, annotations), skeleton)
 
 
 def photos_of_source(source: LabelSource, skeleton: Skeleton) -> list[Photo]:
-    """Photos of one data source in the order of their ids, people in `skeleton`'s keypoint order.
+    """The photos of one data source, ordered by image id, with people in the skeleton's keypoint order.
 
-    Keypoints are matched by name; one that the data set lacks is taken from the skeleton's midpoint rule where both
-    ends are labelled, else it is not labelled at all. Raises DataError for no keypoint in common.
+    Keypoints are matched by name. If the data set lacks a keypoint, the skeleton's midpoint rule computes it where both
+    ends are labelled; else the keypoint is unlabelled. Raises DataError if no keypoint has the same name.
     """
     names = source.labels.keypoint_names
     if not set(names) & set(skeleton.keypoints):
@@ -58,7 +58,7 @@ def photos_of_source(source: LabelSource, skeleton: Skeleton) -> list[Photo]:
             f"{source.labels.path}: no keypoint in common with skeleton {skeleton.name}: the file has"
             f" {', '.join(names)}; the skeleton {', '.join(skeleton.keypoints)}"
         )
-    # For all people at once: numpy's calls cost as much for a photo.
+    # For all people at once, because a numpy call has a fixed cost, and one call per photo would pay it each time.
     people = source.labels.people
     keypoints, labelled = to_skeleton(people.keypoints, names, skeleton)
     counts = (people.keypoints[..., 2] > 0).sum(axis=1)
@@ -85,7 +85,7 @@ def photos_of_source(source: LabelSource, skeleton: Skeleton) -> list[Photo]:
 
 
 def people_of(labels: Labels, image_id: int, skeleton: Skeleton) -> NDArray[np.float32]:
-    """(P, K, 3) keypoints x, y, visibility of the people of an image, crowd regions left out; see `to_skeleton`."""
+    """(P, K, 3) float32 keypoints x, y, visibility of an image's people, without crowds; see `to_skeleton`."""
     people = labels.people_of(image_id)
     return to_skeleton(people.keypoints[~people.crowds], labels.keypoint_names, skeleton)[0]
 
@@ -95,8 +95,9 @@ def to_skeleton(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Reorder (P, N, 3) keypoints of a data set into (P, K, 3) of the skeleton.
 
-    names: the N keypoints of the data set. Also returns (K,) bool, which keypoints of the skeleton the data set labels.
-    A midpoint exists only where both its ends are labelled, with the lower of their visibilities.
+    names: of the data set's N keypoints. Returns float32 x, y, visibility, and (K,) bool: True if the data set labels
+    this keypoint of the skeleton. A person's midpoint is computed only if both ends are labelled; it gets the lower of
+    their visibilities. Unlabelled rows are 0.
     """
     known = list(names)
     result = np.zeros((len(keypoints), len(skeleton.keypoints), 3), np.float32)

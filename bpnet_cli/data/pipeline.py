@@ -1,8 +1,8 @@
 """The training pipeline: an endless, reproducible stream of batches.
 
-Sample number p of the stream is a pure function of (seed, p): epoch p // n visits every sample once in an order of its
-own, and a sample's augmentation depends on (seed, epoch, sample). So any run can start at any position, and the number
-of parallel workers changes nothing.
+Sample number p of the stream is a pure function of (seed, p). With n samples, epoch p // n visits every sample once, in
+a new order for each epoch. The augmentation of a sample depends on (seed, epoch, sample). So a run can start at any
+position, and the number of parallel workers changes nothing.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.pose.geometry import compose_affine, resize_affine
 from bpnet_cli.pose.skeleton import Skeleton
 
-# OpenCV decodes JPEGs at these fractions for a fraction of the time.
+# OpenCV can decode a JPEG at 1/8, 1/4 or 1/2 of its size, which is much faster.
 _REDUCED_READS = (
     (8, cv2.IMREAD_REDUCED_COLOR_8),
     (4, cv2.IMREAD_REDUCED_COLOR_4),
     (2, cv2.IMREAD_REDUCED_COLOR_2),
     (1, cv2.IMREAD_COLOR),
 )
-# Maps (rows, columns, channels) that another network makes of an image (height, width, 3) uint8 RGB.
+# A function from an image (height, width, 3) uint8 RGB to another network's maps (rows, columns, channels) float32.
 Teacher = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-# A bilinear warp that shrinks more than this leaves pixels out, which makes it sharper than shrinking by area.
+# A bilinear warp to a scale below the first value skips pixels, so its result is sharper than after shrinking by area.
+# A Gaussian blur with the second value as sigma, in pixels, evens this out.
 _SMOOTH_BELOW, _SMOOTH_SIGMA = 0.75, 0.5
-# More would fight for the interpreter's lock, which a sample holds for a tenth of its time.
+# More workers would wait for the interpreter's lock: loading a sample holds the lock for a tenth of its time.
 MOST_WORKERS = 16
-# Keep the random numbers of the order apart from those of the samples.
+# The first part of a seed. So the order and the samples have independent random numbers.
 _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 
 
@@ -49,12 +50,12 @@ _ORDER_STREAM, _SAMPLE_STREAM = 0, 1
 class SampleLoader:
     """Loads sample number `position` of the endless stream.
 
-    samples: what to look at. height, width: network input in pixels. stride: input pixels per map cell.
-    max_people: the most people of any photo. reach_px: how far from a keypoint or limb the maps are marked, see
-        `pose.targets.reach_px`; people who are farther outside of a crop are left out of its labels.
-    teacher: makes maps to learn from, of every image as it is augmented; None where labels are all.
-    failures: errors met by workers, kept here because tf.data turns exceptions into text.
-    memory: where batches of images are written. seed: below 2 ** 32.
+    height, width: network input in pixels. stride: input pixels per map cell. seed: below 2 ** 32.
+    max_people: the largest number of people in a photo. reach_px: how far from a keypoint or limb the maps are marked,
+        see `pose.targets.reach_px`; people who are farther outside of a crop are left out of its labels.
+    teacher: makes maps to learn from, from every augmented image; None: the network learns from labels only.
+    failures: errors of workers, kept here because tf.data turns exceptions into text.
+    memory: buffers for batches of images.
     """
 
     samples: Sequence[Sample]
@@ -71,25 +72,26 @@ class SampleLoader:
     memory: BatchMemory = field(default_factory=BatchMemory)
 
     def load(self, position: int) -> tuple[NDArray[Any], ...]:
-        """Image (height, width, 3) uint8 RGB; keypoints (P, K, 3); mask (rows, columns); labelled (K,).
+        """Image (height, width, 3) uint8 RGB; keypoints (P, K, 3); mask (rows, columns), 1: counts; labelled (K,).
 
-        P is that of `places_for`. With a teacher, also its maps (rows, columns, K + 1 + 2L), heatmaps first. All but
-        the image float32.
+        P comes from `places_for`. With a teacher, also its maps (rows, columns, K + 1 + 2L), heatmaps first. All
+        arrays except the image are float32. Raises BpnetError.
         """
         images = np.empty((1, self.height, self.width, 3), np.uint8)
         return tuple(array[0] for array in self._load([position], images))
 
     def locate(self, position: int) -> tuple[int, int]:
-        """Epoch and index of the sample at a position of the stream."""
+        """The epoch, and the index in `samples`, that belong to a position of the stream."""
         epoch, offset = divmod(int(position), len(self.samples))
         return epoch, int(_epoch_order(self.seed, epoch, len(self.samples))[offset])
 
     def load_batch(self, batch_size: int, start: int, step: int | None = None) -> tuple[NDArray[Any], ...]:
-        """The arrays of `load` for positions start .. start + batch_size - 1, stacked along a first axis.
+        """The arrays of `load` for positions start .. start + batch_size - 1, stacked along a new first axis.
 
-        step: positions of all who share a batch, which begins at a multiple of it; keypoints are padded alike for all.
-        Keeps a user-facing error in `failures` on its way out; after one, every call fails at once. So the workers are
-        idle when the process ends: one that outlives the interpreter would abort it.
+        step: length of the whole batch if several hosts share it; the batch begins at a multiple of `step`. All hosts
+        pad the keypoints to the same size.
+        A BpnetError is kept in `failures` and raised. After the first one, every call fails at once. So no worker is
+        busy when the process ends: a worker that outlives the interpreter would abort the process.
         """
         images = self.memory.lend((batch_size, self.height, self.width, 3))
         try:
@@ -111,9 +113,9 @@ class SampleLoader:
     def _load(
         self, positions: Iterable[int], images: NDArray[np.uint8], others: Sequence[int] = ()
     ) -> tuple[NDArray[Any], ...]:
-        """Load as many positions as `images` (B, height, width, 3) has room for, into it.
+        """Load B positions; write the images into `images` (B, height, width, 3) and return all arrays.
 
-        others: positions whose people are to fit into the padding too.
+        others: positions of other hosts; the padding is large enough for their people too.
         """
         placed, taught = [], []
         for image, position in zip(images, positions, strict=True):
@@ -127,10 +129,10 @@ class SampleLoader:
         return (images, *labels, np.stack(taught)) if self.teacher else (images, *labels)
 
     def _place(self, position: int) -> tuple[Photo, NDArray[np.float64], bool, np.random.Generator]:
-        """Photo, its map to the input, whether that mirrors, and where the random numbers of the colours come from."""
+        """The photo, its map to the input, whether the map mirrors, and the random generator for the colours."""
         epoch, index = self.locate(position)
         sample = self.samples[index]
-        # The same numbers as from a list, which takes twice as long.
+        # A list would give the same random numbers, but takes twice as long.
         rng = np.random.default_rng(np.array([_SAMPLE_STREAM, self.seed, epoch, index], np.uint32))
         return sample.photo, *draw_geometry(rng, self.augmentation, sample, self.height, self.width), rng
 
@@ -143,7 +145,7 @@ class SampleLoader:
     def _labels(
         self, placed: Sequence[tuple[Photo, NDArray[np.float64], bool]], others: Sequence[int]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Keypoints, masks and labelled of a batch: numpy's calls cost the same for one sample as for all."""
+        """Keypoints, masks and labelled of a whole batch: a numpy call costs the same for one as for all samples."""
         people, counts = self._people(placed)
         elsewhere = self._people(map(self._place, others))[1] if others else counts
         keypoints = pad(people, counts, places_for(int(max(counts.max(), elsewhere.max())), self.max_people))
@@ -171,7 +173,7 @@ def make_loader(
     reach_px: float = math.inf,
     teacher: Teacher | None = None,
 ) -> SampleLoader:
-    """A loader of these samples; `SampleLoader` says what the arguments mean."""
+    """A loader of these samples; `SampleLoader` describes the arguments."""
     most = max(1, *(len(sample.photo.keypoints) for sample in samples))
     return SampleLoader(samples, skeleton, augmentation, height, width, stride, seed, most, reach_px, teacher)
 
@@ -181,12 +183,14 @@ def make_pipeline(
 ) -> Any:
     """An endless tf.data.Dataset of (images, labels) from stream position `start` on.
 
-    images: (B, height, width, 3) uint8 RGB. labels: keypoints (B, P, K, 3) float32 x, y, visibility in input pixels, P
-    from batch to batch as in `places_for`;
-    mask (B, rows, columns) float32, 1 counts in the loss; labelled (B, K) float32, 0 where the data set does not label
-    a keypoint; with a teacher, teacher (B, rows, columns, K + 1 + 2L) float32. step: positions from one batch to the
-    next, `batch_size` by default; more where others take the positions between, see `load_batch`. workers: batches
-    loaded at once, by default one per core, 16 at most.
+    images: (B, height, width, 3) uint8 RGB. labels: a mapping of float32 arrays:
+    - keypoints (B, P, K, 3): x, y, visibility in input pixels; `places_for` sets P for each batch,
+    - mask (B, rows, columns): 1 counts in the loss, 0 is ignored,
+    - labelled (B, K): 0 if the data set doesn't label this keypoint,
+    - with a teacher, teacher (B, rows, columns, K + 1 + 2L): the teacher's maps.
+
+    step: positions from one batch to the next, by default `batch_size`; larger if other hosts take the positions in
+    between, see `load_batch`. workers: batches loaded at once, by default one per core, at most 16.
     """
     import tensorflow as tf
 
@@ -207,7 +211,7 @@ def make_pipeline(
 
 
 def label_names(loader: SampleLoader) -> tuple[str, ...]:
-    """Names of the arrays that `SampleLoader.load_batch` gives after the images."""
+    """Names of the arrays that `SampleLoader.load_batch` returns after the images."""
     names = ("keypoints", "mask", "labelled")
     return (*names, "teacher") if loader.teacher else names
 
@@ -217,8 +221,8 @@ def map_batches(
 ) -> Any:
     """An endless tf.data.Dataset of work(p) for the stream positions p = start, start + step, ... in order.
 
-    outputs: (type, shape) of each array that `work` returns. workers: calls at once. A call makes a whole batch:
-    handing samples over one by one takes a tenth of the time.
+    outputs: (type, shape) of each array that `work` returns. workers: parallel calls, by default one per core, at most
+    16. Each call makes a whole batch: passing samples to tf.data one by one would take a tenth of the time.
     """
     import tensorflow as tf
 
@@ -228,7 +232,7 @@ def map_batches(
             array.set_shape(shape)
         return tuple(arrays)
 
-    # The workers fill the cores; OpenCV's own threads would only fight with them.
+    # The workers use all cores, so OpenCV's own threads would only compete with them.
     cv2.setNumThreads(1)
     positions = tf.data.Dataset.range(start, np.iinfo(np.int64).max, step)
     calls = workers or min(os.cpu_count() or 1, MOST_WORKERS)
@@ -243,12 +247,13 @@ def read_warped(
     colour: NDArray[np.float32] | None = None,
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Read a photo and warp it; decodes at a reduced size where the warp shrinks anyway. Raises DataError.
+    """Read a photo and warp it; return (height, width, 3) uint8 RGB. Raises DataError.
 
-    colour: 3 x 4 map of RGB to RGB, applied last. out: (height, width, 3) to write into.
+    matrix: 2 x 3, photo pixels to result pixels. colour: 3 x 4 map of RGB to RGB, applied last. out: (height, width, 3)
+    uint8 to write into. If the warp shrinks enough, the photo is decoded at a reduced size.
 
-    A little blur before the warp, where it shrinks much, gives crops the sharpness that `letterbox`'s shrinking by area
-    has at inference. Shrinking by area and then warping would blur twice, and take longer.
+    Before a warp that shrinks much, the photo is blurred a little. So crops are as sharp as at inference, where
+    `letterbox` shrinks by area. Shrinking by area before the warp would blur twice, and take longer.
     """
     (a, b), (c, d) = matrix[:, :2].tolist()
     shrink = abs(a * d - b * c) ** 0.5
@@ -257,7 +262,7 @@ def read_warped(
     to_photo = resize_affine(*_decoded_scale(photo, image.shape[1], image.shape[0], factor))
     if factor * shrink < _SMOOTH_BELOW:
         image = cv2.GaussianBlur(image, (3, 3), _SMOOTH_SIGMA)
-    # OpenCV warps four channels in two thirds of the time that three take.
+    # OpenCV warps four channels in two thirds of the time that it needs for three.
     rgba = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGBA), np.uint8)
     warped = warp_image(rgba, compose_affine(matrix, to_photo), height, width)
     if colour is None:
@@ -267,10 +272,10 @@ def read_warped(
 
 
 def _decoded_scale(photo: Photo, width: int, height: int, factor: int) -> tuple[float, float]:
-    """Photo pixels per pixel of its decoding at 1/factor, along x and y.
+    """Photo pixels per pixel of the photo decoded at 1/factor, along x and y. Raises DataError for another size.
 
-    JPEGs shrink by exactly the factor, their last row and column being partly padding; for other formats OpenCV resizes
-    the whole photo to the size rounded down.
+    JPEGs shrink by exactly the factor; their last row and column may be partly padding. Photos of other formats are
+    resized by OpenCV as a whole, to the size rounded down.
     """
     if (width, height) == (-(-photo.width // factor), -(-photo.height // factor)):
         return float(factor), float(factor)

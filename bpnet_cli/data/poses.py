@@ -1,7 +1,7 @@
-"""Poses of a synthetic person: how people stand, walk, sit and bend, as directions of their limbs.
+"""Poses of synthetic people who stand, walk, run, sit, squat, kick or bend, as directions of their limbs.
 
-Body axes are (left, up, forward), right-handed; camera axes are (x right, y down, z towards the viewer). Every choice
-treats both sides alike: a mirrored pose with its sides renamed is as likely as the pose itself.
+Body axes are (left, up, forward), right-handed; camera axes are (x right, y down, z towards the viewer). All random
+choices are symmetric: a mirrored pose with left and right exchanged is as likely as the pose itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 Range = tuple[float, float]
 
-# Degrees. An arm: flexion forwards, abduction sideways, elbow, and how far the forearm turns inwards.
+# Ranges in degrees for an arm: flexion (forwards), abduction (sideways), elbow, and inward turn of the forearm.
 ARMS: dict[str, tuple[Range, Range, Range, Range]] = {
     "hang": ((-12, 15), (4, 20), (5, 35), (0, 25)),
     "bent": ((-15, 30), (5, 25), (50, 110), (0, 50)),
@@ -27,7 +27,7 @@ ARMS: dict[str, tuple[Range, Range, Range, Range]] = {
     "swing_back": ((-50, -15), (3, 15), (10, 60), (5, 30)),
     "lap": ((20, 45), (5, 18), (35, 70), (10, 40)),
 }
-# Degrees. Leading and trailing leg: flexion forwards, abduction sideways, knee.
+# Ranges in degrees for the leading and the trailing leg: flexion (forwards), abduction (sideways), knee.
 LEGS: dict[str, tuple[tuple[Range, Range, Range], tuple[Range, Range, Range]]] = {
     "stand": (((-5, 8), (1, 10), (0, 8)), ((-5, 8), (1, 10), (0, 8))),
     "astride": (((-5, 8), (12, 28), (0, 10)), ((-5, 8), (12, 28), (0, 10))),
@@ -38,7 +38,7 @@ LEGS: dict[str, tuple[tuple[Range, Range, Range], tuple[Range, Range, Range]]] =
     "kick": (((40, 85), (0, 20), (0, 40)), ((-8, 8), (0, 8), (0, 15))),
 }
 _ANY_ARM = ("hang", "hang", "bent", "hip", "out", "wave", "forward")
-# Weight, legs, lean forwards in degrees, arms to choose from on the leading and on the trailing side.
+# Probability, legs, range of the forward lean in degrees, possible arms of the leading side and of the trailing side.
 ACTIONS: tuple[tuple[float, str, Range, tuple[str, ...], tuple[str, ...]], ...] = (
     (0.24, "stand", (-4, 8), _ANY_ARM, _ANY_ARM),
     (0.08, "astride", (-4, 12), _ANY_ARM, _ANY_ARM),
@@ -50,7 +50,7 @@ ACTIONS: tuple[tuple[float, str, Range, tuple[str, ...], tuple[str, ...]], ...] 
     (0.06, "stand", (35, 85), ("forward", "lap"), ("forward", "hang")),
     (0.03, "kick", (-15, 5), ("out", "bent"), ("out", "swing_forward")),
 )
-# Weight and turn in degrees: 0 faces the viewer, 90 faces the right edge of the photo, 180 shows the back.
+# Probability and range of the turn in degrees. 0 faces the viewer, 90 faces the photo's right edge, 180 shows the back.
 FACINGS: tuple[tuple[float, Range], ...] = (
     (0.5, (-45, 45)),
     (0.2, (135, 225)),
@@ -61,10 +61,11 @@ FACINGS: tuple[tuple[float, Range], ...] = (
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a body points.
+    """The directions of the parts of a body. All arrays are float64.
 
-    view: (3, 3), body axes to camera axes. torso, head: (3, 3), columns are their left, up, forward in body axes.
-    arms, legs: by side (1 left, -1 right), unit vectors in body axes: upper arm and forearm; thigh, shin and foot.
+    view: (3, 3), body axes to camera axes. torso, head: (3, 3); the columns are the part's left, up and forward
+    directions in body axes. arms, legs: by side (1 left, -1 right), unit vectors (3,) in body axes. An arm has upper
+    arm and forearm; a leg has thigh, shin and foot.
     """
 
     view: Vector
@@ -75,7 +76,7 @@ class Pose:
 
 
 def sample_pose(rng: np.random.Generator) -> Pose:
-    """A pose with plausible joint angles, seen from anywhere around the person and from slightly above."""
+    """Draw a pose with plausible joint angles. The viewer is on any side of the person, and slightly above."""
     weights = [action[0] for action in ACTIONS]
     _, legs, lean_range, *arms = ACTIONS[rng.choice(len(ACTIONS), p=weights)]
     lean, leading = rng.uniform(*lean_range), int(rng.choice([1, -1]))
@@ -92,7 +93,10 @@ def sample_pose(rng: np.random.Generator) -> Pose:
 
 
 def rotation(axis: int, degrees: float) -> Vector:
-    """(3, 3) turn about left (0: up goes forward), up (1: forward goes left) or forward (2: left goes up)."""
+    """(3, 3) float64 rotation about a body axis.
+
+    axis: 0 turns about left (up moves to forward), 1 about up (forward to left), 2 about forward (left to up).
+    """
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     i, j = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.eye(3)

@@ -1,9 +1,9 @@
-"""Photos and labels in TFRecord shards: what a record holds, and reading shards as a data source.
+"""Photos and labels in TFRecord shards: the content of a record, and reading shards as a data source.
 
-A shard `train-00000-of-00004.tfrecord` holds one `tf.train.Example` per photo, labels and encoded image, in the order
-of the data set. Its index, `train-00000-of-00004.index`, is a TFRecord file as well: first a JSON header, then each
-record's labels again with the place of the image's bytes in the shard. So a reader gets all labels without touching an
-image, and any image with one read.
+A shard `train-00000-of-00004.tfrecord` holds one `tf.train.Example` per photo, with its labels and its encoded image,
+in the order of the data set. Its index, `train-00000-of-00004.index`, is a TFRecord file too. The index begins with a
+JSON header. Then it repeats the labels of each record, with the position of the image's bytes in the shard. So all
+labels are read without reading an image, and an image needs one read.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from bpnet_cli.errors import DataError
 
 FORMAT = 1
 SHARD_SUFFIX, INDEX_SUFFIX = ".tfrecord", ".index"
-# Of a TFRecord file: length and its checksum before a record's data, the data's checksum after it.
+# In a TFRecord file, the length and its checksum stand before a record's data; the data's checksum stands after it.
 RECORD_HEAD_BYTES, RECORD_TAIL_BYTES = 12, 4
 
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """What an index says about its shard.
+    """The header of an index, which describes the shard.
 
-    set: fingerprint of what was converted, the same for all shards of a set. size: of the shard in bytes. photos,
-    people: what it holds; people with keypoints. problems: what was left out; those of the labels stand in shard 0.
+    set: fingerprint of everything that was converted, the same in all shards of a set. shard: its number, from 0.
+    shards: number of shards in the set. size: of the shard in bytes. photos: number in the shard. people: number with
+    keypoints in the shard. problems: what was left out or changed; problems of the labels are all in shard 0. format:
+    version of the shards.
     """
 
     set: str
@@ -48,21 +50,22 @@ class ShardHeader:
     format: int = FORMAT
 
     def to_json(self) -> bytes:
-        """The index's first record."""
+        """The header as JSON: the first record of the index."""
         return json.dumps(asdict(self)).encode()
 
 
 def index_of(shard: str) -> str:
-    """Name of a shard's index."""
+    """The name of the index of a shard."""
     return shard.removesuffix(SHARD_SUFFIX) + INDEX_SUFFIX
 
 
 def label_features(source: LabelSource, number: int, image_id: int) -> dict[str, Any]:
-    """A photo's labels as TFRecord features, its people and crowds in the file's order.
+    """The labels of a photo as TFRecord features, with people and crowds in the order of the annotation file.
 
-    number: of the source among those converted. `person/keypoints`: x, y of each of the data set's keypoints, in its
-    order; `person/visibilities`: 0, 1, 2. `person/areas`: 0 where the file gives none. `ignore/counts`: compressed run
-    lengths as in COCO, of the photo's size.
+    number: of the source in the set, from 0. All lengths are in pixels of the photo. `person/keypoints`: x, y of every
+    keypoint of the data set, in its order. `person/visibilities`: 0 unlabelled, 1 occluded, 2 visible. `person/boxes`:
+    x, y, width, height. `person/areas`: in square pixels, 0 if the file gives none. `ignore/counts`: compressed run
+    lengths as in COCO, for the size of the photo. Raises DataError for a region that can't be decoded.
     """
     image, people = source.labels.images[image_id], source.labels.people_of(image_id)
     ignore = source.ignore(image_id)
@@ -86,7 +89,7 @@ def label_features(source: LabelSource, number: int, image_id: int) -> dict[str,
 
 
 def to_example(features: Mapping[str, Sequence[Any]]) -> bytes:
-    """A serialised `tf.train.Example`, the same bytes for the same features."""
+    """Serialise features as `tf.train.Example`. The same features always give the same bytes."""
     from tensorflow.train import BytesList, Example, Feature, Features, FloatList, Int64List
 
     kinds = {bytes: ("bytes_list", BytesList), float: ("float_list", FloatList), int: ("int64_list", Int64List)}
@@ -107,7 +110,7 @@ def from_example(data: bytes) -> dict[str, list[Any]]:
 
 
 def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
-    """Header and records of a shard's index. Raises DataError for a missing or damaged one."""
+    """Header and records of a shard's index. Raises DataError if it is missing, damaged or of another version."""
     import tensorflow as tf
 
     try:
@@ -126,10 +129,11 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
 
 
 def open_records(pattern: str) -> list[LabelSource]:
-    """The data sources in the shards that a glob matches, each whole and in the order of the shards' names.
+    """The data sources in the shards that a glob matches, in the order of the shards' names.
 
-    pattern: as `tf.io.gfile` reads it, so local or remote. Raises DataError for no match, and for shards that are cut
-    off, without their index, not all there, or of more than one set in a folder (train and validation).
+    pattern: a glob for `tf.io.gfile`, so a local or a remote path. Raises DataError if nothing matches, a shard has
+    another size than its index says, an index or a shard of a set is missing, or a folder has matches from more than
+    one set (such as train and validation).
     """
     load_tensorflow("reading TFRecord shards")
     shards = _find(pattern)
@@ -161,13 +165,13 @@ def _check_size(shard: str, header: ShardHeader) -> None:
 
     size = tf.io.gfile.stat(shard).length
     if size != header.size:
-        raise DataError(f"{shard}: has {size} bytes, its index says {header.size}; copy or convert it again")
+        raise DataError(f"{shard}: has {size} bytes, but its index says {header.size}; copy or convert it again")
 
 
 def _sources_of(
     pattern: str, group: Sequence[tuple[str, ShardHeader, list[dict[str, list[Any]]]]]
 ) -> Iterator[LabelSource]:
-    """The sources of one converted set, which must be complete."""
+    """The sources of one converted set. Raises DataError if a shard of the set is missing."""
     first = group[0][1]
     missing = set(range(first.shards)) - {header.shard for _, header, _ in group}
     if missing:
@@ -205,7 +209,7 @@ def _source_of(
 
 
 def _entries_of(row: Mapping[str, list[Any]], image_id: int, count: int, where: str) -> Iterator[Entry]:
-    """The people and crowds of a photo, whose ignore region the row holds already."""
+    """The people and crowds of a photo. They need no regions, because the row holds the photo's ignore region."""
     people = len(row["person/areas"])
     keypoints = np.empty((people, count, 3))
     keypoints[..., :2] = np.reshape(row["person/keypoints"], (people, count, 2))
@@ -217,7 +221,7 @@ def _entries_of(row: Mapping[str, list[Any]], image_id: int, count: int, where: 
 
 
 def _read_image(shard: str, name: str, offset: int, length: int, crc32: int) -> bytes:
-    """The encoded bytes of a photo in a shard. Raises DataError."""
+    """The encoded bytes of a photo in a shard. Raises DataError if they can't be read or are damaged."""
     import tensorflow as tf
 
     try:

@@ -1,4 +1,4 @@
-"""What one training sample looks at: a person, or a whole photo."""
+"""Training samples: each is a crop around a person, or a whole photo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bpnet_cli.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A photo and, for crops centred on a person, the index of that person; None looks at the whole photo."""
+    """A photo to train on. person: index of the person in the middle of the crop; None: the whole photo."""
 
     photo: Photo
     person: int | None
@@ -22,11 +22,9 @@ class Sample:
 def list_samples(
     photos: Sequence[Photo], *, crop: str, min_keypoints: int, min_area_px: float, min_distance_ratio: float
 ) -> list[Sample]:
-    """One sample per photo (`crop="photo"` or "random") or per person worth a crop of its own (`crop="person"`).
+    """One sample per photo (`crop="photo"` or "random"), or per person of `main_persons` (`crop="person"`).
 
-    A person gets a crop with at least `min_keypoints` labelled keypoints, an area of `min_area_px` square photo pixels,
-    and a box centre at least `min_distance_ratio` times the larger box side of every person accepted before it away
-    from that person's. Raises DataError when nothing is left.
+    Raises DataError if no person of any photo gets a crop.
     """
     if crop != "person":
         return [Sample(photo, None) for photo in photos]
@@ -43,7 +41,14 @@ def list_samples(
 
 
 def main_persons(photo: Photo, min_keypoints: int, min_area_px: float, min_distance_ratio: float) -> list[int]:
-    """Indices of the people of a photo that get a crop of their own, in the file's order."""
+    """Indices of the people of a photo that get their own crop, in the order of the file.
+
+    A person gets a crop if all of these are true:
+    - at least `min_keypoints` keypoints are labelled,
+    - the area is at least `min_area_px` square pixels of the photo,
+    - the box centre is far enough from the box centre of every person accepted before: at least `min_distance_ratio`
+      times the larger box side of that earlier person.
+    """
     accepted: list[int] = []
     centres = photo.boxes[:, :2] + photo.boxes[:, 2:] / 2
     for i, count in enumerate(photo.label_counts):

@@ -1,4 +1,4 @@
-"""How large people are where a network learns, and where it works."""
+"""The size of people in training, compared with their size in inference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from bpnet_cli.data.augment import Augmentation, zoom_of
 from bpnet_cli.data.samples import Sample
 
-# Sizes beyond what was learnt by less than this share do no harm worth a word.
+# A size that is outside of the training sizes by less than this share does too little harm for a hint.
 _SLACK = 0.05
 
 
@@ -19,10 +19,11 @@ def size_hint(
     training_size: tuple[int, int],
     inference_size: tuple[int, int | None],
 ) -> str:
-    """A line where the median person of the samples has another size in inference than in any training crop, else "".
+    """A hint if the median person has a size in inference that no training crop gives the median person, else "".
 
-    The network then meets people of a size that it has not seen. training_size, inference_size: (height, width) of the
-    network's input in pixels; a width of None follows the photo's shape.
+    Then the network meets people of a size that it hasn't learnt. Sizes are box heights in input pixels.
+    training_size, inference_size: (height, width) of the network's input in pixels; a width of None follows the shape
+    of the photo.
     """
     learnt, met = [], []
     for sample in samples:
@@ -42,7 +43,7 @@ def size_hint(
         return ""
     sizes = f"{low:.0f}" if round(low) == round(high) else f"{low:.0f} to {high:.0f}"
     return (
-        f"the median person is {sizes} pixels high in training, but {usual:.0f} in inference and validation: AP suffers"
-        f" from that; change inference.input_height ({inference_size[0]}), model.input_height ({training_size[0]}) or"
+        f"the median person is {sizes} pixels high in training, but {usual:.0f} in inference and validation: this"
+        f" lowers AP; change inference.input_height ({inference_size[0]}), model.input_height ({training_size[0]}) or"
         " augmentation.scale"
     )

@@ -1,4 +1,4 @@
-"""Where labels and photos come from: the formats that can be read, and opening a data source of any of them."""
+"""The formats of labels that can be read, and opening data sources of any of these formats."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from bpnet_cli.errors import DataError
 
 
 class Format(NamedTuple):
-    """How labels may lie on disk.
+    """A format of labels on disk. Both functions take the labels' path and the folder of photos (or None).
 
-    tells: whether labels at a place, with a folder of photos or None, are of this format, judged by what they hold.
-    open: the data sources there. Raises DataError.
+    tells: whether these labels have this format. open: returns the data sources; raises DataError.
     """
 
     tells: Callable[[str | Path, str | Path | None], bool]
@@ -27,17 +26,17 @@ class Format(NamedTuple):
 
 
 def open_sources(labels: str | Path, images: str | Path | None = None) -> list[LabelSource]:
-    """The data sources at a place; photos and people that can't be used are left out and listed.
+    """Open the data sources at a path. Unusable photos and people are left out and listed in `problems`.
 
-    labels: file, folder or glob, as its format has it. images: folder that names of photos are relative to; None where
-    the labels hold the photos themselves. Raises DataError for a missing folder, absent photos, sizes that differ from
-    the labels', damaged labels.
+    labels: file, folder or glob, depending on the format. images: the folder that file names of photos are relative to;
+    None if the labels hold the photos themselves. Raises DataError for a missing folder, missing photos, sizes that
+    differ from the labels' sizes, and damaged labels.
     """
     return next(format_.open(labels, images) for format_ in FORMATS.values() if format_.tells(labels, images))
 
 
 def open_source(images: str | Path, annotations: str | Path) -> LabelSource:
-    """`open_sources` of labels beside a folder of photos, which are one source."""
+    """Open the one data source of an annotation file and a folder of photos; see `open_sources`. Raises DataError."""
     (source,) = open_sources(annotations, images)
     return source
 
@@ -45,7 +44,7 @@ def open_source(images: str | Path, annotations: str | Path) -> LabelSource:
 def beside_photos(
     read: Callable[[str | Path], Labels], labels: str | Path, images: str | Path | None
 ) -> list[LabelSource]:
-    """`Format.open` for labels that `read` reads, with their photos in a folder."""
+    """`Format.open` for formats whose photos are in a folder. read: reads the labels. Raises DataError."""
     found = read(labels)
     people = int(found.people.labelled.sum())
     files, image_problems = check_images(Path(images or "."), found.images, found.path)
@@ -56,7 +55,8 @@ def beside_photos(
     return [LabelSource(usable, files, partial(_ignore_region, usable), problems, people)]
 
 
-# By name, asked in this order; the last one takes what no other does, and its messages say what is wrong with it.
+# By name. The first format whose `tells` is true is used. The last one accepts everything, so its error messages
+# describe what is wrong with unknown files.
 FORMATS: dict[str, Format] = {
     "TFRecord shards": Format(lambda _, images: images is None, lambda labels, _: open_records(str(labels))),
     "COCO keypoints": Format(lambda *_: True, partial(beside_photos, read_coco_file)),

@@ -1,4 +1,4 @@
-"""The training pipeline without TensorFlow: batches made by threads, the same as `pipeline.make_pipeline` makes."""
+"""The training pipeline without TensorFlow: threads make the same batches as `pipeline.make_pipeline`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.data.pipeline import MOST_WORKERS, SampleLoader, label_names
 
-# Batches that are ready or under way beyond those that the workers have in hand.
+# How many batches are ready or queued, in addition to one batch per worker.
 _AHEAD = 2
 
 
@@ -22,8 +22,8 @@ def thread_batches(
 ) -> Iterator[tuple[NDArray[Any], dict[str, NDArray[Any]]]]:
     """Endless batches (images, labels) from stream position `start` on; see `make_pipeline` for arrays and arguments.
 
-    Raises the loader's BpnetError where a photo can't be read. Decoding and warping release the interpreter's lock, so
-    threads fill the cores.
+    Raises the loader's BpnetError if a photo can't be read. Decoding and warping release the interpreter's lock, so
+    threads use all cores.
     """
     step = step or batch_size
     calls = workers or min(os.cpu_count() or 1, MOST_WORKERS)

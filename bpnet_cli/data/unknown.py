@@ -1,4 +1,4 @@
-"""Keypoints that nobody could decide on: unlabelled, but perhaps visible."""
+"""Unknown keypoints: the labels don't say whether they are visible. So they are unlabelled, but may be visible."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Side of the square around an unknown keypoint, in larger box sides: with its nearest labelled keypoint one limb away,
-# and what each further limb adds. Measured on COCO's faces: the square holds 97 % of the ears with an eye labelled and
-# 97 % of the noses with nothing nearer than the shoulders.
+# Side of the square around an unknown keypoint, as a share of the larger side of the person's box. The first value is
+# for a nearest labelled keypoint that is one limb away; each further limb adds the second value. Measured on faces in
+# COCO: the square holds 97 % of the ears if an eye is labelled, and 97 % of the noses if the nearest labelled keypoints
+# are the shoulders.
 _SIDE, _SIDE_PER_LIMB = 0.35, 0.125
 
 
@@ -19,11 +20,14 @@ def unknown_boxes(
     unknown: NDArray[np.bool_],
     limbs: Sequence[tuple[int, int]],
 ) -> list[list[float]]:
-    """Boxes x, y, width, height in pixels of where a person's unknown keypoints may be.
+    """Boxes x, y, width, height, in pixels, in which a person's unknown keypoints may be.
 
-    keypoints: (N, 3) x, y, visibility. box: (4,) the person's. unknown: (N,); what is labelled is not unknown. limbs:
-    pairs of keypoints, counted from 0. A box is a square around the mean of the labelled keypoints that are fewest
-    limbs away, larger the more limbs these are; where none is connected, it is the person's whole box.
+    keypoints: (N, 3) x, y, visibility. box: (4,) the person's box x, y, width, height. unknown: (N,) bool; labelled
+    keypoints don't count as unknown. limbs: pairs of keypoints, counted from 0.
+
+    For each unknown keypoint, the labelled keypoints that are the fewest limbs away are found. The box is a square
+    around their mean, and it is larger if they are more limbs away. If an unknown keypoint is connected with no
+    labelled one, the result is the person's whole box alone.
     """
     labelled = set(np.flatnonzero(keypoints[:, 2] > 0).tolist())
     boxes = []
@@ -38,7 +42,7 @@ def unknown_boxes(
 
 
 def _nearest(start: int, wanted: set[int], limbs: Sequence[tuple[int, int]]) -> tuple[set[int], int]:
-    """Those of `wanted` that are fewest limbs away from a keypoint, and how many."""
+    """The keypoints of `wanted` that are the fewest limbs away from keypoint `start`, and the number of these limbs."""
     ring, seen, distance = {start}, {start}, 0
     while ring:
         ring = {b for pair in limbs for a, b in (pair, pair[::-1]) if a in ring} - seen

@@ -56,7 +56,7 @@ def test_rerunning_keeps_whole_shards(converted: Path, bpnet: Run) -> None:
     before = {path: path.stat().st_mtime_ns for path in (converted / "shards").glob("*.tfrecord")}
     result = bpnet("dataset_convert", "-e", converted / "spec.yaml", "-o", converted / "shards", "--shards", 3)
     assert result.exit_code == 0
-    assert "6 whole shards are there already and kept" in result.output
+    assert "keeping 6 complete shards that are there already" in result.output
     assert {path: path.stat().st_mtime_ns for path in (converted / "shards").glob("*.tfrecord")} == before
 
 

@@ -36,7 +36,7 @@ def test_rerunning_writes_what_is_missing_and_keeps_the_rest(
     time = kept.stat().st_mtime_ns
     capsys.readouterr()
     convert({"train": sources}, tmp_path, shards=3)
-    assert "2 whole shards are there already and kept" in capsys.readouterr().err
+    assert "keeping 2 complete shards that are there already" in capsys.readouterr().err
     assert contents(tmp_path) == before
     assert kept.stat().st_mtime_ns == time
 

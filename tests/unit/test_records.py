@@ -156,7 +156,7 @@ def lose_all(out: Path) -> None:
 
 
 SPOILT = [
-    (cut_shard, r"train-00001-of-00003.tfrecord: has \d+ bytes, its index says \d+; copy or convert it again"),
+    (cut_shard, r"train-00001-of-00003.tfrecord: has \d+ bytes, but its index says \d+; copy or convert it again"),
     (lose_index, r"train-00001-of-00003.tfrecord: its index .*train-00001-of-00003.index is missing"),
     (cut_index, r"train-00001-of-00003.index: can't be read"),
     (empty_index, r"train-00001-of-00003.index: can't be read \(Expecting value"),
