@@ -116,7 +116,7 @@ def corrupt(photos: Path) -> None:
 REFUSED = [
     (no_folder, "no such folder of calibration photos"),
     (no_photos, "has 0 photos, calibration needs at least 1"),
-    (corrupt, "broken.jpg: can't be decoded as an image; is it damaged, or unknown to OpenCV?; mend it or take it out"),
+    (corrupt, "broken.jpg: can't be decoded as an image; is it damaged, or unknown to OpenCV?; repair it or remove it"),
 ]
 
 
