@@ -1,4 +1,4 @@
-"""Keras callbacks of a run. They pass what they measure on through `logs`, in the order that `train` lists them."""
+"""Keras callbacks of a run. They run in the order in which `run` lists them, and pass measured values on in `logs`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ Logs = dict[str, Any]
 
 @dataclass
 class Place:
-    """Where a run stands, for all its callbacks. epoch: the one that goes on, from 0. first_step: where it began."""
+    """The position of a run, for all callbacks.
+
+    epoch: the current epoch, from 0. first_step: the first step of this `fit` in the epoch, from 0.
+    """
 
     epoch: int = 0
     first_step: int = 0
 
 
 class BeginEpoch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the place. Comes before those who look at it.
+    """Updates the place. Must come before the callbacks that read the place.
 
-    first_step: of every epoch of this `fit`. Where that isn't 0, the means of the metrics go on from what they are now:
-    Keras sets them to zero when an epoch begins, just before it calls this.
+    first_step: the first step of every epoch of this `fit`. If it isn't 0, the metrics continue from their current
+    values. They must be restored, because Keras resets them at the beginning of an epoch, before it calls this.
     """
 
     def __init__(self, place: Place, metrics: Sequence[Any], first_step: int) -> None:
@@ -40,7 +43,7 @@ class BeginEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self.values = [[np.asarray(variable) for variable in metric.variables] for metric in metrics]
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Note the place, and bring the means back."""
+        """Update the place and restore the metrics."""
         self.place.epoch, self.place.first_step = epoch, self.first_step
         if self.first_step:
             for metric, values in zip(self.metrics, self.values, strict=True):
@@ -51,7 +54,7 @@ class BeginEpoch(keras.callbacks.Callback):  # type: ignore[misc]
 class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]
     """Raises BpnetError at the first step whose loss is not finite, before a checkpoint could be overwritten."""
 
-    # Keras then reads the loss in a thread of its own, and the next step doesn't wait for the device.
+    # With this, Keras reads the loss in another thread, and the next step doesn't wait for the device.
     async_safe = True
 
     def __init__(self, place: Place) -> None:
@@ -71,9 +74,9 @@ class StopOnNaN(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Pace(keras.callbacks.Callback):  # type: ignore[misc]
-    """Adds images_per_second and learning_rate to `logs`; shows images/s and the time left of the epoch and the run.
+    """Adds images_per_second and learning_rate to `logs`; shows images/s and the remaining time of epoch and run.
 
-    A bar on a terminal, a line now and then elsewhere.
+    On a terminal it shows a bar; elsewhere it prints a line from time to time.
     """
 
     async_safe = True  # the loss arrives in another thread; it is shown from the thread that trains
@@ -94,7 +97,7 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         self.meter = Meter(f"epoch {epoch + 1}/{self.epochs}", self.steps * self.batch_size)
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Show the steps that are done. The run's time left has validation and saving in it, once there was one."""
+        """Show the finished steps. After the first validation, the run's time left includes validation and saving."""
         step = self.place.first_step + batch
         done = self.place.epoch * self.steps + step
         if self.meter is not None and batch:
@@ -106,7 +109,7 @@ class Pace(keras.callbacks.Callback):  # type: ignore[misc]
         self.loss = (logs or {}).get("loss", math.nan)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Report the pace of training alone: this comes before validation."""
+        """Report the pace. This callback comes before validation, so the pace is that of training alone."""
         if self.meter is not None:
             self.meter.close()
         if logs is not None:
@@ -129,7 +132,7 @@ class Validate(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Save(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls `save(finished_epochs, ap)` after every epoch; ap is None where none was measured."""
+    """Calls `save(finished_epochs, ap)` after every epoch; ap is None if no AP was measured."""
 
     def __init__(self, save: Callable[[int, float | None], None]) -> None:
         super().__init__()
@@ -141,10 +144,11 @@ class Save(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class SaveWithin(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls `save(epoch, step)` within epochs, now and then and when the run is told to stop; then it stops.
+    """Calls `save(epoch, step)` within an epoch: every `minutes` minutes, and before it stops the run.
 
-    step: finished ones of the epoch. must_stop: asked before every step. Works before a step, in the thread that
-    trains: nothing changes meanwhile.
+    epoch: number of finished epochs. step: number of finished steps of the current epoch. must_stop: called before
+    every step; True stops the run. Saving happens before a step, in the training thread, so no variable changes
+    meanwhile.
     """
 
     async_safe = True
@@ -165,7 +169,7 @@ class SaveWithin(keras.callbacks.Callback):  # type: ignore[misc]
         step = self.place.first_step + batch
         stop = self.must_stop(step)
         if batch and (stop or time.monotonic() - self.last >= self.seconds):
-            # On JAX the training step has the weights and the variables are empty, until a callback asks for its model.
+            # On JAX the training step holds the weights, and the variables are empty until a callback reads `model`.
             _ = self.model
             self.save(self.place.epoch, step)
             self.last = time.monotonic()
@@ -190,7 +194,7 @@ class Record(keras.callbacks.Callback):  # type: ignore[misc]
         self.steps, self.epochs = steps, epochs
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write; pictures go with a measured AP."""
+        """Write the epoch; add pictures if AP was measured."""
         values = {name: float(value) for name, value in (logs or {}).items()}
         row = {name: f"{value:.6g}" for name, value in values.items()}
         ap = row.pop("AP", "")

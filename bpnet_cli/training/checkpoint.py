@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on, as plain arrays in one `.npz`, each array with its CRC-32."""
+"""Checkpoints: the whole state of a run, as plain arrays in one `.npz` file. Each array has a CRC-32 checksum."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _NAME = re.compile(r"epoch-(\d{5})(?:-step-(\d{7}))?\.npz")
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands. epoch: finished ones. step: finished ones of the epoch after these.
+    """The position of a run. epoch: number of finished epochs. step: number of finished steps of the next epoch.
 
-    best_ap, best_epoch: of `model.keras`; None before any validation, 0 for the weights that training began with.
+    best_ap, best_epoch: of `model.keras`; None before the first validation. best_epoch 0: the weights before training.
     """
 
     epoch: int = 0
@@ -37,9 +37,9 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What a checkpoint holds: the network, a built optimizer, and the means of the losses since the epoch began.
+    """The content of a checkpoint: network, built optimizer, and the means of the losses since the epoch began.
 
-    average: of the weights, where the run keeps one.
+    average: the moving average of the weights, or None if the run keeps none.
     """
 
     network: Any
@@ -50,7 +50,8 @@ class State:
     def named(self) -> dict[str, Any]:
         """Variables by name.
 
-        An optimizer's own name counts up within a process and its variables' names may repeat: they are numbered.
+        The optimizer's variables get numbers in place of its name: Keras counts the name of the optimizer up within a
+        process, and names of variables may repeat.
         """
         named = {f"network/{variable.path}": variable for variable in self.network.variables}
         for i, variable in enumerate(self.optimizer.variables):
@@ -63,7 +64,7 @@ class State:
 def save_checkpoint(directory: Path, progress: Progress, state: State, keep: int) -> Path:
     """Write `epoch-NNNNN.npz`, or `epoch-NNNNN-step-NNNNNNN.npz` within an epoch, and delete all but the newest `keep`.
 
-    Written under another name, flushed to the disk and renamed: a name always stands for a whole file.
+    The file is written under a temporary name, flushed to the disk and renamed. So a checkpoint is never incomplete.
     """
     arrays: dict[str, Any] = {name: np.asarray(variable) for name, variable in state.named().items()}
     arrays[_STATE] = np.array(json.dumps(asdict(progress)))
@@ -84,19 +85,19 @@ def list_checkpoints(directory: Path) -> list[Path]:
 
 
 def newest_epoch(directory: Path) -> int:
-    """Finished epochs by the newest checkpoint's name; 0 where there is none."""
+    """Number of finished epochs, from the name of the newest checkpoint; 0 if there is no checkpoint."""
     return max((_age(path)[0] for path in list_checkpoints(directory)), default=0)
 
 
 def restore_newest(directory: Path, state: State) -> Progress | None:
-    """Load the newest checkpoint that is whole; None where there is none.
+    """Load the newest complete checkpoint into `state`; return its progress, or None if there is no such checkpoint.
 
-    Raises BpnetError for one whose arrays don't fit the network.
+    Raises BpnetError if names or shapes of the checkpoint's arrays don't fit `state`.
     """
     paths = list_checkpoints(directory)
     for path in paths:
         try:
-            # numpy leaves a file it opened itself open when the archive is damaged.
+            # The file is opened here, because numpy doesn't close a damaged archive that it has opened itself.
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             progress = Progress(**json.loads(str(arrays.pop(_STATE))))
@@ -116,7 +117,7 @@ def _age(path: Path) -> tuple[int, int]:
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write what `np.load` reads; numpy's own writing leaves the file open when the disk is full."""
+    """Write an archive for `np.load`. `np.savez` isn't used: it leaves the file open when the disk is full."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:

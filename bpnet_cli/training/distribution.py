@@ -1,4 +1,4 @@
-"""Devices and hosts that share the batches of a run: every device holds the whole network and a part of each batch.
+"""Devices and hosts that share the batches of a run. Every device has the whole network and a part of each batch.
 
 One host: TensorFlow's MirroredStrategy, or JAX through `keras.distribution`. Several hosts: JAX only.
 """
@@ -21,16 +21,17 @@ from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import BpnetError, SpecError
 from bpnet_cli.log import say
 
-# How a launcher tells each process its place; Keras' own names.
+# Environment variables with the addresses, the number of processes and this process's number; the names are Keras'.
 ADDRESSES, COUNT, RANK = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
 _ASKED_EVERY = 10  # steps
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Who takes part in a run. devices: of all hosts. hosts: processes, of which this is number `rank`, from 0.
+    """The devices and processes of a run.
 
-    strategy: TensorFlow's or Keras' object with a `scope()`; None for one device.
+    devices: number on all hosts. hosts: number of processes. rank: number of this process, from 0. strategy:
+    TensorFlow's or Keras' object with a `scope()`; None for one device.
     """
 
     devices: int = 1
@@ -60,7 +61,7 @@ class Distribution:
         return self.rank * length, length
 
     def wait(self, name: str) -> None:
-        """Return once every host has come to the wait of this name."""
+        """Wait until every host has called `wait` with this name. Raises BpnetError if another host stops."""
         if self.hosts > 1:
             from jax.experimental import multihost_utils
 
@@ -68,7 +69,7 @@ class Distribution:
                 multihost_utils.sync_global_devices(name)
 
     def finish(self) -> None:
-        """Wait for all hosts to be done. A process that ends before this has failed and leaves the others at once."""
+        """Wait until all hosts are done. A process that ends without this call has failed; it exits without waiting."""
         if self.hosts > 1:
             self.wait("until all are done")
             atexit.unregister(_leave)
@@ -79,7 +80,7 @@ class Distribution:
         try:
             yield
         except (RuntimeError, ValueError) as error:
-            # On CPUs a lost connection is a ValueError of gloo's; other ones are mistakes of our own.
+            # On CPUs, gloo reports a lost connection as ValueError; any other ValueError is a bug.
             if self.hosts == 1 or (isinstance(error, ValueError) and "Gloo" not in str(error)):
                 raise
             raise BpnetError(
@@ -88,7 +89,7 @@ class Distribution:
             ) from error
 
     def any(self, flag: bool, step: int) -> bool:
-        """Whether the flag of any host is set. Hosts ask each other at every tenth step only: that takes a moment."""
+        """Whether the flag of any host is set. Hosts exchange flags only every tenth step, because it takes time."""
         if self.hosts == 1:
             return flag
         if step % _ASKED_EVERY:
@@ -98,7 +99,7 @@ class Distribution:
         return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
     def check_agreed(self, value: int, what: str) -> None:
-        """Wait for all hosts; raise BpnetError where their values differ. value: 0 to 2^32 - 1, of `what`."""
+        """Wait for all hosts; raise BpnetError if values differ. value: 0 to 2^32 - 1. what: its name."""
         if self.hosts == 1:
             return
         from jax.experimental import multihost_utils
@@ -136,9 +137,10 @@ def make_distribution(
 
 
 def share_of_loss(total: Any) -> Any:
-    """What a replica's gradients are taken of, from the mean over its part of the batch: TensorFlow adds replicas up.
+    """The scaled loss whose gradients a replica computes. total: the mean loss over the replica's part of the batch.
 
-    JAX sees the batch as a whole, so there it is the loss itself.
+    TensorFlow adds up the gradients of replicas, so the loss is divided by their number. JAX computes the loss of the
+    whole batch, so the result there is `total` itself.
     """
     if keras.backend.backend() != "tensorflow":
         return total
@@ -149,9 +151,10 @@ def share_of_loss(total: Any) -> Any:
 
 
 def whole_gradients(gradients: list[Any]) -> tuple[list[Any], int]:
-    """Gradients of the whole batch, and how many replicas will be added up: 1 where nothing is left to add.
+    """The gradients of the whole batch, and the number of replicas whose gradients will be added up later.
 
-    TensorFlow's replicas have those of their own part when an optimizer clips; elsewhere they are whole already.
+    When an optimizer clips on TensorFlow, each replica has the gradients of its own part of the batch. Elsewhere the
+    gradients are those of the whole batch already, and the number is 1.
     """
     if keras.backend.backend() != "tensorflow":
         return gradients, 1
@@ -164,9 +167,9 @@ def whole_gradients(gradients: list[Any]) -> tuple[list[Any], int]:
 
 
 def check_place(environ: Mapping[str, str]) -> None:
-    """Raise SpecError for environment variables that tell a process its place only in part, or wrongly.
+    """Raise SpecError if some of the three environment variables are missing, or if one has a wrong value.
 
-    None of them at all is left to JAX, which knows SLURM and Open MPI.
+    If all three are missing, JAX finds the values itself, under SLURM or Open MPI.
     """
     missing = [name for name in (ADDRESSES, COUNT, RANK) if not environ.get(name)]
     if len(missing) == 3:
@@ -196,7 +199,7 @@ def _connect(backend: str, seed: int) -> None:
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    keras.utils.set_random_seed(seed)  # else Keras computes a common one, on devices that may be without collectives
+    keras.utils.set_random_seed(seed)  # else Keras exchanges a seed, on devices that may lack collectives
     try:
         keras.distribution.initialize()
     except (ValueError, TypeError, RuntimeError) as error:
@@ -207,7 +210,7 @@ def _connect(backend: str, seed: int) -> None:
 
 
 def _leave() -> None:
-    """End the process without JAX's farewell, for which it would wait five minutes, and the others for it."""
+    """End the process without JAX's shutdown, in which this process and the others would wait five minutes."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)
@@ -216,11 +219,11 @@ def _leave() -> None:
 def _on_jax() -> Distribution:
     import jax
 
-    # One device needs the strategy too: its hosts, if it is one of several, see each other through it.
+    # A host with one device needs the strategy too: if there are several hosts, it connects them.
     strategy = keras.distribution.DataParallel(auto_shard_dataset=False)
     found = Distribution(jax.device_count(), jax.process_count(), jax.process_index(), strategy)
-    # Hosts open their channels in their first exchange, and give each other 30 seconds for it: less than reading
-    # labels can take on one of them.
+    # Hosts connect in their first exchange, with a timeout of 30 seconds. Reading labels can take longer on one host,
+    # so the first exchange is here, before the labels are read.
     found.wait("until all are connected")
     if found.hosts > 1:
         atexit.register(_leave)
@@ -247,7 +250,10 @@ def check_batch(batch_size: int, found: Distribution) -> None:
 
 
 def check_accumulation(accumulate: int, found: Distribution) -> None:
-    """Raise SpecError where TensorFlow would have to exchange gradients in a condition, which it can't."""
+    """Raise SpecError for several batches per update on several devices with TensorFlow.
+
+    TensorFlow would have to exchange gradients inside a condition, which it can't.
+    """
     if accumulate > 1 and found.devices > 1 and keras.backend.backend() == "tensorflow":
         raise SpecError(
             f"training.gradient_accumulation: {accumulate} batches can't be accumulated on several devices with"
@@ -261,7 +267,7 @@ def _counted(found: Distribution) -> str:
 
 
 def _keep_tensorflow_off_gpus() -> None:
-    """TensorFlow only feeds photos here, but would take all of a GPU's memory at its first operation."""
+    """Hide GPUs from TensorFlow. It only feeds photos, but its first operation would take all memory of a GPU."""
     if find_spec("tensorflow") is None:
         return
     load_tensorflow("feeding photos")

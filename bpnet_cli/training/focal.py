@@ -1,9 +1,10 @@
-"""The focal factor: errors where a map is far from right count more than the many that are nearly right.
+"""The focal factor: large errors of a map count more than the many small errors.
 
 Source: the focal L2 loss of Li et al., Simple Pose: Rethinking and improving a bottom-up approach for multi-person pose
-estimation, AAAI 2020. Two things differ from BodyPoseNet's form of it: PAFs have negative values, so what counts as set
-is judged by the target's absolute value and progress by the prediction's component along the target's sign; and the
-factor scales the squared error, as in the paper, where BodyPoseNet scales the error (its gamma g is 2g here).
+estimation, AAAI 2020. Two things differ from BodyPoseNet's form:
+- PAFs have negative values. So a cell counts as set by the absolute value of the target, and the prediction is
+  multiplied by the target's sign.
+- The factor scales the squared error, as in the paper. BodyPoseNet scales the error; its gamma g is 2g here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from bpnet_cli.plan import Focal
 
 
 def focal_factor(predicted: Any, target: Any, focal: Focal) -> Any:
-    """|1 + alpha - sign(t) p| ** gamma where |t| > threshold, (|p| + beta) ** gamma elsewhere; shape of `predicted`."""
+    """|1 + alpha - sign(t) p| ** gamma where |t| > threshold, (|p| + beta) ** gamma elsewhere.
+
+    p: predicted maps, t: target maps of the same shape, which is also the shape of the result.
+    """
     progress = ops.sign(target) * predicted
     is_set = ops.abs(target) > focal.threshold
     distance = ops.where(is_set, ops.abs(1.0 + focal.alpha - progress), ops.abs(predicted) + focal.beta)

@@ -32,21 +32,21 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where a rerun goes on."""
+        """The folder of checkpoints. A rerun continues from the newest one."""
         return self.root / "checkpoints"
 
     @property
     def status(self) -> Path:
-        """One line per event; every run begins by writing it, so it tells a run's folder from others."""
+        """One line per event. Every run writes this file first, so it shows that a folder belongs to a run."""
         return self.root / "status.jsonl"
 
     def check_own(self) -> None:
-        """Raise BpnetError when files of somebody else stand where this run would write."""
+        """Raise BpnetError if the folder has files that this run would overwrite, but that no training run wrote."""
         if self.status.exists():
             return
         for path in (self.spec, self.best, self.last, self.root / "history.csv"):
             if path.exists():
-                raise BpnetError(f"{path}: is there already and not of a training run; use another -r folder")
+                raise BpnetError(f"{path}: is there already, but no training run wrote it; use another -r folder")
 
     def sweep(self) -> None:
         """Delete the temporary files of a run that was killed while it wrote."""
@@ -55,7 +55,7 @@ class RunFolder:
                 left.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Delete what an earlier run left, and nothing else."""
+        """Delete the files of an earlier run, and no other files."""
         files = [self.spec, self.best, self.last, self.root / "history.csv", self.status]
         files += list_checkpoints(self.checkpoints)
         files += (self.root / "tensorboard").glob("events.out.tfevents.*")

@@ -10,10 +10,10 @@ from bpnet_cli.errors import SpecError
 
 
 def freeze(network: Any, patterns: Sequence[str]) -> int:
-    """Keep the weights of the layers whose names match one of the patterns; returns how many layers these are.
+    """Freeze the layers whose names match one of the patterns; return the number of frozen layers.
 
-    A frozen batch normalisation uses its stored statistics and keeps them. Raises SpecError for a pattern that matches
-    no layer with weights.
+    A frozen batch normalisation uses its stored statistics and doesn't change them. Raises SpecError if a pattern
+    matches no layer with weights.
     """
     layers = [layer for layer in network.layers if layer.weights]
     for pattern in patterns:

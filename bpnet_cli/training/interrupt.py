@@ -1,4 +1,4 @@
-"""Leaving a run in good order when it is told to stop."""
+"""Stopping a run cleanly on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether somebody asked the run to stop (Ctrl-C, or SIGTERM as a cluster sends it before it kills)."""
+    """Remembers a request to stop the run: Ctrl-C, or SIGTERM, which clusters send before they kill a process."""
 
     def __init__(self) -> None:
         self.made = False
 
     def listening(self) -> AbstractContextManager[None]:
-        """Take the signals for a while. The second one stops at once, as it would without this."""
+        """Handle the signals while the context is open. The second signal stops at once, by KeyboardInterrupt."""
         return handled(_SIGNALS, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> Any:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
-        # Printing is not safe here: the signal may have come in the middle of it.
+        # `print` is not safe here: the signal may have interrupted another `print`.
         os.write(2, b"\nstopping after this step; once more stops at once\n")

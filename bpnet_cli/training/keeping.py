@@ -1,4 +1,4 @@
-"""What a run keeps on the disk: checkpoints, the last network and the best one."""
+"""The state that a run saves: checkpoints, the last network and the best network."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from bpnet_cli.training.network import Start
 
 
 class Keeper:
-    """Writes, where this process leads, and knows how far the run is: `progress`.
+    """Saves networks and checkpoints, and tracks the run's `progress`. Only the leading process (`leads`) writes.
 
-    steps: of an epoch. checkpoints: how many stay. measured: whether epochs have an AP, by which the best is chosen.
+    steps: number per epoch. checkpoints: how many are kept. measured: whether AP is measured; then AP decides which
+    network is the best.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Keeper:
         self.progress = Progress()
 
     def restore(self) -> Progress:
-        """Go back to the newest checkpoint, if there is one. Raises BpnetError for one that doesn't fit."""
+        """Restore the newest checkpoint, if there is one. Raises BpnetError if it doesn't fit this run."""
         self.progress = restore_newest(self.folder.checkpoints, self.state) or self.progress
         epoch, step = self.progress.epoch, self.progress.step
         if step and step >= self.steps:
@@ -50,7 +51,7 @@ class Keeper:
         return self.progress
 
     def keep_start(self, measure: Callable[[], float]) -> float:
-        """AP of the network before the first step, which is the best until an epoch beats it."""
+        """Measure and save the network before the first step; return its AP. It is the best until an epoch beats it."""
         start = self.start
         if start.saved is not start.network:
             start.saved.set_weights(start.network.get_weights())
@@ -60,13 +61,16 @@ class Keeper:
         return ap
 
     def update_saved(self) -> None:
-        """Bring the network that is measured and saved up to date."""
+        """Copy the current weights, or their average, into the network that is validated and saved."""
         network, average = self.start.network, self.state.average
         if self.start.saved is not network:
             self.start.saved.set_weights(average.weights_of(network) if average else network.get_weights())
 
     def save_within(self, epoch: int, step: int) -> None:
-        """A checkpoint in the middle of an epoch, unless the loss is no number any more: the run is about to stop."""
+        """Save a checkpoint within an epoch, unless the loss isn't finite: then the run is about to stop.
+
+        epoch: number of finished epochs. step: number of finished steps of the current epoch.
+        """
         if not self.leads:
             self.progress = Progress(epoch, None, step)
         elif np.isfinite(self.state.metrics[0].result()):
@@ -74,7 +78,7 @@ class Keeper:
             self._save_checkpoint()
 
     def save_epoch(self, epoch: int, ap: float | None) -> None:
-        """The last network, the best one where it is that, and a checkpoint. epoch: finished ones."""
+        """Save the last network, a checkpoint, and a new best network. epoch: number of finished epochs."""
         if not self.leads:
             self.progress = Progress(epoch)
             return
@@ -89,7 +93,7 @@ class Keeper:
 
     def _beats_best(self, ap: float) -> bool:
         best = self.progress.best_ap
-        # Trained weights that are as good as the first ones are preferred: they have seen these photos.
+        # At equal AP, trained weights are preferred to the weights before training, because they learnt these photos.
         return best is None or ap > best or (ap == best and self.progress.best_epoch == 0)
 
     def _save_checkpoint(self) -> None:

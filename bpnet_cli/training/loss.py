@@ -18,10 +18,11 @@ from bpnet_cli.training.focal import focal_factor
 
 
 def masked_sum_of_squares(predicted: Any, target: Any, mask: Any, focal: Focal | None = None) -> Any:
-    """0.5 * sum(mask * (predicted - target)^2) / batch; the original's loss (facts of the original, section 7).
+    """0.5 * sum((mask * (predicted - target))^2) / B; the original's loss (facts of the original, section 7).
 
-    predicted, target: (B, h, w, C). mask: broadcastable to them, 1 counts, 0 is ignored; fractions count squared, as
-    the original multiplies the error. focal: multiplies each square by its focal factor.
+    predicted, target: (B, h, w, C). mask: broadcastable to (B, h, w, C); 1 counts, 0 is ignored. A fraction enters
+    squared, because the original multiplies the error and not its square. focal: multiplies each square by its focal
+    factor; None: no factor.
     """
     squares = ops.square((predicted - target) * mask)
     if focal is not None:
@@ -32,8 +33,9 @@ def masked_sum_of_squares(predicted: Any, target: Any, mask: Any, focal: Focal |
 def channel_masks(mask: Any, labelled: Any, skeleton: Skeleton) -> tuple[Any, Any]:
     """Masks of heatmaps (B, h, w, K + 1) and pafs (B, h, w, 2L).
 
-    mask: (B, h, w). labelled: (B, K). A channel whose keypoint (or either end of whose limb) the data set does not
-    label is left out, and so is the background where any keypoint is unknown.
+    mask: (B, h, w), 1: counts. labelled: (B, K), 0 if the data set doesn't label this keypoint. A heatmap counts only
+    if its keypoint is labelled. A PAF counts only if both ends of its limb are labelled. The background counts only if
+    all keypoints are labelled.
     """
     background = ops.min(labelled, axis=1, keepdims=True)
     heat = ops.concatenate([labelled, background], axis=1)
@@ -45,10 +47,10 @@ def channel_masks(mask: Any, labelled: Any, skeleton: Skeleton) -> tuple[Any, An
 
 
 class TrainingModel(keras.Model):  # type: ignore[misc]
-    """Wraps a plain network for `fit`: renders targets on the device and sums the loss over stages.
+    """Wraps a network for `fit`: renders targets on the device and sums the loss over stages.
 
-    Labels are the pipeline's mapping of keypoints, mask and labelled, and teacher if it learns from one. The network
-    stays a plain graph of its own, which is what gets saved.
+    Labels are the mapping from the pipeline: keypoints, mask, labelled and, with a teacher, teacher. The network stays
+    a separate plain graph, and only this graph is saved.
     """
 
     def __init__(
@@ -70,11 +72,11 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         self.paf_losses = [keras.metrics.Mean(name=f"paf_loss_stage{i + 1}") for i in range(stages)]
         self.teacher_loss: Any = keras.metrics.Mean(name="teacher_loss") if learns_from_teacher else None
         self.average = average
-        # Known to Keras, they are part of the state that JAX's training step takes and gives.
+        # As an attribute, Keras tracks them. So they are part of the state of JAX's training step.
         self.average_variables = average.variables if average else []
 
     def train_step(self, *args: Any) -> Any:
-        """Keras' own, with the average of the weights; arguments and results are the backend's."""
+        """Keras' training step, then the update of the average. Arguments and results depend on the backend."""
         result = super().train_step(*args)
         if self.average is None:
             return result
@@ -85,7 +87,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         return result
 
     def _averaged(self, average: WeightAverage, state: Any) -> Any:
-        """JAX's state after a step, its average brought up to date: trainable, other, optimizer's, metrics' values."""
+        """JAX's state after a step, with a new average: values of trainable, other, optimizer, metric variables."""
         trainable, other, of_optimizer, of_metrics = state
         variables = [*self.trainable_variables, *self.non_trainable_variables, *self.optimizer.variables]
         values = [*trainable, *other, *of_optimizer]
@@ -106,7 +108,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Loss of a batch; see `masked_sum_of_squares`. On one of several TensorFlow replicas, its share of that."""
+        """Loss of a batch; see `masked_sum_of_squares`. With several TensorFlow replicas: this replica's share."""
         if y is None:
             raise TypeError("compute_loss needs the pipeline's labels")
         heatmaps, pafs = split_outputs(y_pred)
@@ -137,7 +139,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         return share_of_loss(total)
 
     def _distillation(self, heatmaps: list[Any], pafs: list[Any], teacher: Any) -> Any:
-        """The loss against a teacher's maps (B, h, w, K + 1 + 2L): on every cell, as a teacher sees everybody."""
+        """The loss against a teacher's maps (B, h, w, K + 1 + 2L). All cells count: a teacher sees everybody."""
         split = self.skeleton.heatmap_channels
         total = ops.zeros((), "float32")
         for maps, target, weight in (
@@ -152,7 +154,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
     def regularization(self) -> Any:
         """l1 * sum |kernel| + l2 * sum kernel^2 over the network's kernels.
 
-        Computed here and not by the layers, so that loading, fine-tuning or pruning a network can't lose it.
+        It is computed here and not by the layers. So loading, fine-tuning or pruning a network can't lose it.
         """
         total = ops.zeros((), "float32")
         if self.weights_of_loss.l1 or self.weights_of_loss.l2:

@@ -1,4 +1,4 @@
-"""The network that a run begins with, and the one that it saves."""
+"""The network that a run begins with, and the network that it saves."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from bpnet_cli.training.freeze import freeze
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a run begins with.
+    """The networks at the beginning of a run.
 
-    network: what is trained, with its pretrained weights, in the run's precision. saved: what goes into model files:
-    the network itself, or a float32 copy with every layer trainable that holds the averaged weights. So model files
-    don't depend on the precision and the frozen layers of the run.
-    filled, fresh: layers with and without pretrained weights. thawed_later: layers that don't learn at first.
+    network: the network to train, with its pretrained weights, in the run's precision. saved: the network for model
+    files. It is `network` itself, or a float32 copy that holds the averaged weights and in which every layer is
+    trainable. So model files don't depend on the run's precision and frozen layers.
+    metadata: of the model files. filled, fresh: names of layers with and without pretrained weights. thawed_later:
+    names of layers that don't learn in the first epochs.
     """
 
     network: Any
@@ -41,10 +42,10 @@ class Start:
 
 
 def make_start(plan: StartPlan, skeleton: Skeleton, distribution: Distribution, averaged: bool) -> Start:
-    """Build the network, or take the whole one of the plan's file.
+    """Build the network, or load the plan's file with its graph and weights.
 
-    The network is placed on all devices of the distribution. The copy to save is on one device, because a host can't
-    run alone a network that it shares with other hosts. averaged: whether the copy is to hold averaged weights.
+    The network is placed on all devices of the distribution. The copy to save is on one device, because one host can't
+    run a network alone that it shares with other hosts. averaged: whether the copy will hold averaged weights.
     Raises BpnetError for weights or patterns that don't fit.
     """
     differs = bool(plan.precision != "float32" or averaged or plan.frozen_layers or distribution.strategy is not None)
@@ -78,7 +79,7 @@ def _tell_network(plan: StartPlan, network: Any, fixed: int, filled: Sequence[st
 
 
 def _from_file(path: str, skeleton: Skeleton, renamed: Mapping[str, str]) -> tuple[Any, list[str]]:
-    """A file's network with the skeleton's maps, and the layers that have the file's weights."""
+    """The network of a file, with maps for the skeleton, and the names of the layers that have the file's weights."""
     network, metadata = load_network(path)
     filled = [layer.name for layer in network.layers if layer.weights]
     theirs = with_names(metadata.skeleton, renamed, skeleton)
@@ -89,7 +90,7 @@ def _from_file(path: str, skeleton: Skeleton, renamed: Mapping[str, str]) -> tup
 
 
 def _copied(network: Any, precision: str) -> Any:
-    """The network once more, in the run's precision. The maps stay float32."""
+    """A copy of the network, in the run's precision. The maps stay float32."""
     maps = {id(tensor) for tensor in network.outputs}
 
     def convert(layer: Any) -> Any:
@@ -104,7 +105,10 @@ def _copied(network: Any, precision: str) -> Any:
 
 
 def _layers_to_freeze(plan: StartPlan, network: Any, filled: Sequence[str]) -> frozenset[str]:
-    """The backbone's pretrained layers, where the plan freezes them at first. Raises SpecError when there are none."""
+    """The backbone's pretrained layers if the plan freezes them at first, else none.
+
+    Raises SpecError if the plan freezes them, but no layer of the backbone is pretrained.
+    """
     epochs = plan.frozen_epochs
     frozen = backbone_layers(network).intersection(filled) if epochs else frozenset()
     if epochs and not frozen:

@@ -1,4 +1,4 @@
-"""Optimizers with a learning-rate multiplier per variable, and layers that stay as they are for a while."""
+"""Optimizers with a learning-rate multiplier per variable, and layers that are frozen at first."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bpnet_cli.plan import OptimizerPlan
 from bpnet_cli.training.distribution import whole_gradients
 
 Multiplier = Callable[[str], float]
-# Shrinking batch norm and biases only fights the data.
+# Variables without weight decay: to shrink batch norm and biases only works against the data.
 _NOT_SHRUNK = ("gamma", "beta", "bias")
 
 
 def no_multipliers(path: str) -> float:
-    """Every variable learns at the optimizer's rate."""
+    """A multiplier of 1 for every variable."""
     return 1.0
 
 
 def bodyposenet_multipliers(path: str) -> float:
-    """NVIDIA's layer-wise rates by variable path `layer/variable`, for kernels and biases of convolutions.
+    """NVIDIA's multipliers of the learning rate, by variable path `layer/variable`.
 
     Backbone and initial stage: kernel 1, bias 2. Refinement stages and the last stage's outputs: kernel 4, bias 8.
     Batch norm: 1.
@@ -45,26 +45,26 @@ MULTIPLIERS: dict[str, Multiplier] = {"none": no_multipliers, "bodyposenet": bod
 
 @dataclass(frozen=True)
 class Freeze:
-    """layers: names of those that don't learn. batches: for how many from the beginning of the run."""
+    """Layers that are frozen at first. layers: their names. batches: for how many batches from the run's beginning."""
 
     layers: frozenset[str] = frozenset()
     batches: int = 0
 
 
 class _LayerwiseRates:
-    """Mixin: scales the learning rate, and with it the decay, of each variable's update; 0 freezes it.
+    """Mixin: scales the learning rate, and so the weight decay, of each variable's update; rate 0 freezes a variable.
 
-    For SGD with momentum this equals scaling the gradient, as the original does; for Adam, whose steps don't depend on
-    the gradient's size, scaling the rate is what has an effect. Frozen variables keep their place in the optimizer, so
-    checkpoints of frozen and thawed epochs are alike.
+    For SGD with momentum, scaling the rate equals scaling the gradient, as the original does. The steps of Adam don't
+    depend on the gradient's size, so there only scaling the rate has an effect. Frozen variables stay in the optimizer,
+    so checkpoints have the same arrays before and after layers are unfrozen.
 
-    Two names that Keras doesn't promise to keep are used: `_get_variable_index`, without which nothing would train, and
-    `_clip_gradients`, without which `clip_norm` would count frozen layers and each device alone.
+    The class uses two names that Keras doesn't promise to keep. Without `_get_variable_index` nothing would train.
+    Without `_clip_gradients`, `clip_norm` would include frozen layers and would work on each device alone.
     """
 
     multiplier: Multiplier = staticmethod(no_multipliers)
     freeze = Freeze()
-    # Not Keras' `weight_decay`, which shrinks every variable at the same rate.
+    # Keras' own `weight_decay` isn't used, because it shrinks every variable at the same rate.
     decay = 0.0
 
     def build(self, variables: Any) -> None:
@@ -75,7 +75,7 @@ class _LayerwiseRates:
         self._decays = [0.0 if path.rpartition("/")[2] in _NOT_SHRUNK else self.decay for path in paths]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        # Backends pass their own variable here, which doesn't know its path; Keras' index leads back to it.
+        # Backends pass their own variable here, which has no path. Keras' index finds the multiplier of its path.
         index = self._get_variable_index(variable)  # type: ignore[attr-defined]
         rate = learning_rate * self._factors[index]
         if self._frozen[index]:
@@ -85,15 +85,15 @@ class _LayerwiseRates:
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
     def _thawed(self) -> Any:
-        """Whether the layers that are frozen at first learn too by now."""
+        """Whether the layers that are frozen at first learn now."""
         # `iterations` counts updates, not batches, where gradients are accumulated.
         batches = self.iterations * (self.gradient_accumulation_steps or 1)  # type: ignore[attr-defined]
         return batches >= self.freeze.batches
 
     def _clip_gradients(self, grads: Any) -> Any:
-        """By the norm of the whole batch, of which what doesn't learn yet is no part.
+        """Clip by the global norm of the whole batch's gradients, without layers that don't learn yet.
 
-        Keras would take the norm on each of several devices, of its part of the batch and with all layers.
+        Keras would compute a norm on each device, for its part of the batch and with all layers.
         """
         limit = self.global_clipnorm  # type: ignore[attr-defined]
         if not limit:
@@ -102,7 +102,7 @@ class _LayerwiseRates:
         squares = [ops.sum(ops.square(gradient)) for gradient in grads]
         learning = sum(s for s, frozen in zip(squares, self._frozen, strict=True) if not frozen)
         scales = [limit / ops.maximum(ops.sqrt(total), limit) / replicas for total in (learning, sum(squares))]
-        # Adam remembers the gradients of frozen layers: at the size that they will have once they count.
+        # Adam's moments include the gradients of frozen layers. So these are clipped as if the layers learnt already.
         of_learning = ops.where(self._thawed(), scales[1], scales[0])
         return [g * (scales[1] if frozen else of_learning) for g, frozen in zip(grads, self._frozen, strict=True)]
 
@@ -122,9 +122,9 @@ def make_optimizer(
     accumulate: int = 1,
     freeze: Freeze = Freeze(),
 ) -> Any:
-    """The optimizer of a plan, at a rate or by a schedule.
+    """The optimizer of a plan. rate: a learning rate or a schedule.
 
-    accumulate: batches whose gradients are averaged for one update. freeze: what does not learn at first.
+    accumulate: number of batches whose gradients are averaged for one update. freeze: layers that don't learn at first.
     """
     common: dict[str, Any] = {
         "global_clipnorm": plan.clip_norm,

@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard: what the network makes of the first validation photos, beside what the labels ask for."""
+"""Pictures for TensorBoard: the network's results on the first validation photos, with the maps of the labels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _CAPTION_HEIGHT = 20  # pixels
 def pictures_of(
     predictor: Predictor, labelled: LabelledSet | None, count: int, targets: TargetShape
 ) -> Callable[[], Pictures]:
-    """A function that draws the first `count` photos: people found, and maps of the labels above those predicted.
+    """A function that draws the first `count` photos and returns (H, W, 3) uint8 RGB pictures by name.
 
-    The names end in `/people` and `/maps`; a map's picture is as wide as two network inputs: heatmaps, PAFs.
+    A picture `.../people` shows the people found. A picture `.../maps` shows the maps of the labels above the predicted
+    maps, and is as wide as two network inputs: heatmaps on the left, PAFs on the right. No `labelled`: no pictures.
     """
     if labelled is None:
         return lambda: {}
@@ -63,7 +64,7 @@ def _label_maps(
     matrix: NDArray[np.float64],
     targets: TargetShape,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Heatmaps and PAFs of a photo's labels on a height x width network input; crowd regions draw nothing."""
+    """Heatmaps and PAFs of a photo's labels on a height x width network input; crowds leave no marks."""
     skeleton = predictor.backend.metadata.skeleton
     keypoints = people_of(labelled.truth, image_id, skeleton)
     keypoints[..., :2] = apply_affine(matrix, keypoints[..., :2].astype(np.float64))

@@ -1,4 +1,4 @@
-"""What a run writes for people to follow it: `history.csv`, `status.jsonl`, TensorBoard."""
+"""The logs of a run: `history.csv`, `status.jsonl`, TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bpnet_cli.files import write_text
 
 
 class History:
-    """`history.csv`: one row per epoch. Reopening drops the rows of epochs that will be run again."""
+    """`history.csv`: one row per epoch. When it is reopened, rows of epochs after `finished_epochs` are dropped."""
 
     def __init__(self, path: Path, finished_epochs: int) -> None:
         self.path = path

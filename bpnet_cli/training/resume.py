@@ -1,4 +1,4 @@
-"""May a run go on in a folder that holds an earlier one?"""
+"""Checks whether a run can continue the earlier run in its folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.log import say
 
-# A change here makes the checkpoint's arrays, or its place in the stream of samples, mean something else.
+# If one of these keys changes, a checkpoint's arrays or its position in the stream of samples get another meaning.
 _BREAKING = (
     "skeleton",
     "model",
@@ -25,10 +25,10 @@ _BREAKING = (
 
 
 def check_same_run(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise BpnetError, listing the keys, when a run by spec `now` can't go on with the checkpoints of one by `before`.
+    """Raise BpnetError if a run with spec `now` can't continue from checkpoints of a run with spec `before`.
 
-    Both are a spec's plain values with the whole skeleton, so that skeletons are compared by what they hold and not by
-    their path. Other changes are said and accepted.
+    The error lists the keys. Other changes are accepted and printed. Both specs are plain values with the whole
+    skeleton, so skeletons are compared by content and not by path.
     """
     changes = list(_differences(before, now))
     breaking = [change for change in changes if change[0].startswith(_BREAKING)]

@@ -1,4 +1,4 @@
-"""What goes on between the first step of a run and its last."""
+"""The loop of a run, from its first step to its last."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from bpnet_cli.training.schedule import make_schedule
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """What is measured, on the process that leads: the network that is saved, on labelled photos if there are any."""
+    """Validation, on the leading process only. predictor: of the saved network. labelled: photos, or None."""
 
     predictor: Predictor
     labelled: LabelledSet | None
 
 
 class Run:
-    """One process's share of a run: the parts that `fit` and its callbacks work on.
+    """The part of a run in one process: everything that `fit` and its callbacks need.
 
-    validation: None where another process leads.
+    validation: None if another process leads.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class Run:
         self.steps = self.loop.steps_per_epoch or max(self.loop.min_steps_per_epoch, one_pass)
         self.schedule = make_schedule(plan.optimizer, self.loop.epochs * self.steps)
         self.model = self._make_model()
-        # For float16 Keras wraps the optimizer in one that scales the loss, whose scale is a state as well.
+        # For float16, Keras wraps the optimizer in one that scales the loss. The scale is state too, so the checkpoint
+        # needs the wrapper.
         self.keeper = Keeper(
             folder,
             start,
@@ -75,7 +76,7 @@ class Run:
         self.stop = StopRequest()
 
     def _make_model(self) -> TrainingModel:
-        """The compiled model, its optimizer built, on all devices."""
+        """The compiled model with a built optimizer, on all devices."""
         plan, loop, network = self.plan, self.loop, self.start.network
         with self.distribution.scope():
             average = None if loop.ema_momentum is None else WeightAverage(network, loop.ema_momentum)
@@ -88,7 +89,7 @@ class Run:
                 accumulate=loop.gradient_accumulation,
                 freeze=Freeze(self.start.thawed_later, plan.start.frozen_epochs * self.steps),
             )
-            # Without it, JAX would run a step operation by operation, and on each device alone.
+            # Without jit_compile, JAX would run a step operation by operation, and on each device alone.
             model.compile(optimizer=optimizer, jit_compile=loop.jit_compile or keras.backend.backend() == "jax")
             model.optimizer.build(network.trainable_variables)
         return model
@@ -99,7 +100,7 @@ class Run:
         return self.keeper.progress
 
     def fit(self, watchers: Sequence[keras.callbacks.Callback] = ()) -> None:
-        """Restore the newest checkpoint, if any, and train what is left. Raises KeyboardInterrupt when told to stop."""
+        """Restore the newest checkpoint, if any, and train the rest of the run. Raises KeyboardInterrupt if stopped."""
         with self.distribution.scope(), self.distribution.noticing_lost_hosts():
             self._fit(watchers)
 
@@ -120,7 +121,7 @@ class Run:
                     epoch += 1
                 self._fit_epochs(epoch, self.loop.epochs, 0, listed)
         except KeyboardInterrupt:
-            self.loader.failures.append(BpnetError("stopped"))  # the workers stop too, or would outlive the process
+            self.loader.failures.append(BpnetError("stopped"))  # stops the workers, which would outlive the process
             raise
         except Exception:
             # tf.data reports a worker's error as text of its own; the user needs the worker's message.
@@ -132,7 +133,7 @@ class Run:
                 board.close()
 
     def _measure_start(self) -> None:
-        """AP before the first step, where all weights come from a file."""
+        """Measure AP before the first step if all weights come from a file."""
         if self.validation is None or self.labelled is None or not self.start.filled or self.start.fresh:
             return
         ap = self.keeper.keep_start(_ap_of(self.validation.predictor, self.labelled))
@@ -140,13 +141,13 @@ class Run:
         say(f"before training: AP {ap:.3f}")
 
     def _fit_epochs(self, first: int, last: int, step: int, listed: list[Any]) -> None:
-        """Train epochs first .. last - 1, the first one from `step` on, with the metrics as they are."""
+        """Train epochs first .. last - 1. The first epoch begins at `step`; the metrics keep their values."""
         if first >= last:
             return
         batch = self.loop.batch_size
         offset, length = self.distribution.slice_of(batch)
         position = (first * self.steps + step) * batch + offset
-        # tf.data is TensorFlow's own; the other backends do without it.
+        # tf.data needs TensorFlow, so other backends use threads.
         feed = make_pipeline if keras.backend.backend() == "tensorflow" else thread_batches
         self.model.fit(
             feed(self.loader, length, start=position, step=batch, workers=self.loop.workers),
@@ -159,7 +160,7 @@ class Run:
         )
 
     def _callbacks(self, board: TensorBoardLog | None) -> list[Any]:
-        """In the order in which they work. Where another process leads, what keeps all at the same step."""
+        """The callbacks in their order. If another process leads, only callbacks that keep all at the same step."""
         loop, keeper, place = self.loop, self.keeper, self.place
 
         def must_stop(step: int) -> bool:

@@ -70,13 +70,13 @@ SHAPES: dict[str, Callable[..., Progress]] = {
 def make_schedule(plan: OptimizerPlan, total_steps: int) -> StepSchedule:
     """The schedule over `total_steps` steps.
 
-    Steps are batches: Keras asks for the rate by batches seen, also where it accumulates gradients over several.
+    Steps are batches, also if gradients are accumulated: Keras asks for the rate by the number of batches seen.
     """
     return StepSchedule(SHAPES[plan.shape](plan.learning_rate, **plan.shape_values), total_steps)
 
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule over `total_steps` batches; holds its end value afterwards."""
+    """A schedule over `total_steps` batches; after them, the rate keeps its last value."""
 
     def __init__(self, rate: Progress, total_steps: int) -> None:
         super().__init__()

@@ -15,9 +15,9 @@ from bpnet_cli.strides import STRIDE
 
 
 def make_teacher(plan: TeacherPlan, skeleton: Skeleton) -> Teacher:
-    """The function that gives a teacher's maps of the skeleton.
+    """A function from an image (height, width, 3) uint8 RGB to the teacher's maps (rows, columns, K + 1 + 2L) float32.
 
-    It is called by every worker of the pipeline, each with an image of its own, so one call runs on one thread.
+    All workers of the pipeline call it at the same time, so each call uses one thread.
     Raises BpnetError for a file that can't be loaded, and for maps of another skeleton or stride.
     """
     with hinting("distillation.teacher; paths are relative to the working directory"):

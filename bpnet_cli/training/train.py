@@ -32,7 +32,8 @@ from bpnet_cli.training.resume import check_same_run
 from bpnet_cli.training.run import Run, Validation
 from bpnet_cli.training.teacher import make_teacher
 
-# Below so many steps in all, a network whose layers all come from a file changes little, and new layers learn nothing.
+# A run with fewer steps gets a hint. The first number is for a network with all layers from a file, which would change
+# little; the second is for networks with new layers, which would learn nothing.
 _FEWEST_STEPS, _FEWEST_STEPS_OF_NEW_LAYERS = 30, 200
 
 
@@ -42,11 +43,11 @@ def train(
     resume: bool = True,
     watchers: Sequence[keras.callbacks.Callback] = (),
 ) -> Path:
-    """Train by a spec and return the path of the best model.
+    """Train the network of a spec and return the path of the best model.
 
-    Rerunning with the same folder goes on after the last finished epoch; `resume=False` deletes the earlier run first.
-    watchers: more callbacks, called after the run's own.
-    Raises BpnetError before anything is written when the spec, the data or the folder's earlier run don't allow it.
+    A rerun with the same folder continues from the newest checkpoint; `resume=False` deletes the earlier run first.
+    watchers: more callbacks, called after the run's own callbacks.
+    Raises BpnetError if the spec, the data or the earlier run in the folder don't allow a run; then nothing is written.
     """
     folder = RunFolder(Path(results_dir))
     spec = with_whole_skeleton(spec)
@@ -82,7 +83,7 @@ def train(
 
 
 def _finished(folder: RunFolder, spec: ExperimentSpec) -> int:
-    """Finished epochs of the run in the folder. Raises BpnetError for one that the spec can't go on with."""
+    """Number of finished epochs of the run in the folder. Raises BpnetError if the spec can't continue that run."""
     if list_checkpoints(folder.checkpoints) and folder.spec.is_file():
         before = with_whole_skeleton(load_spec(folder.spec))
         check_same_run(folder.root, before.model_dump(mode="json"), spec.model_dump(mode="json"))
@@ -92,7 +93,7 @@ def _finished(folder: RunFolder, spec: ExperimentSpec) -> int:
 def _load_data(
     spec: ExperimentSpec, plan: TrainingPlan, distribution: Distribution
 ) -> tuple[SampleLoader, LabelledSet | None]:
-    """Samples to learn from, and labelled photos to validate on, where there are any and this process leads."""
+    """The loader of training samples, and the validation photos; None if there are none or another process leads."""
     loader = training_loader_of(spec, plan.skeleton)
     if plan.teacher:
         loader = replace(loader, teacher=make_teacher(plan.teacher, plan.skeleton))
@@ -119,7 +120,7 @@ def _tell_start(status: Status, name: str, start: Start, samples: int, folder: P
 
 
 def _give_hints(spec: ExperimentSpec, loader: SampleLoader, plan: TrainingPlan, steps: int, start: Start) -> None:
-    """Say what makes a run likely to fail; steps: of an epoch."""
+    """Print hints about likely causes of a bad result. steps: number per epoch."""
     sizes = (loader.height, loader.width), (spec.inference.input_height, spec.inference.input_width)
     for hint in (_of_few_steps(plan.loop.epochs, steps, start), size_hint(loader.samples, loader.augmentation, *sizes)):
         if hint:
@@ -127,7 +128,7 @@ def _give_hints(spec: ExperimentSpec, loader: SampleLoader, plan: TrainingPlan, 
 
 
 def _of_few_steps(epochs: int, steps: int, start: Start) -> str:
-    """A line where a run is too short for a network to learn anything; steps: of an epoch."""
+    """A hint if the run is too short to learn much, else "". steps: number per epoch."""
     total = epochs * steps
     if total >= (_FEWEST_STEPS if start.filled and not start.fresh else _FEWEST_STEPS_OF_NEW_LAYERS):
         return ""
@@ -138,13 +139,13 @@ def _of_few_steps(epochs: int, steps: int, start: Start) -> str:
 
 
 def _fit_and_tell(run: Run, watchers: Sequence[keras.callbacks.Callback]) -> None:
-    """Train, and let status and terminal know how it ended. Every error goes on its way."""
+    """Train; write the result to the status file and the terminal. All errors are raised again."""
     try:
         run.fit(watchers)
         run.distribution.finish()
     except Exception as error:
-        # Also at a bug, or without memory: programs that watch the run must not take it for one that goes on. Where the
-        # disk is full the status can't be told either; the error itself is what counts.
+        # For all errors, also bugs and lack of memory: else programs that watch the run would believe that it goes on.
+        # On a full disk the status can't be written either; then only the error itself matters.
         kind = "" if isinstance(error, BpnetError) else f"{type(error).__name__}: "
         with suppress(BpnetError):
             run.status.add("FAILURE", f"{kind}{error}")

@@ -109,7 +109,7 @@ def test_files_of_others_are_left_alone(tmp_path: Path, drawn: Path, bpnet: Run)
     (run / "checkpoints" / "a.pt").write_text("mine")
     refused = bpnet("train", "-e", spec, "-r", run)
     assert refused.exit_code == 1
-    assert "spec.yaml: is there already and not of a training run" in refused.output
+    assert "spec.yaml: is there already, but no training run wrote it" in refused.output
     assert (run / "spec.yaml").read_text() == "mine"
     (run / "spec.yaml").unlink()
     assert bpnet("train", "-e", spec, "-r", run).exit_code == 0
