@@ -1,6 +1,6 @@
-"""From the spec to the library: the one place that turns spec sections into plain arguments.
+"""From the spec to the library: the only module that turns spec sections into plain arguments.
 
-`pose`, `data` and `models` know no spec; the workflows above call these functions.
+`pose`, `data` and `models` don't know the spec. The workflows in higher layers call these functions.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from bpnet_cli.strides import INPUT_MULTIPLES, STRIDE
 
 
 def skeleton_of(spec: ExperimentSpec) -> Skeleton:
-    """The skeleton that the spec names or points to."""
+    """The skeleton of a spec, see `named_skeleton`. Raises SpecError."""
     return named_skeleton(spec.skeleton)
 
 
 def named_skeleton(given: str | SkeletonFile) -> Skeleton:
-    """A built-in skeleton by its name, one from a file by its path, or one by its keys. Raises SpecError."""
+    """A skeleton from the name of a built-in one, the path of a skeleton file, or its keys. Raises SpecError."""
     if isinstance(given, str) and given in BUILT_IN_SKELETONS:
         return BUILT_IN_SKELETONS[given]
     with _naming_the_skeleton():
@@ -39,7 +39,7 @@ def named_skeleton(given: str | SkeletonFile) -> Skeleton:
 
 
 def with_whole_skeleton(spec: ExperimentSpec) -> ExperimentSpec:
-    """The spec with the content of its skeleton file in the place of the path. Raises SpecError."""
+    """The spec with the path of its skeleton file replaced by the content of the file. Raises SpecError."""
     if not isinstance(spec.skeleton, str) or spec.skeleton in BUILT_IN_SKELETONS:
         return spec
     with _naming_the_skeleton():
@@ -48,7 +48,7 @@ def with_whole_skeleton(spec: ExperimentSpec) -> ExperimentSpec:
 
 @contextmanager
 def _naming_the_skeleton() -> Iterator[None]:
-    """Put the spec's key in front of errors."""
+    """Put the spec's key `skeleton` in front of the texts of errors."""
     try:
         yield
     except SpecError as error:
@@ -56,22 +56,22 @@ def _naming_the_skeleton() -> Iterator[None]:
 
 
 def graph_file_of(spec: ExperimentSpec) -> str | None:
-    """Path of the `.keras` file whose graph the spec takes; None where the spec describes the graph."""
+    """Path of the `.keras` file whose graph the spec uses; None if the spec itself describes the graph."""
     if spec.model.graph == "spec":
         return None
     return box_or_path(spec.model.pretrained, keras=True)
 
 
 def metadata_of(spec: ExperimentSpec, skeleton: Skeleton, graph_file: ModelMetadata | None = None) -> ModelMetadata:
-    """What a model file of this spec says about itself. Raises ModelFileError for a file that has no graph to take.
+    """The metadata of a model file of this spec. Raises ModelFileError if the spec's file has no usable graph.
 
-    graph_file: of the file that the spec takes its graph from, where that is read already.
+    graph_file: metadata of the file whose graph the spec uses, if they are read already.
     """
     from bpnet_cli.models.backbones import BACKBONES
 
     if (path := graph_file_of(spec)) is not None:
         theirs = graph_file or read_graph_file(path)
-        # Wherever its PAFs lay, training draws them on the heatmaps' grid.
+        # The offset of the file's PAFs doesn't matter: training draws PAFs on the grid of the heatmaps.
         theirs = replace(theirs, skeleton=skeleton, version=__version__, paf_offset_px=0.0)
         return theirs.with_spec(spec.model_dump(mode="json"))
     backbone = BACKBONES[spec.model.backbone]
@@ -87,14 +87,14 @@ def metadata_of(spec: ExperimentSpec, skeleton: Skeleton, graph_file: ModelMetad
 
 
 def read_graph_file(path: str) -> ModelMetadata:
-    """What the file that a spec takes its graph from says about itself. Raises ModelFileError."""
+    """The metadata of a file whose graph a spec uses. Raises ModelFileError."""
     with hinting("model.pretrained; paths are relative to the working directory"):
         metadata = read_keras_metadata(path)
     return metadata if metadata.has_own_graph else replace(metadata, graph="file")
 
 
 def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
-    """The spec's network with fresh weights, or the whole one of the file that the spec takes its graph from.
+    """The spec's network with new weights; or, if the spec uses the graph of a file, the network and weights there.
 
     Raises SpecError for a size that doesn't fit, ModelFileError for a file that can't be loaded.
     """
@@ -121,13 +121,13 @@ def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
 
 
 def check_input_size(spec: ExperimentSpec) -> None:
-    """Raise SpecError for an input size that the file with the graph can't take. The spec itself checks backbones."""
+    """Raise SpecError for an input size that the file's graph can't take. The spec itself checks backbones."""
     if (path := graph_file_of(spec)) is not None:
         check_multiple(spec, read_graph_file(path).input_multiple, path)
 
 
 def check_multiple(spec: ExperimentSpec, multiple: int, path: str) -> None:
-    """Raise SpecError for an input size that is no multiple of what the graph in the file needs."""
+    """Raise SpecError if the input height or width is no multiple of `multiple`. path: of the graph, for messages."""
     for key in ("input_height", "input_width"):
         if getattr(spec.model, key) % multiple:
             raise SpecError(
@@ -136,12 +136,12 @@ def check_multiple(spec: ExperimentSpec, multiple: int, path: str) -> None:
 
 
 def decode_options_of(spec: ExperimentSpec) -> DecodeOptions:
-    """The decoder's thresholds."""
+    """The decoder's thresholds from the spec."""
     return DecodeOptions(**spec.inference.decode.model_dump())
 
 
 def open_sources(sources: Sequence[Source]) -> list[Any]:
-    """Labels and photos of all sources (data.labels.LabelSource), checked; says what was left out. Raises DataError."""
+    """Checked labels and photos of all sources (`LabelSource`). Prints what was left out. Raises DataError."""
     from bpnet_cli.data.checks import summarise
     from bpnet_cli.data.sources import open_sources as open_labels
 
@@ -157,7 +157,7 @@ def open_sources(sources: Sequence[Source]) -> list[Any]:
 
 
 def coco_sets_of(spec: ExperimentSpec) -> dict[str, list[tuple[str, str]]]:
-    """Folder of photos and annotation file of each source to train and to validate on. Raises SpecError."""
+    """Folder of photos and annotation file of each source, by "train" and "validation". Raises SpecError."""
     if not spec.dataset.train_sources:
         raise SpecError("dataset.train: needed for converting: {images: FOLDER, annotations: FILE}")
     sets: dict[str, list[tuple[str, str]]] = {}
@@ -170,7 +170,7 @@ def coco_sets_of(spec: ExperimentSpec) -> dict[str, list[tuple[str, str]]]:
 
 
 def photos_of(sources: Sequence[Source], skeleton: Skeleton) -> list[Any]:
-    """Photos of all sources, one after the other."""
+    """The photos (`data.photos.Photo`) of all sources, source after source. Raises DataError."""
     from bpnet_cli.data.photos import photos_of_source
 
     return [photo for source in open_sources(sources) for photo in photos_of_source(source, skeleton)]
@@ -179,8 +179,8 @@ def photos_of(sources: Sequence[Source], skeleton: Skeleton) -> list[Any]:
 def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     """The loader of training samples, exactly as `bpnet train` sees them.
 
-    The input size is taken as it is, see `check_input_size`. Raises SpecError where the spec names no data, DataError
-    for unusable data.
+    The input size isn't checked; `check_input_size` does this. Raises SpecError if the spec names no training data, and
+    DataError for unusable data.
     """
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""A training run's spec, resolved once into plain values: all that `training` below its workflow is told.
+"""The spec of a training run, resolved once into plain values. `training` below its workflow gets only these values.
 
-Model files that the spec names are opened here for what they say about themselves, and by the run for their network.
+Model files that the spec names are opened twice: here for their metadata, and in the run for their network.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _NOT_THE_GRAPH = KEYS_OF_ANY_GRAPH | {"initializer"}
 class StartPlan:
     """The network that a run begins with.
 
-    file: path of the `.keras` file whose graph and weights it takes; None where `fresh` makes the graph, with new
-    weights. metadata: of the model files that the run writes. backbone, pretrained, renamed: see `load_pretrained`.
-    frozen_layers: patterns of names. frozen_epochs: first ones in which the backbone's pretrained layers don't learn.
+    file: path of the `.keras` file with the graph and the weights; None if `fresh` builds the graph with new weights.
+    metadata: of the model files that the run writes. backbone, pretrained, renamed: see `load_pretrained`. precision:
+    name of Keras' dtype policy. frozen_layers: patterns of layer names. frozen_epochs: number of epochs at the
+    beginning in which the backbone's pretrained layers don't learn.
     """
 
     file: str | None
@@ -45,7 +46,11 @@ class StartPlan:
 
 @dataclass(frozen=True)
 class TeacherPlan:
-    """Another network to learn from: its file, the size of the images it sees, and how its maps are averaged."""
+    """Another network to learn from.
+
+    path: of its file. height, width: of its images in pixels. scales, flip: its maps are averaged over these scales
+    and, with flip, over the mirrored image.
+    """
 
     path: str
     height: int
@@ -56,7 +61,11 @@ class TeacherPlan:
 
 @dataclass(frozen=True)
 class TargetShape:
-    """How targets are drawn: sigma of the keypoints' Gaussians and half width of limbs, in input pixels."""
+    """The shape of targets, in input pixels.
+
+    stride: input pixels per map cell. heatmap_sigma_px: sigma of the Gaussians of keypoints. paf_half_width_px: half
+    width of limbs.
+    """
 
     stride: int = 8
     heatmap_sigma_px: float = 7.0
@@ -65,7 +74,7 @@ class TargetShape:
 
 @dataclass(frozen=True)
 class Focal:
-    """See `training.focal.focal_factor`."""
+    """The constants of `training.focal.focal_factor`."""
 
     gamma: float
     alpha: float
@@ -75,10 +84,11 @@ class Focal:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """heatmap, paf: factors of the two kinds of maps. l1, l2: of the sums of |kernel| and kernel^2.
+    """The factors of the parts of the loss.
 
-    teacher: of the error against a teacher's maps, where the labels come with them; the labels count 1 - teacher.
-    focal: how errors are weighed against each other; None: alike.
+    heatmap, paf: factors of the two kinds of maps. l1: factor of sum |kernel|. l2: factor of sum kernel^2.
+    teacher: with a teacher, the factor of the error against its maps; the error against labels gets 1 - teacher.
+    focal: the focal factor of errors; None: all errors count alike.
     """
 
     heatmap: float = 1.0
@@ -91,9 +101,11 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class OptimizerPlan:
-    """momentum, nesterov: of SGD. weight_decay: of AdamW. clip_norm: None clips nothing. multipliers: of the rate.
+    """The optimizer and its schedule.
 
-    shape: the schedule's name among `training.schedule.SHAPES`. shape_values: what that takes besides the rate.
+    momentum, nesterov: of SGD. weight_decay: of AdamW. clip_norm: largest global norm of gradients; None: no clipping.
+    multipliers: key of `training.optimizer.MULTIPLIERS`. shape: key of `training.schedule.SHAPES`. shape_values: the
+    arguments of the shape except the learning rate.
     """
 
     name: Literal["sgd", "adamw"]
@@ -109,7 +121,7 @@ class OptimizerPlan:
 
 @dataclass(frozen=True)
 class LoopPlan:
-    """The spec's keys of `training` that the run's loop follows, under the same names."""
+    """The keys of the spec's section `training` that the loop of a run uses, under the same names."""
 
     epochs: int
     steps_per_epoch: int | None
@@ -127,7 +139,7 @@ class LoopPlan:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """All of a run but its data."""
+    """Everything that describes a run, except its data."""
 
     name: str
     skeleton: Skeleton
@@ -140,7 +152,7 @@ class TrainingPlan:
 
 
 def plan_of(spec: ExperimentSpec) -> TrainingPlan:
-    """The plan of a spec. Raises BpnetError for a skeleton or a model file that doesn't fit."""
+    """The plan of a spec. Raises BpnetError if a skeleton or a model file doesn't fit."""
     skeleton = skeleton_of(spec)
     loss = spec.loss
     focal = Focal(**loss.focal.model_dump()) if loss.focal else None
@@ -180,7 +192,7 @@ def _teacher_of(spec: ExperimentSpec) -> TeacherPlan | None:
 
 
 def _start_of(spec: ExperimentSpec, skeleton: Skeleton) -> StartPlan:
-    """The graph is taken from a pruned file, and from any file with `model.graph: file`."""
+    """Plan the start. The graph comes from the pretrained file if it is pruned or with `model.graph: file`."""
     model, training = spec.model, spec.training
     path = box_or_path(model.pretrained, keras=True)
     file = None
@@ -206,7 +218,10 @@ def _start_of(spec: ExperimentSpec, skeleton: Skeleton) -> StartPlan:
 
 
 def _pruned(spec: ExperimentSpec, skeleton: Skeleton, path: str) -> ModelMetadata | None:
-    """Of a file with the spec's network, pruned; None where the graph is the spec's. Raises SpecError for others."""
+    """The metadata of a file that holds the spec's network, pruned; None if the file's graph is that of its spec.
+
+    Raises SpecError for any other graph, and for a pruned file of another network.
+    """
     with hinting("model.pretrained; paths are relative to the working directory"):
         metadata = read_keras_metadata(path)
     if not metadata.has_own_graph:
