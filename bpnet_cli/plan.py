@@ -228,8 +228,8 @@ def _pruned(spec: ExperimentSpec, skeleton: Skeleton, path: str) -> ModelMetadat
         return None
     if metadata.graph != "pruned" or metadata.spec["model"].get("graph") == "file":
         raise SpecError(
-            f"model.graph: {spec.model.pretrained} has a graph of its own ({metadata.graph}), which no keys describe:"
-            " set model.graph: file, and leave out the keys of model that describe a network"
+            f"model.graph: {spec.model.pretrained} has its own graph ({metadata.graph}), which no keys can"
+            " describe: set model.graph: file, and leave out the keys of model that describe a network"
         )
     ours, theirs = spec.model.model_dump(mode="json"), metadata.spec["model"]
     differing = [key for key in ours if key not in _NOT_THE_GRAPH and ours[key] != theirs.get(key)]
