@@ -1,4 +1,4 @@
-"""Refinement stages that read a few channels of zeros beside their own, for widths that runtimes compute faster."""
+"""Adds channels of zeros to what refinement stages read, because runtimes compute some numbers of channels faster."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import numpy as np
 
 from bpnet_cli.export.plain import drop_unread_constants
 
-# Runtimes compute channels in blocks of 8 or 16; what is left over takes them far longer.
+# Runtimes compute channels in blocks of 8 or 16. The channels that don't fill a block take much longer.
 _MULTIPLE = 16
 
 
 @dataclass(frozen=True)
 class _Change:
-    """A node's constant that gets zeros along an axis, when channels of zeros are added to what the node reads."""
+    """A constant of a node that gets zeros along one axis, because the node reads or makes channels of zeros.
+
+    index: position of the constant among the node's inputs. axis: the axis that gets longer.
+    """
 
     node: Any
     index: int
@@ -30,10 +33,10 @@ class _Change:
 
 
 def align_channels(graph: Any) -> None:
-    """Fill up what each stage reads (features, heatmaps and PAFs side by side) to a multiple of 16 channels.
+    """Pad what each stage reads (the concatenation of features, heatmaps and PAFs) to a multiple of 16 channels.
 
-    The maps stay the same: the channels that are added are zero, and so are the weights that read them. A stage stays
-    as it is where others read the last of these tensors too, or layers that aren't known here follow.
+    The maps stay the same, because the new channels are zero and the weights that read them are zero. A stage is not
+    changed if other nodes also read the last tensor of its concatenation, or if unsupported operators follow it.
     """
     for concat in [node for node in graph.node if node.op_type == "Concat"]:
         constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -50,7 +53,7 @@ def align_channels(graph: Any) -> None:
 
 
 def _changes(graph: Any, constants: Any, tensor: str) -> list[_Change]:
-    """What changes when a tensor gets channels of zeros; nothing where it can't get them."""
+    """The constants that must change if a tensor gets channels of zeros; empty if it can't get any."""
     changes = []
     for node in _readers(graph, tensor):
         if node is None:
@@ -72,7 +75,7 @@ def _changes(graph: Any, constants: Any, tensor: str) -> list[_Change]:
 
 
 def _own(convolution: Any) -> list[_Change]:
-    """What changes when a convolution makes channels of zeros: its weights and biases."""
+    """The constants that must change if a convolution makes channels of zeros: its kernel and its bias."""
     return [_Change(convolution, index, 0) for index in range(1, len(convolution.input))]
 
 
@@ -82,7 +85,7 @@ def _widen(graph: Any, constants: Any, changes: list[_Change], missing: int) -> 
     for change in changes:
         node, values = change.node, numpy_helper.to_array(constants[change.name])
         widths = [(0, missing if axis == change.axis else 0) for axis in range(values.ndim)]
-        # Others may read the same constant, so this becomes another one.
+        # Other nodes may read the same constant, so the longer one gets a new name.
         node.input[change.index] = f"{node.output[0]}/wide{change.index}"
         graph.initializer.append(numpy_helper.from_array(np.pad(values, widths), node.input[change.index]))
         for attribute in node.attribute:
@@ -91,7 +94,7 @@ def _widen(graph: Any, constants: Any, changes: list[_Change], missing: int) -> 
 
 
 def _readers(graph: Any, tensor: str) -> list[Any]:
-    """The nodes that read a tensor; None among them where it is an output."""
+    """The nodes that read a tensor. The list also has a None if the tensor is an output of the graph."""
     outputs = [None for value in graph.output if value.name == tensor]
     return [*outputs, *(node for node in graph.node if tensor in node.input)]
 

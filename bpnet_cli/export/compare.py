@@ -1,4 +1,4 @@
-"""What a lower precision costs and gains: the same photos through both networks, side by side."""
+"""Measures what a lower precision costs and gains: runs the same photos through both networks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from bpnet_cli.inference.compare import map_errors
 from bpnet_cli.log import progress
 from bpnet_cli.timing import timed_turn
 
-# Turns of each network, and in one the runs that are counted and those before them that are not.
+# Number of turns of each network. In each turn: number of timed runs, and number of runs before them without timing.
 _TURNS, _RUNS, _SKIPPED = 10, 2, 1
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A network against its float32 original. error: largest difference of any map value; mean_error: of all values.
+    """A network compared with its float32 original.
 
-    seconds, reference_seconds: median time of one run on the first photo; latency: median ratio of turns.
+    error: largest absolute difference of a map value. mean_error: mean absolute difference of all map values.
+    seconds, reference_seconds: median time of one run on the first photo, of the network and of the original.
+    latency: median ratio of their times in a turn (below 1: the network is faster).
     """
 
     error: float
@@ -32,7 +34,10 @@ class Comparison:
 
 
 def compare(reference: OnnxBackend, other: OnnxBackend, inputs: Sequence[NDArray[np.uint8]]) -> Comparison:
-    """Run both on (B, H, W, 3) uint8 inputs. They are timed in turns, so that other load falls on both alike."""
+    """Run both networks on (B, H, W, 3) uint8 RGB inputs.
+
+    They are timed in turns, so that other load on the machine slows both of them equally.
+    """
     shown = progress(inputs, len(inputs), "comparing")
     largest, mean = np.array([map_errors(reference, other, images) for images in shown]).T
     turns = np.array([(_turn(reference, inputs[0]), _turn(other, inputs[0])) for _ in range(_TURNS)])

@@ -1,4 +1,4 @@
-"""For other runtimes: a line for TensorRT's trtexec, and a model repository for Triton."""
+"""Output for other runtimes: a command line for TensorRT's trtexec, and a model repository for Triton."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _TYPES = {1: "TYPE_FP32", 2: "TYPE_UINT8"}
 
 
 def trtexec_line(path: Path, model: Any, spec: ExperimentSpec, metadata: ModelMetadata) -> str:
-    """The command that makes a TensorRT engine of an exported file, with a profile where axes are free.
+    """The command that makes a TensorRT engine from an exported file; with a shape profile if the file has free axes.
 
-    The profile reaches from the smallest input to the largest that the spec's inference section makes of a photo, and
-    is tuned for a 4:3 photo. For an int8 file: why there is none.
+    The profile covers all inputs that inference with this spec can make from a photo, from the smallest to the largest.
+    It is tuned for a 4:3 photo. For an int8 file, the result is a text that says why there is no command.
     """
     if spec.export.precision == "int8":
-        return "takes no int8 file with zero points, as ONNX Runtime's are; give it an fp16 or fp32 one"
+        return "can't read this int8 file, because it has zero points (for ONNX Runtime); export fp16 or fp32 for it"
     words = [f"trtexec --onnx={path} --saveEngine={path.with_suffix('.engine')}"]
     if spec.export.precision == "fp16":
         words.append("--fp16")
@@ -51,19 +51,22 @@ def trtexec_line(path: Path, model: Any, spec: ExperimentSpec, metadata: ModelMe
 
 
 def triton_name(spec: ExperimentSpec) -> str:
-    """The spec's name as a folder and model name that Triton takes."""
+    """The spec's name, changed to a folder and model name that Triton accepts."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", spec.name).lstrip(".") or "model"
 
 
 def check_triton(repository: str | Path, name: str, overwrite: bool) -> None:
-    """Raise BpnetError now if a repository can't be written later."""
+    """Check, before any work is done, that a repository can be written later. Raises BpnetError if it can't."""
     check_folder(repository)
     if (Path(repository) / name).exists() and not overwrite:
         raise BpnetError(f"{Path(repository) / name}: exists already; give --overwrite to replace it")
 
 
 def write_triton(repository: str | Path, name: str, model: Any, data: bytes) -> Path:
-    """Write `<name>/1/model.onnx` and `<name>/config.pbtxt` into a Triton model repository; returns the folder."""
+    """Write `<name>/1/model.onnx` and `<name>/config.pbtxt` into a Triton model repository; returns the model's folder.
+
+    model: the ONNX model, whose inputs and outputs go into the config. data: the bytes of its file.
+    """
     folder = Path(repository) / name
     with atomic_path(folder / "1" / "model.onnx") as temporary:
         temporary.write_bytes(data)
@@ -72,9 +75,9 @@ def write_triton(repository: str | Path, name: str, model: Any, data: bytes) -> 
 
 
 def triton_config(name: str, model: Any) -> str:
-    """`config.pbtxt` of an exported ONNX model for Triton's ONNX Runtime backend.
+    """The text of `config.pbtxt` for an exported ONNX model and Triton's ONNX Runtime backend.
 
-    Requests are batched where the batch axis is free; Triton then leaves it out of the dims.
+    If the batch axis is free, Triton batches requests; then the dims must not contain the batch axis.
     """
     free = not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     parts = [f'name: "{name}"', 'platform: "onnxruntime_onnx"', f"max_batch_size: {_MAX_BATCH if free else 0}"]

@@ -1,4 +1,4 @@
-"""Dilated convolutions as ONNX has them: TensorFlow computes them from parts of the photo, in some sixty nodes each."""
+"""Writes dilated convolutions as single ONNX nodes. TensorFlow's converter would write about sixty nodes for each."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-# Kernels that the plain copy of a network has instead, to be found again in the converted graph.
+# (kernel, dilation rates) of each dilated convolution. Its kernel identifies the convolution in the converted graph.
 Marks = list[tuple[NDArray[np.float32], tuple[int, int]]]
 
 
 def without_dilation(network: Any) -> tuple[Any, Marks]:
-    """The same network with its dilated convolutions plain, and what `restore_dilation` needs to know.
+    """A copy of the network without dilation, and the marks for `restore_dilation`.
 
-    Only those that keep the size, which is the same for any rate then. The network itself where there are none.
+    Only convolutions with "same" padding change, because the size of their output doesn't depend on the rate. If the
+    network has no such convolution, the result is the network itself and no marks.
     """
     dilated = [layer for layer in network.layers if _is_dilated(layer)]
     if not dilated:
@@ -33,9 +34,10 @@ def without_dilation(network: Any) -> tuple[Any, Marks]:
 
 
 def restore_dilation(graph: Any, marks: Marks) -> None:
-    """Give the convolutions of a converted graph, which are known by their kernels, their rates.
+    """Set the dilation rates of the convolutions in a converted graph, in place.
 
-    A batch norm may have been folded into them, which scales each output. Raises ValueError where one is not found.
+    The convolutions are found by their kernels. The converter may have folded a batch norm into a kernel, so each
+    output channel may have another scale. Raises ValueError if a convolution is not found.
     """
     from onnx import helper, numpy_helper
 
@@ -47,7 +49,7 @@ def restore_dilation(graph: Any, marks: Marks) -> None:
             raise ValueError(f"no convolution has the dilated kernel of shape {kernel.shape}")
         for node in found:
             kept = [each for each in node.attribute if each.name not in ("dilations", "pads", "auto_pad")]
-            # At a fixed size the converter has written the padding of the plain kernel.
+            # At a fixed size, the converter has already written pads: those of the kernel without dilation.
             totals = [(size - 1) * rate for size, rate in zip(kernel.shape[2:], rates, strict=True)]
             begins = [total // 2 for total in totals]
             pads = begins + [total - begin for total, begin in zip(totals, begins, strict=True)]
@@ -58,12 +60,12 @@ def restore_dilation(graph: Any, marks: Marks) -> None:
 
 
 def _alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
-    """Whether two kernels are the same up to a factor for each output."""
+    """Whether two kernels are equal, apart from a factor for each output channel."""
     return a.shape == b.shape and np.allclose(_directions(a), _directions(b), atol=1e-5)
 
 
 def _directions(kernel: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Each output's weights divided by their largest one."""
+    """The kernel as (out, values): the weights of each output channel, divided by the one with the largest size."""
     rows = kernel.reshape(len(kernel), -1).astype(np.float64)
     largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
     return rows / np.where(largest == 0, 1, largest)

@@ -1,8 +1,9 @@
-"""Channels of one size, so that one INT8 scale fits all of a tensor's.
+"""Gives the channels of a tensor similar ranges, so that one INT8 scale fits all of them.
 
-A convolution's channel may be divided by a number that its readers multiply by: behind ReLU the network stays the same
-(Nagel et al., Data-free quantization through weight equalization and bias correction, ICCV 2019; the split between
-activations and weights is that of Xiao et al., SmoothQuant, ICML 2023).
+A channel of a convolution can be divided by a positive number, if the next convolution multiplies it by this number.
+This also holds with a ReLU between them, and the network's result stays the same. Sources: Nagel et al., Data-free
+quantization through weight equalization and bias correction, ICCV 2019; the split between activations and weights is
+from Xiao et al., SmoothQuant, ICML 2023.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A channel is scaled by this factor at most: one that never lights up on the photos may light up later.
+# A channel is scaled by this factor at most: a channel that is zero on all these photos may be active on others.
 _LARGEST_FACTOR = 32.0
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A convolution and the one that alone reads it. tensor: between them, behind the ReLU."""
+    """A convolution, and the convolution that is the only reader of its output.
+
+    tensor: name of the tensor that `second` reads, after the ReLU if there is one.
+    """
 
     first: Any
     second: Any
@@ -28,9 +32,9 @@ class _Pair:
 
 
 def equalize(model: Any, name: str, inputs: Iterable[NDArray[Any]]) -> None:
-    """Scale the channels between pairs of convolutions of a float32 ONNX model in place; its maps stay the same.
+    """Scale the channels between pairs of convolutions in a float32 ONNX model, in place. The maps stay the same.
 
-    name: of the model's input. inputs: photos as it takes them, whose activations tell how large each channel gets.
+    name: name of the model's input. inputs: values for this input. Their activations show the range of each channel.
     """
     from onnx import numpy_helper
 
@@ -52,15 +56,16 @@ def equalize(model: Any, name: str, inputs: Iterable[NDArray[Any]]) -> None:
 
 
 def is_depthwise(node: Any, constants: Any) -> bool:
-    """Whether a convolution works on each channel by itself."""
+    """Whether a convolution is depthwise, so works on each channel separately."""
     groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
     return bool(groups > 1 and groups == constants[node.input[1]].dims[0])
 
 
 def _factors(ranges: NDArray[Any], kernel: NDArray[Any], depthwise: bool) -> NDArray[np.float32]:
-    """(C,) what each channel is divided by.
+    """(C,) the number that each channel is divided by.
 
-    A depthwise kernel is quantised with a scale for each channel, so nothing is lost there.
+    For a depthwise kernel, only the activations count: such a kernel is quantised with one scale for each channel, so
+    scaling it loses nothing.
     """
     largest = max(float(ranges.max()), np.finfo(np.float32).tiny)
     factors = ranges / largest
@@ -89,7 +94,7 @@ def _pairs(graph: Any) -> list[_Pair]:
 
 
 def _known(pair: _Pair, constants: Any) -> bool:
-    """Whether weights are constants of the two alone, and every channel of the second reads one or all of the first."""
+    """Whether the weights of a pair are constants, and the second convolution is depthwise or reads all channels."""
     names = [*pair.first.input[1:], pair.second.input[1]]
     if not all(name in constants for name in names):
         return False
@@ -101,7 +106,7 @@ def _known(pair: _Pair, constants: Any) -> bool:
 def _channel_ranges(
     model: Any, name: str, tensors: Sequence[str], inputs: Iterable[NDArray[Any]]
 ) -> dict[str, NDArray[np.float32]]:
-    """Largest absolute value of each channel, (C,), over all inputs."""
+    """For each tensor name, (C,) the largest absolute value of each channel over all inputs."""
     import onnx
     import onnxruntime as ort
 
@@ -109,7 +114,7 @@ def _channel_ranges(
     probe.CopyFrom(model)
     del probe.graph.output[:]
     for tensor in tensors:
-        # Only the maxima leave the graph: the activations of a photo are hundreds of megabytes.
+        # Only the maxima are outputs, because the activations of one photo need hundreds of megabytes.
         largest = onnx.helper.make_node("GlobalMaxPool", [f"{tensor}/abs"], [f"{tensor}/range"])
         probe.graph.node.extend([onnx.helper.make_node("Abs", [tensor], [f"{tensor}/abs"]), largest])
         probe.graph.output.append(onnx.helper.make_tensor_value_info(f"{tensor}/range", 1, None))

@@ -1,4 +1,4 @@
-"""FP16: weights and arithmetic in half precision, photos and maps in the types they have anyway."""
+"""FP16: weights and arithmetic in half precision; the inputs and outputs keep their types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 def to_half(model: Any) -> Any:
     """An FP16 copy of a float32 ONNX model, with the same inputs and outputs.
 
-    The normalisation too: pixels and their centred values are exact in half precision, or off by 0.0005 at most.
+    The normalisation is in half precision too: pixels and normalised values are exact there, or differ by 0.0005 at
+    most.
     """
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -18,7 +19,8 @@ def to_half(model: Any) -> Any:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     with warnings.catch_warnings():
-        # Weights below float16's smallest number become that number; the maps are compared afterwards.
+        # The warnings say that weights below float16's smallest number become that number. They can be ignored, because
+        # the maps are compared afterwards.
         warnings.simplefilter("ignore")
         converted = convert_float_to_float16(copy, keep_io_types=True)
     OnnxModel(converted).topological_sort()

@@ -1,4 +1,4 @@
-"""ONNX export: one plain file with its own metadata, checked against the Keras model before it gets its name."""
+"""ONNX export: one plain file that contains its metadata, and the check of this file against the Keras model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bpnet_cli.inference.backends import KerasBackend, load_backend
 from bpnet_cli.inference.compare import map_difference
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 
-# Largest difference between Keras and ONNX Runtime on any map value.
+# Largest allowed difference of a map value between Keras and ONNX Runtime.
 TOLERANCE = 1e-4
 _AXES = ("batch", "height", "width")
 _SEED = 0
-# Of the Keras model that is converted.
+# The converter puts the name of the Keras model in front of the names of nodes and tensors.
 _PREFIX = "bodyposenet_inference_1/"
 
 
@@ -27,10 +27,11 @@ Shape = tuple[int | None, int | None, int | None]
 
 
 def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (None, None, None)) -> Any:
-    """The float32 ONNX model of a network's last stage, with metadata; in memory, unchecked.
+    """The float32 ONNX model of a network up to its last stage, with metadata. Its maps are not yet compared.
 
-    Input `image`: uint8 RGB [batch, height, width, 3], normalised inside. Outputs `heatmaps` and `pafs`: float32
-    [batch, rows, columns, channels]. shape: (batch, height, width) that are fixed; None is a named dynamic axis.
+    Input `image`: uint8 RGB [batch, height, width, 3], pixels 0..255; the graph normalises them. Outputs `heatmaps` and
+    `pafs`: float32 [batch, rows, columns, channels]. shape: fixed (batch, height, width); None for a dynamic axis with
+    a name. Raises ValueError if a dilated convolution gets lost in the conversion.
     """
     import onnx
     import tensorflow as tf
@@ -49,7 +50,7 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (N
     _name_axes(converted.graph.input[0], _AXES)
     for output in converted.graph.output:
         _name_axes(output, ("batch", "rows", "columns"))
-    # tf2onnx leaves generated names on the maps inside; those would contradict the ones given here.
+    # tf2onnx leaves generated axis names on inner tensors. They would contradict the names given here.
     del converted.graph.value_info[:]
     restore_dilation(converted.graph, marks)
     make_plain(converted.graph)
@@ -61,7 +62,7 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (N
 
 
 def set_metadata(model: Any, metadata: ModelMetadata) -> None:
-    """Have an ONNX model carry this metadata, and nothing else, in its `metadata_props`."""
+    """Write this metadata into an ONNX model's `metadata_props`, in place of all entries that it has."""
     import onnx
 
     del model.metadata_props[:]
@@ -70,20 +71,23 @@ def set_metadata(model: Any, metadata: ModelMetadata) -> None:
 
 
 def check_against_keras(network: Any, metadata: ModelMetadata, exported: Path, opset: int) -> float:
-    """Largest map difference between Keras and a float32 file of any format. Raises BpnetError above `TOLERANCE`."""
+    """Largest difference of a map value between Keras and a float32 file of any format.
+
+    Raises BpnetError if it is larger than `TOLERANCE`. opset: for the message.
+    """
     difference = largest_difference(KerasBackend(network, metadata), load_backend(exported))
     if not difference <= TOLERANCE:
         raise BpnetError(
-            f"nothing written: ONNX Runtime's maps differ from Keras' by {difference:.2g} (at most {TOLERANCE:g});"
+            f"nothing written: the maps of ONNX Runtime and Keras differ by {difference:.2g} (allowed: {TOLERANCE:g});"
             f" try another export.opset (now {opset})"
         )
     return difference
 
 
 def largest_difference(reference: Any, other: Any) -> float:
-    """Largest absolute difference of two backends' maps on seeded noise photos.
+    """Largest absolute difference of a map value between two backends, on two batches of seeded noise photos.
 
-    Two sizes and batches, or the only one that the other backend takes.
+    The batches have different sizes, or both have the only size that `other` takes.
     """
     multiple = reference.metadata.input_multiple
     rng = np.random.default_rng(_SEED)
@@ -102,19 +106,19 @@ def _name_axes(value: Any, names: tuple[str, ...]) -> None:
 
 
 def _shorten_names(graph: Any) -> None:
-    """Drop what every name inside has in front: it says nothing, and quantising repeats it thousands of times."""
+    """Remove the common prefix of all inner names: it says nothing, and quantising repeats it thousands of times."""
     kept = {value.name for value in (*graph.input, *graph.output)}
     names = {name for node in graph.node for name in (*node.input, *node.output)} - kept
     short = {name: name.removeprefix(_PREFIX) for name in names if name}
     if len(set(short.values()) | kept) < len(short) + len(kept):
-        return  # two would become one
+        return  # two tensors would get the same name
     rename_tensors(graph, short)
     for node in graph.node:
         node.name = node.name.removeprefix(_PREFIX)
 
 
 def describe(value: Any) -> str:
-    """An ONNX input or output: dtype and axes."""
+    """An ONNX input or output in words: dtype and axes."""
     import onnx
 
     tensor = value.type.tensor_type

@@ -1,4 +1,4 @@
-"""Peak finding inside an exported file: `pose.peaks.find_peaks` in ONNX operators, rule for rule."""
+"""Finds peaks inside an exported file: `pose.peaks.find_peaks` in ONNX operators, with exactly the same rules."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bpnet_cli.pose.geometry import cell_to_pixel
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.peaks import FLOOR, PLATEAU_STEPS, STRAIGHT, Peaks, find_peaks, read_peaks
 
-# Of the nodes and tensors inside.
+# Prefix of the names of inner nodes and tensors.
 _PREFIX = "peaks/"
-# Largest differences to `find_peaks`, network-input pixels and heights.
+# Largest allowed differences from `find_peaks`: of positions in network-input pixels, and of scores.
 _PIXELS, _SCORES = 0.05, 1e-4
 _SEED = 0
 
@@ -40,7 +40,7 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   sizes = Abs (heights)
   finite = LessOrEqual (sizes, largest)
   maps = Where (finite, heights, nought)
-  # No neighbour is higher, and none before the cell in reading order is as high: a plateau is one peak, or none.
+  # A peak has no higher neighbour, and no equally high one before it in reading order: a plateau has one peak or none.
   framed = Pad (maps, frame, outside)
   threes = MaxPool <kernel_shape = [1, 3]> (framed)
   above = Slice (threes, int_0, two_less, int_2)
@@ -57,12 +57,12 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   {leaning}
   is_top = And (is_first, is_left_{steps})
   is_peak = And (is_top, is_above)
-  # The highest; the zeros at the end are for maps of fewer cells than that.
+  # Take the highest peaks. Zeros at the end fill up maps that have fewer cells than the number of peaks.
   tops = Where (is_peak, maps, nought)
   flat_tops = Reshape (tops, flat)
   enough_tops = Pad (flat_tops, fill, nought)
   score, cell = TopK <axis = 2> (enough_tops, most)
-  # Where they are, and the three cells along x and y that tell it more finely.
+  # Cells of the peaks, and for each peak three cells along x and along y, which give its exact position.
   shape = Shape (maps)
   height = Slice (shape, int_2, int_3)
   width = Slice (shape, int_3, int_4)
@@ -91,7 +91,7 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   peaks = Where (found, rows, nought)
 }}
 """
-# A cell as high as one that is no peak itself leans on something higher.
+# A cell is no peak if a neighbour of the same height is no peak, because that neighbour has a higher neighbour itself.
 _LEANING = """
   rest_{after} = Where (is_left_{before}, outside, maps)
   framed_{after} = Pad (rest_{after}, frame, outside)
@@ -99,7 +99,7 @@ _LEANING = """
   is_higher_{after} = Greater (maps, beside_{after})
   is_left_{after} = And (is_left_{before}, is_higher_{after})
 """
-# Of each peak: the cell itself as the middle of three, at the map's border the next one on the inner side.
+# Three cells for each peak. The middle one is the peak's cell, or at the map's border its neighbour on the inner side.
 _NEIGHBOURS = """
   {axis}_end = Sub ({size}, int_2)
   {axis}_from = Max ({position}, int_1)
@@ -110,7 +110,8 @@ _NEIGHBOURS = """
   {axis}_before = Sub ({axis}_centre, {step})
   {axis}_after = Add ({axis}_centre, {step})
 """
-# The top of the parabola through three logarithms, at most half a cell away; a map of one or two cells has none.
+# The top of the parabola through the three logarithms, at most half a cell from the peak's cell. If the map has only
+# one or two cells along the axis, the peak stays at the centre of its cell.
 _TOP = """
   {axis}_slope = Sub ({axis}_log_0, {axis}_log_2)
   {axis}_half_slope = Mul ({axis}_slope, half)
@@ -138,10 +139,10 @@ _AXES = {
 
 
 def add_peaks(model: Any, metadata: ModelMetadata, options: DecodeOptions) -> None:
-    """Give an exported model the output `peaks`, in place, see `finder_of`; the finder is checked before.
+    """Add the output `peaks` to an exported model, in place; see `finder_of` for its form.
 
-    Done last: in a lower precision the peaks are still found in float32. Raises BpnetError where ONNX Runtime finds
-    other peaks than `find_peaks`.
+    This is the last step of an export, so that the peaks are found in float32 also in a file of lower precision.
+    Raises BpnetError if ONNX Runtime finds other peaks than `find_peaks`.
     """
     finder = finder_of(model, len(metadata.skeleton.keypoints), metadata.stride, options)
     check_finder(finder, metadata.stride, options)
@@ -149,10 +150,11 @@ def add_peaks(model: Any, metadata: ModelMetadata, options: DecodeOptions) -> No
 
 
 def finder_of(model: Any, keypoints: int, stride: int, options: DecodeOptions) -> Any:
-    """An ONNX model from `heatmaps` to `peaks`, of the same operator set as `model`.
+    """An ONNX model with the input `heatmaps` and the output `peaks`, with the same operator set as `model`.
 
-    heatmaps: float32 [batch, rows, columns, keypoints + 1], the background last. peaks: float32 [batch, keypoints,
-    options.max_peaks, 3] x, y in network-input pixels and score; of each keypoint the highest first, unused rows are 0.
+    heatmaps: float32 [batch, rows, columns, keypoints + 1]; the background is the last channel.
+    peaks: float32 [batch, keypoints, options.max_peaks, 3]: x and y in network-input pixels, and the score. The peaks
+    of each keypoint are sorted, the highest first; unused rows are 0.
     """
     from onnx import checker, parser
 
@@ -179,7 +181,10 @@ def finder_of(model: Any, keypoints: int, stride: int, options: DecodeOptions) -
 
 
 def check_finder(finder: Any, stride: int, options: DecodeOptions) -> None:
-    """Raise BpnetError unless ONNX Runtime finds in seeded maps of two sizes what `find_peaks` finds."""
+    """Compare ONNX Runtime's peaks with those of `find_peaks`, on seeded maps of two sizes.
+
+    Raises BpnetError if they differ.
+    """
     import onnxruntime as ort
 
     quiet = ort.SessionOptions()
@@ -194,7 +199,7 @@ def check_finder(finder: Any, stride: int, options: DecodeOptions) -> None:
             found = read_peaks(got, stride, options.peak_threshold, options.max_peaks)
             if not _alike(found, wanted, stride):
                 raise BpnetError(
-                    "nothing written: ONNX Runtime finds other peaks than this program;"
+                    "nothing written: ONNX Runtime and bpnet find different peaks;"
                     " try another export.opset, or leave out export.with_peaks"
                 )
 
@@ -208,7 +213,7 @@ def _alike(one: Peaks, other: Peaks, stride: int) -> bool:
 
 
 def _append(model: Any, finder: Any) -> None:
-    """Let a finder go on from a model's output `heatmaps`, in place; the finder is used up."""
+    """Append a finder to a model's output `heatmaps`, in place. The finder is changed too; don't use it afterwards."""
     from onnx import checker
 
     ends = {"heatmaps", PEAKS}

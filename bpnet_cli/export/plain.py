@@ -1,4 +1,5 @@
-"""A converted graph in plain operators: OpenCV computes wrong maps, silently, from what tf2onnx makes of free sizes."""
+"""Rewrites a converted graph in plain operators. OpenCV silently computes wrong maps from what tf2onnx writes for free
+sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ import numpy as np
 
 
 def make_plain(graph: Any) -> None:
-    """Fixed padding for automatic, one Resize for each doubling by nearest neighbours; the values stay the same."""
+    """Rewrite a graph in place; the values that it computes stay the same.
+
+    Automatic padding becomes fixed padding. Each upsampling by 2 with nearest neighbours becomes one Resize.
+    """
     for node in graph.node:
         _fix_padding(node)
     _use_scalars(graph)
@@ -19,7 +23,7 @@ def make_plain(graph: Any) -> None:
 
 
 def drop_unread_constants(graph: Any) -> None:
-    """Take out constants that no node reads."""
+    """Remove the constants that no node reads, in place."""
     read = {name for node in graph.node for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in read]
     del graph.initializer[:]
@@ -27,7 +31,10 @@ def drop_unread_constants(graph: Any) -> None:
 
 
 def rename_tensors(graph: Any, names: Mapping[str, str]) -> None:
-    """Give tensors other names, old to new, wherever nodes and constants have them; inputs and outputs keep theirs."""
+    """Rename tensors in all nodes and constants, in place. names: {old: new}.
+
+    The graph's own inputs and outputs are not renamed.
+    """
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
@@ -36,7 +43,7 @@ def rename_tensors(graph: Any, names: Mapping[str, str]) -> None:
 
 
 def _use_scalars(graph: Any) -> None:
-    """One number for one that stands there per colour: ONNX Runtime adds it twenty times as fast."""
+    """Replace a sum's constant of three equal numbers by one number: ONNX Runtime adds it twenty times as fast."""
     from onnx import numpy_helper
 
     added = {name for node in graph.node if node.op_type == "Add" for name in node.input}
@@ -48,7 +55,10 @@ def _use_scalars(graph: Any) -> None:
 
 
 def _fix_padding(node: Any) -> None:
-    """Padding that keeps sizes is the same for all inputs here: a strided layer's input is a multiple of its stride."""
+    """Replace automatic padding by fixed padding, in place.
+
+    Here the fixed padding fits all inputs, because the size of a strided layer's input is a multiple of its stride.
+    """
     from onnx import helper
 
     attributes = {attribute.name: attribute for attribute in node.attribute}
@@ -56,7 +66,7 @@ def _fix_padding(node: Any) -> None:
         return
     node.attribute.remove(attributes["auto_pad"])
     if attributes["auto_pad"].s != b"SAME_UPPER":
-        return  # VALID: none
+        return  # VALID means no padding, which is the default
     rates = attributes["dilations"].ints if "dilations" in attributes else (1, 1)
     sizes = zip(attributes["kernel_shape"].ints, attributes["strides"].ints, rates, strict=True)
     totals = [max((kernel - 1) * rate + 1 - stride, 0) for kernel, stride, rate in sizes]
@@ -66,9 +76,9 @@ def _fix_padding(node: Any) -> None:
 
 
 def _use_resize(graph: Any, first: Any) -> None:
-    """Replace Keras' nearest neighbour upsampling, which starts with `first`: it repeats rows, then columns.
+    """Replace Keras' upsampling with nearest neighbours by one Resize, in place. first: first node of the upsampling.
 
-    Left as it is where the converter arranged it differently.
+    Keras repeats rows, then columns. If the converter has written this in another way, nothing changes.
     """
     from onnx import helper, numpy_helper
 
@@ -82,7 +92,7 @@ def _use_resize(graph: Any, first: Any) -> None:
         return
     coarse, fine = f"{layer}/coarse", f"{layer}/fine"
     nodes = []
-    # Rows are repeated along a new axis behind their own: 2 where channels are last, 3 where they come first.
+    # Rows are repeated along a new axis after the axis of rows: axis 2 with channels last, axis 3 with channels first.
     if axis.tolist() == [3]:
         coarse = first.input[0]
     else:
@@ -100,7 +110,10 @@ def _use_resize(graph: Any, first: Any) -> None:
 
 
 def _join_transposes(graph: Any, planes: str, pixels: str) -> None:
-    """Let those who transpose `pixels` (channels last) read `planes`, which is that already."""
+    """Remove transposes of `pixels` (channels last) to channels first; their readers read `planes` instead.
+
+    `planes` has the same values with channels first.
+    """
     for node in list(graph.node):
         if node.op_type == "Transpose" and node.input[0] == pixels and list(node.attribute[0].ints) == [0, 3, 1, 2]:
             graph.node.remove(node)
@@ -109,7 +122,7 @@ def _join_transposes(graph: Any, planes: str, pixels: str) -> None:
 
 
 def _drop_unused(graph: Any) -> None:
-    """Take out nodes and constants that nothing reads."""
+    """Remove the nodes and constants that nothing reads, in place."""
     while True:
         read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
         unused = [node for node in graph.node if not read & set(node.output)]

@@ -1,4 +1,4 @@
-"""A float32 ONNX file in a lower precision, with what that costs and gains."""
+"""Writes a float32 ONNX file in a lower precision, and measures what this costs and gains."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ def lower_precision(
     labelled: LabelledSet | None,
     max_ap_drop: float | None,
 ) -> list[str]:
-    """Write `target` from the float32 file `exact` in the spec's precision; returns lines that compare them.
+    """Write the float32 file `exact` to `target` in the spec's precision; returns lines that compare both files.
 
-    photos: (H, W, 3) uint8 RGB, for calibration and for comparing the maps; without any, seeded noise is compared.
-    labelled: photos whose AP is measured with both. Raises BpnetError where AP falls by more than max_ap_drop.
+    photos: (H, W, 3) uint8 RGB, for calibration and for comparing the maps; if empty, seeded noise is used instead.
+    labelled: photos for measuring AP with both files. max_ap_drop: by how much AP may fall; None: by any amount.
+    Raises BpnetError if AP falls by more.
     """
     reference = OnnxBackend(exact)
     predictor = make_predictor(reference, spec)
@@ -68,14 +69,14 @@ def lower_precision(
 def _accuracy(
     reference: OnnxBackend, other: OnnxBackend, spec: ExperimentSpec, labelled: LabelledSet, max_drop: float | None
 ) -> list[str]:
-    """A line with AP of both. Raises BpnetError for a larger drop than allowed."""
+    """A line with the AP of both networks. Raises BpnetError if AP falls by more than allowed."""
     before, after = (
         evaluate(make_predictor(backend, spec), labelled).scores.metrics["AP"] for backend in (reference, other)
     )
     if max_drop is not None and not before - after <= max_drop:
         raise BpnetError(
-            f"nothing written: AP falls from {before:.3f} to {after:.3f} on {len(labelled.files)} photos, by more than"
-            f" --max-ap-drop {max_drop:g}; try more calibration photos or another export.calibration (now"
+            f"nothing written: AP falls from {before:.3f} to {after:.3f} on {len(labelled.files)} photos, which is more"
+            f" than --max-ap-drop {max_drop:g}; try more calibration photos or another export.calibration (now"
             f" {spec.export.calibration})"
         )
     return [f"  AP       {after:.3f}, was {before:.3f}, on {len(labelled.files)} photos"]

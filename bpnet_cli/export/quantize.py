@@ -1,4 +1,4 @@
-"""INT8 by calibration: ranges of activations from real photos, through the very preprocessing of inference."""
+"""INT8 with calibration: the ranges of activations come from real photos, preprocessed exactly as in inference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bpnet_cli.inference.onnx_layout import OnnxLayout
 from bpnet_cli.log import progress, silenced
 from bpnet_cli.models.metadata import ModelMetadata
 
-# Names of `export.calibration` in ONNX Runtime.
+# Values of `export.calibration` -> ONNX Runtime's names of these methods.
 METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
 
 
@@ -35,15 +35,16 @@ def quantize(
 ) -> None:
     """Write an INT8 copy of a float32 ONNX file: QDQ, int8 weights with a scale per channel, uint8 activations.
 
-    inputs: (B, H, W, 3) uint8 network inputs whose activations set the ranges. method: a key of `METHODS`. heads:
-    quantise the last convolutions too. The normalisation stays float. Raises BpnetError when ONNX Runtime can't.
+    The normalisation stays float. inputs: (B, H, W, 3) uint8 network inputs; their activations give the ranges.
+    layout: of the source file. method: a key of `METHODS`. heads: whether to quantise the last convolutions too.
+    Raises BpnetError if ONNX Runtime can't quantise the network.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     folded = target.with_name("folded.onnx")
-    # Folds scales and offsets of batch norm into the convolutions, which quantising needs.
+    # This folds the scales and offsets of batch norm into the convolutions. Quantising needs that.
     quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
     model = onnx.load(str(folded))
     shown = progress(inputs, len(inputs), "looking at photos")
@@ -64,7 +65,7 @@ def quantize(
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=excluded,
                 calibrate_method=getattr(CalibrationMethod, METHODS[method]),
-                # One photo at a time: the activations of one, all held at once, are hundreds of megabytes.
+                # One photo at a time, because the activations of one photo already need hundreds of megabytes.
                 extra_options={"CalibStridedMinMax": 1, "TensorQuantOverrides": _seven_bits(graph, layout.input)},
             )
     except (ValueError, RuntimeError) as error:
@@ -77,10 +78,10 @@ def quantize(
 
 
 def _seven_bits(graph: Any, image: str) -> dict[str, Any]:
-    """Weights of one bit less for the convolutions that read the photo, as ONNX Runtime takes it.
+    """ONNX Runtime's option for 7-bit weights in the convolutions that read the photo. image: the input's name.
 
-    Processors without VNNI add two products in 16 bits, and cut what is larger: bright pixels reach that, where later
-    activations hardly ever do. (OpenVINO's NNCF has the same remedy, its "overflow fix" of the first layer.)
+    Processors without VNNI add two products in 16 bits, and clip larger sums. Bright pixels cause such sums; later
+    activations hardly ever do. (OpenVINO's NNCF does the same: its "overflow fix" of the first layer.)
     """
     from onnxruntime.quantization import QuantType
 
@@ -99,7 +100,7 @@ def _seven_bits(graph: Any, image: str) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what the quantiser prints, and its hint to preprocess with symbolic shapes, which aren't needed here."""
+    """Suppress the quantiser's output, also its advice to preprocess with symbolic shapes, which isn't needed here."""
     logging.disable(logging.WARNING)
     try:
         with silenced():
@@ -109,7 +110,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Inputs:
-    """Network inputs, as ONNX Runtime's calibrators read them; shows how far they are."""
+    """Network inputs in the form that ONNX Runtime's calibrators read; shows their progress."""
 
     def __init__(self, inputs: Sequence[NDArray[np.uint8]], layout: OnnxLayout) -> None:
         self.inputs, self.layout = inputs, layout
@@ -124,7 +125,7 @@ class _Inputs:
         self.rest = iter(self.inputs[start_index:end_index])
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
-        """The next input by name; None behind the last."""
+        """{input name: the next input}; None after the last input."""
         images = next(self.rest, None)
         if images is None:
             return None
@@ -132,7 +133,7 @@ class _Inputs:
         return {self.layout.input: self.layout.feed(images)}
 
     def close(self) -> None:
-        """The last one is through."""
+        """Finish the progress line."""
         for _ in self._shown:
             pass
 
@@ -150,7 +151,7 @@ def _last_convolutions(graph: Any) -> list[str]:
 
 
 def _normalisation(graph: Any) -> list[str]:
-    """Names of the nodes before the first convolution, which make photos the network's numbers."""
+    """Names of the nodes before the first convolution; they normalise the photo."""
     names = []
     for node in graph.node:
         if node.op_type == "Conv":
@@ -160,7 +161,7 @@ def _normalisation(graph: Any) -> list[str]:
 
 
 def _compact(graph: Any) -> None:
-    """Take out what a small network would be a tenth larger for: zero points that are zero, long names of tensors."""
+    """Remove zero points that are zero, and long tensor names. They are about a tenth of a small network's file."""
     import onnx
 
     del graph.value_info[:]
@@ -180,7 +181,7 @@ def _compact(graph: Any) -> None:
 
 
 def _number_tensors(graph: Any) -> None:
-    """Name every tensor inside by a number."""
+    """Give every inner tensor a number as its name."""
     outside = {value.name for value in (*graph.input, *graph.output)}
     inside = dict.fromkeys(name for node in graph.node for name in (*node.input, *node.output) if name)
     rename_tensors(graph, {name: str(i) for i, name in enumerate(name for name in inside if name not in outside)})

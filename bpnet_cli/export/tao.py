@@ -1,4 +1,4 @@
-"""NVIDIA's form of a BodyPoseNet file: what `tao converter`, trtexec lines and DeepStream configs expect by name."""
+"""NVIDIA's form of a BodyPoseNet file, with the tensor names that `tao converter`, trtexec and DeepStream expect."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from bpnet_cli.models import names
 
 INPUT = "input_1:0"
 HEATMAPS = f"{names.output(0, names.HEATMAPS, last=True)}/BiasAdd:0"
-# By upsampling: NVIDIA appends a transposed convolution that repeats every value.
+# Name of the PAFs by upsampling factor. For 4, NVIDIA appends a transposed convolution that repeats every value.
 PAFS = {1: f"{names.output(0, names.PAFS, last=True)}/BiasAdd:0", 4: "conv2d_transpose_1/BiasAdd:0"}
 
 
 def to_tao_layout(model: Any, upsampling: int) -> Any:
-    """A copy of an exported model in NVIDIA's form; its metadata stay.
+    """A copy of an exported model in NVIDIA's form, with the same metadata.
 
-    Input `input_1:0`: float32 RGB [batch, height, width, 3], (pixel - 128) / 256. Outputs: PAFs, every value repeated
-    `upsampling` times along both axes (1 or 4), then heatmaps. The grid stays the network's: cell centres at
-    8j + 3.5 for one trained here, for PAFs too, where NVIDIA's have 8j (`ModelMetadata.paf_offset_px`).
+    Input `input_1:0`: float32 RGB [batch, height, width, 3], (pixel - 128) / 256. Outputs: first the PAFs, with every
+    value repeated `upsampling` times (1 or 4) along height and width; then the heatmaps. The network's grid doesn't
+    change: in a network trained here, all cell centres are at pixels 8j + 3.5, also those of PAFs; in NVIDIA's networks
+    those of PAFs are at 8j (`ModelMetadata.paf_offset_px`).
+    Raises ValueError if the model doesn't have the form that `to_onnx` gives.
     """
     import onnx
 
@@ -52,7 +54,7 @@ def _by_name(values: Any, names: tuple[str, ...]) -> list[Any]:
 
 
 def _denormalise(graph: Any, image: str) -> None:
-    """Make pixels of the input again, in the place of the cast that the uint8 input has."""
+    """Turn the normalised input back into pixels, in the place of the cast that follows the uint8 input."""
     from onnx import helper
 
     (cast,) = (node for node in graph.node if image in node.input)
@@ -70,7 +72,10 @@ def _denormalise(graph: Any, image: str) -> None:
 
 
 def _repeat(graph: Any, name: str, new_name: str, times: int) -> None:
-    """Repeat every value of an output [B, h, w, C] along h and w: before its transpose, where channels come first."""
+    """Repeat every value of an output [B, h, w, C] along h and w, and rename the output.
+
+    This happens before the output's transpose, where the tensor still has channels first.
+    """
     from onnx import helper
 
     (transpose,) = (node for node in graph.node if name in node.output)

@@ -31,11 +31,12 @@ _FORMAT = "onnx"
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What the command's words ask for, beyond the spec.
+    """The arguments of the command, beyond the spec.
 
-    output: the `.onnx` file, triton: a Triton model repository; one of them at least. overrides: changes to the spec
-    inside the `.keras` file; they travel in the ONNX file. calibration: folder of photos. images, annotations: labelled
-    photos whose AP is measured, else the spec's where max_ap_drop is given.
+    model: the `.keras` file. output: the `.onnx` file. triton: a Triton model repository. At least one of `output` and
+    `triton` is needed. overrides: changes to the spec inside the `.keras` file; the ONNX file gets the changed spec.
+    calibration: folder of photos. images, annotations: labelled photos for measuring AP; without them, AP is measured
+    on the spec's validation data if `max_ap_drop` is given. max_ap_drop: by how much AP may fall.
     """
 
     model: str
@@ -51,7 +52,7 @@ class ExportRequest:
 
 @dataclass
 class _Work:
-    """What is known before anything heavy loads."""
+    """What is known before any large library or network is loaded."""
 
     metadata: ModelMetadata
     spec: ExperimentSpec
@@ -60,10 +61,11 @@ class _Work:
 
 
 def export_model(request: ExportRequest) -> str:
-    """Export a `.keras` file to ONNX and describe the result.
+    """Export a `.keras` file to ONNX; returns lines that describe the result.
 
-    Raises BpnetError, before the network is loaded where a name, a folder or the spec forbid it; when a photo
-    is damaged; when the maps differ from Keras'; when AP falls by more than it may. Nothing is written then.
+    Raises BpnetError, and writes nothing, in these cases: a name, a folder or the spec doesn't allow the export (this
+    is checked before the network is loaded); a photo is damaged; the maps differ from Keras' maps; AP falls by more
+    than allowed.
     """
     target = check_output(request.output, FORMATS[_FORMAT].suffix, request.overwrite) if request.output else None
     work = _prepare(request)
@@ -92,7 +94,7 @@ def _prepare(request: ExportRequest) -> _Work:
     spec = _at_fixed_size(spec_of(metadata, request.model, request.overrides), metadata)
     precision = spec.export.precision
     if precision == "int8" and request.calibration is None:
-        raise BpnetError("int8 needs --calibration-images: a folder of photos like those that the network will see")
+        raise BpnetError("int8 needs --calibration-images: a folder of photos similar to those in later use")
     if precision == "fp32" and (request.calibration or request.max_ap_drop is not None):
         raise BpnetError("--calibration-images and --max-ap-drop need --precision int8 or fp16; fp32 is exact")
     if spec.export.quantize_heads and precision != "int8":
@@ -103,14 +105,17 @@ def _prepare(request: ExportRequest) -> _Work:
     photos = photos_of_folder(request.calibration, "calibration", 1) if request.calibration else []
     if precision == "int8" and len(photos) < MIN_PHOTOS:
         say(
-            f"{request.calibration}: has {counted(len(photos), 'photo')}; ranges from fewer than {MIN_PHOTOS} may cut"
-            " what other photos bring: measure the result with --images and --annotations"
+            f"{request.calibration}: has only {counted(len(photos), 'photo')}; with fewer than {MIN_PHOTOS}, the int8"
+            " ranges may be too small for other photos: measure AP with --images and --annotations"
         )
     return _Work(metadata.with_spec(spec.model_dump(mode="json")), spec, labelled, photos)
 
 
 def _at_fixed_size(spec: ExperimentSpec, metadata: ModelMetadata) -> ExperimentSpec:
-    """The spec with the size that the file will take, if only one, as the size of inference."""
+    """The spec; if the file gets a fixed input size, this size is also the spec's size of inference.
+
+    Raises SpecError for a size that is not a multiple of the model's `input_multiple`.
+    """
     section = spec.export
     if section.height is None or section.width is None:
         return spec
@@ -170,5 +175,5 @@ def _write_onnx(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any,
     return model, [*lines, *costs, f"largest difference to Keras{what}: {difference:.1e}"]
 
 
-# By format: (request, work, folder) -> the file's model and lines that describe it.
+# By format: (request, work, folder) -> the file's model, and lines that describe the model.
 WRITERS: dict[str, Callable[[ExportRequest, _Work, Path], tuple[Any, list[str]]]] = {"onnx": _write_onnx}

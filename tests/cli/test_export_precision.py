@@ -147,7 +147,7 @@ def test_few_photos_are_warned_of_and_the_wait_is_told(
     words = ("--precision", "int8", "--calibration-images", tmp_path / "photos")
     result = bpnet("export", "-m", model, "-o", tmp_path / "m.onnx", *words)
     assert result.exit_code == 0, result.output
-    assert "has 31 photos; ranges from fewer than 32 may cut what other photos bring" in result.output
+    assert "has only 31 photos; with fewer than 32, the int8 ranges may be too small for other photos" in result.output
     for what in ("calibrating: 31/31", "comparing: 31/31"):
         assert what in result.output
     enough = bpnet("export", "-m", model, "-o", tmp_path / "n.onnx", *words[:-1], photos)
@@ -173,5 +173,8 @@ def test_a_model_that_lost_too_much_is_not_written(
     out = tmp_path / "out"
     result = bpnet("export", "-m", model, "-o", out / "m.onnx", "--triton", out / "triton", *words)
     assert result.exit_code == 1
-    assert "nothing written: AP falls from 0.900 to 0.700 on 12 photos, by more than --max-ap-drop 0.1" in result.output
+    assert (
+        "nothing written: AP falls from 0.900 to 0.700 on 12 photos, which is more than --max-ap-drop 0.1"
+        in result.output
+    )
     assert not list(out.rglob("*.*"))

@@ -45,7 +45,7 @@ def test_export_refuses_a_model_that_differs(
     monkeypatch.setattr("bpnet_cli.export.onnx.largest_difference", lambda *_: 2e-4)
     result = bpnet("export", "-m", trained / "run" / "model.keras", "-o", tmp_path / "m.onnx")
     assert result.exit_code == 1
-    assert "ONNX Runtime's maps differ from Keras' by 0.0002" in result.output
+    assert "the maps of ONNX Runtime and Keras differ by 0.0002" in result.output
     assert list(tmp_path.iterdir()) == []
 
 

@@ -114,7 +114,7 @@ def test_a_finder_that_finds_other_peaks_is_refused() -> None:
         wrong = onnx.ModelProto.FromString(right.SerializeToString())
         (tensor,) = (tensor for tensor in wrong.graph.initializer if tensor.name == name)
         tensor.float_data[0] = value
-        with pytest.raises(BpnetError, match="nothing written: ONNX Runtime finds other peaks"):
+        with pytest.raises(BpnetError, match="nothing written: ONNX Runtime and bpnet find different peaks"):
             check_finder(wrong, 8, USUAL)
 
 

@@ -66,7 +66,7 @@ def test_a_wrong_ending_is_told(tmp_path: Path) -> None:
         path = tmp_path / f"mine.{other}".rstrip(".")
         shutil.copy(BOXES[name], path)
         right = f"by its content, this is {FORMATS[name].words}; rename it to mine.{name}"
-        with pytest.raises(ModelFileError, match=f"{path}: is {right}"):
+        with pytest.raises(ModelFileError, match=f"{path}: {right}"):
             load_backend(path)
     (tmp_path / "net.onnx").write_text('<?xml version="1.0"?>\n<net name="x"></net>')
     with pytest.raises(ModelFileError, match="by its content, this is an .xml file of OpenVINO"):
