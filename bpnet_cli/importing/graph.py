@@ -1,4 +1,4 @@
-"""A network as its file has it, in one small vocabulary: what every reader gives and `keras_graph` builds from."""
+"""A network as its file has it, in a small set of operations. Readers make a `Graph`; `keras_graph` builds from it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Node:
-    """One operation. kind: a word of the vocabulary below. name: in the file, for messages and layer names.
+    """One operation.
 
-    inputs: tensors or constants, "" for one left out. output: its one tensor.
+    kind: one of the kinds below. name: name in the file, for messages and layer names. inputs: names of tensors or
+    constants; "" for an optional input that is missing. output: name of its only tensor.
 
-    convolution: strides, dilations (y, x), pads (top, left, bottom, right) or "same_upper" or "same_lower", groups;
-    inputs x, kernel (out, in / groups, height, width), perhaps bias. batch_norm: epsilon; inputs x, scale, offset,
-    mean, variance. activation: function and its numbers. concatenate: axis. pad: pads of all axes, begins then ends.
-    max_pool, average_pool: kernel, strides, pads, count_padding. resize: scales of all axes, mode. transpose: order.
-    add, subtract, multiply, divide, and identity. refused: an operation that no layer stands for, with the error to
-    raise where the maps need it; other outputs, peaks for example, may be of any kind.
+    Kinds and their attributes:
+    - convolution: strides, dilations (y, x), pads (top, left, bottom, right) or "same_upper" or "same_lower", groups;
+      inputs x, kernel (out, in / groups, height, width), optional bias.
+    - batch_norm: epsilon; inputs x, scale, offset, mean, variance.
+    - activation: function, and its numbers. concatenate: axis. transpose: order.
+    - pad: pads of all axes, first all begins, then all ends.
+    - max_pool, average_pool: kernel, strides, pads, count_padding, round_up. resize: scales of all axes, mode.
+    - add, subtract, multiply, divide, identity: none.
+    - refused: error. The operation can't be imported. The error is raised only if the maps need the operation, because
+      other outputs of a file, for example peaks, may use any operation.
     """
 
     kind: str
@@ -44,10 +49,12 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class ImageInput:
-    """The photo that a network wants. channels_first: (B, 3, H, W), else (B, H, W, 3).
+    """The form in which a network takes photos.
 
-    scale, offset: value = pixel * scale + offset for each channel of the file's own order. bgr: that order. dtype: of
-    the file's input. size, batch: the only (height, width) and batch that the file takes; None is any.
+    name: name of the file's input. channels_first: axes (B, 3, H, W) if true, otherwise (B, H, W, 3).
+    dtype: of the file's input. scale, offset: value = pixel * scale + offset for each channel, in the file's order.
+    bgr: whether this order is BGR; otherwise it is RGB. size, batch: the only (height, width) and the only batch size
+    that the file takes; None: any.
     """
 
     name: str
@@ -60,7 +67,7 @@ class ImageInput:
     batch: int | None = None
 
     def feed(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """(B, H, W, 3) uint8 RGB photos as the file wants them."""
+        """Convert (B, H, W, 3) uint8 RGB photos to the values that the file takes."""
         values = images[..., ::-1] if self.bgr else images
         if self.dtype != "uint8":
             values = (values * np.array(self.scale) + np.array(self.offset)).astype(self.dtype)
@@ -69,9 +76,11 @@ class ImageInput:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network. nodes: each after those that it reads. constants: by name. outputs: names of tensors, as in the file.
+    """A network.
 
-    path: of the file, for messages. rounded: the file computes in less than float32, which the nodes here don't show.
+    path: the file, for messages. nodes: each node comes after the nodes that it reads. constants: by name.
+    outputs: names of tensors, in the file's order. rounded: whether the file computes in lower precision than float32;
+    the nodes here don't show this.
     """
 
     path: str
@@ -82,11 +91,11 @@ class Graph:
     rounded: bool = False
 
     def consumers(self) -> Counter[str]:
-        """How many nodes and outputs read each tensor."""
+        """For each tensor, how often nodes and outputs read it."""
         return Counter(name for node in self.nodes for name in node.inputs) + Counter(self.outputs)
 
     def without_identities(self) -> Graph:
-        """The same without nodes that do nothing: who reads them reads what they read."""
+        """The same graph without identity nodes: their readers read the identity's input instead."""
         origin: dict[str, str] = {}
         nodes = []
         for node in self.nodes:
@@ -98,7 +107,7 @@ class Graph:
         return replace(self, nodes=nodes, outputs=[origin.get(name, name) for name in self.outputs])
 
     def needed(self, outputs: Sequence[str]) -> Graph:
-        """The part of the graph that these tensors depend on, with these as its outputs."""
+        """The part of the graph that these tensors depend on. These tensors are its outputs."""
         wanted, nodes = set(outputs), []
         for node in reversed(self.nodes):
             if node.output in wanted:
@@ -114,17 +123,20 @@ def unknown(path: str, kind: str, name: str, what: str = "") -> ModelFileError:
 
 
 class Folding:
-    """Constants that a reader computes on its way: what only depends on constants is one."""
+    """Computes constants while a file is read: a tensor that depends only on constants is a constant too."""
 
     def __init__(self, constants: Mapping[str, NDArray[Any]]) -> None:
         self.constants: dict[str, NDArray[Any]] = dict(constants)
 
     def known(self, names: Sequence[str]) -> bool:
-        """Whether all of these are constants."""
+        """Whether all of these names are constants; "" (a missing input) counts as one."""
         return all(name in self.constants for name in names if name)
 
     def arithmetic(self, node: Node) -> bool:
-        """Compute a node of `ARITHMETIC`, or pass an identity on, where all that it reads is constant."""
+        """Compute a node if all its inputs are constants and its kind is simple; returns whether this was done.
+
+        Simple kinds are those of `ARITHMETIC`, transpose and identity.
+        """
         if not self.known(node.inputs):
             return False
         values = [self.constants[name] for name in node.inputs]

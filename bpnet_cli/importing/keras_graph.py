@@ -1,4 +1,4 @@
-"""A `Graph` as a plain functional Keras network: channels last, uint8 RGB in, normalisation and biases inside."""
+"""Builds a plain functional Keras network from a `Graph`: channels last, uint8 RGB input, normalisation inside."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from bpnet_cli.importing.graph import ARITHMETIC, Graph, Node, unknown
 from bpnet_cli.importing.plain_layers import pads_of, plain_layer
 from bpnet_cli.importing.values import Value, once
 
-# Axes of a Keras tensor, and where a file's tensor with channels first has them.
+# Keras' axis of each axis of a file's tensor: with channels last, and with channels first.
 _LAST, _FIRST = (0, 1, 2, 3), (0, 3, 1, 2)
 
 
 @dataclass(frozen=True, eq=False)
 class Normalization:
-    """What the network's first layer does: value = pixel * scale + offset, per RGB channel."""
+    """The network's first layer: value = pixel * scale + offset, per RGB channel."""
 
     scale: float
     offset: tuple[float, float, float]
 
 
 class KerasGraph:
-    """Builds the network. names: layer names of tensors that are maps; other layers are called as in the file.
+    """Builds the network.
 
-    Raises ModelFileError for what can't be built.
+    names: layer names for the tensors that are maps, by tensor; other layers keep their names from the file.
+    normalization: known after `build`. Raises ModelFileError for an operation that can't be built.
     """
 
     def __init__(self, graph: Graph, names: Mapping[str, str]) -> None:
@@ -50,7 +51,7 @@ class KerasGraph:
         }
 
     def build(self, outputs: Sequence[str]) -> Any:
-        """The network with these tensors as its outputs, float32 (B, h, w, C)."""
+        """Build the network with these tensors as outputs, each float32 (B, h, w, C). Raises ModelFileError."""
         for node in self.graph.nodes:
             self._values[node.output] = self._through(node)
         tensors = [self._values[name].solid() for name in outputs]
@@ -72,21 +73,21 @@ class KerasGraph:
             return replace(value, padding=pads_of(node, value.axes, self.graph.path))
         values = [self._value(node, name) for name in node.inputs if name]
         if any(other.axes != value.axes for other in values):
-            raise unknown(self.graph.path, node.kind, node.name, "its operands' axes differ")
+            raise unknown(self.graph.path, node.kind, node.name, "the axes of its inputs differ")
         tensors = [self._solid(node, name) for name in node.inputs if name]
         return Value(value.axes, plain_layer(node, self._name(node), value.axes, tensors, self.graph.path))
 
     def _convolution(self, node: Node) -> Value:
         value = self._value(node, node.inputs[0])
         if value.axes != _FIRST:
-            raise unknown(self.graph.path, "convolution", node.name, "its input has no channels at axis 1")
+            raise unknown(self.graph.path, "convolution", node.name, "axis 1 of its input is not the channels")
         kernel = np.asarray(self._constant(node, 1), np.float32)
         bias = self._constant(node, 2) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(len(kernel))
         groups, inputs = node.attributes["groups"], kernel.shape[1]
         if kernel.ndim != 4:
             raise unknown(self.graph.path, "convolution", node.name, f"{kernel.ndim - 2} dimensions")
         if groups > 1 and (inputs != 1 or len(kernel) % groups):
-            raise unknown(self.graph.path, "convolution", node.name, f"{groups} groups; Keras computes 1 on a CPU")
+            raise unknown(self.graph.path, "convolution", node.name, f"{groups} groups; Keras needs 1 on a CPU")
         if value.is_photo:
             x, kernel = self._normalized_photo(node, value, kernel, groups)
         else:
@@ -107,7 +108,7 @@ class KerasGraph:
             "dilation_rate": tuple(attributes["dilations"]),
             "name": self._name(node),
         }
-        # (out, in, height, width) becomes (height, width, in, out), depthwise (height, width, groups, multiplier).
+        # Axes (out, in, height, width) become (height, width, in, out); depthwise (height, width, groups, multiplier).
         if groups > 1:
             layer = layers.DepthwiseConv2D(size, depth_multiplier=len(kernel) // groups, **options)
             values = kernel.reshape(groups, -1, *size).transpose(2, 3, 0, 1)
@@ -119,9 +120,9 @@ class KerasGraph:
         return y
 
     def _padded(self, node: Node, x: Any, size: Sequence[int]) -> tuple[Any, str]:
-        """The input with explicit padding where Keras' "same" would give another, and the word for the layer.
+        """The input, and the word for the layer's padding. If Keras' "same" would differ, the input is padded here.
 
-        Keras' "same" puts the odd row and column at the end and depends on the size at strides above 1.
+        Keras' "same" puts an odd row or column at the end. At strides above 1 it depends on the input's size.
         """
         attributes = node.attributes
         pads, strides, dilations = attributes["pads"], attributes["strides"], attributes["dilations"]
@@ -144,12 +145,13 @@ class KerasGraph:
         return layers.ZeroPadding2D(((top, bottom), (left, right)), name=name)(x), "valid"
 
     def _normalized_photo(self, node: Node, value: Value, kernel: NDArray[Any], groups: int) -> tuple[Any, Any]:
-        """The normalised photo and the kernel that reads it.
+        """The normalised photo, and the kernel that reads it.
 
-        The kernel takes in the channels' order and what differs between their scales: padding's zeros stay zeros.
+        The channels' order and the differences of their scales become part of the kernel. There they don't change the
+        zeros of padding.
         """
         if groups > 1 or kernel.shape[1] != 3:
-            raise unknown(self.graph.path, "convolution", node.name, "the first one must read all three colours")
+            raise unknown(self.graph.path, "convolution", node.name, "the first one must read all three channels")
         scale, offset = np.asarray(value.scale), np.asarray(value.offset)
         if self.graph.image.bgr:
             scale, offset, kernel = scale[::-1], offset[::-1], kernel[:, ::-1]
@@ -187,7 +189,7 @@ class KerasGraph:
             first = self._value(node, node.inputs[0])
             tensors = [self._solid(node, name) for name in node.inputs]
             if any(self._value(node, name).axes != first.axes for name in node.inputs):
-                raise unknown(self.graph.path, node.kind, node.name, "its operands' axes differ")
+                raise unknown(self.graph.path, node.kind, node.name, "the axes of its inputs differ")
             kinds = {"add": layers.Add, "subtract": layers.Subtract, "multiply": layers.Multiply}
             if node.kind not in kinds:
                 raise unknown(self.graph.path, node.kind, node.name)
@@ -206,7 +208,7 @@ class KerasGraph:
         return Value(value.axes, y)
 
     def _as_affine(self, node: Node, operand: NDArray[Any], first: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Scale and offset of a tensor beside a constant. first: the tensor is the first operand."""
+        """The operation of a tensor and a constant, as scale and offset. first: the tensor is the first operand."""
         if node.kind == "multiply":
             return operand, np.zeros(1)
         if node.kind == "divide" and first:
@@ -218,7 +220,7 @@ class KerasGraph:
         return np.ones(1), operand
 
     def _per_channel(self, node: Node, value: Value, constant: NDArray[Any]) -> NDArray[Any]:
-        """A constant beside a tensor as one number or (C,). Raises ModelFileError where it differs along the grid."""
+        """A constant operand as one number or (C,). Raises ModelFileError if it differs along height or width."""
         if constant.size == 1:
             return constant.reshape(())
         full = constant.reshape((1,) * (len(value.axes) - constant.ndim) + constant.shape)
@@ -228,7 +230,7 @@ class KerasGraph:
         return full.reshape(-1)
 
     def _takes_in(self, value: Value, name: str) -> bool:
-        """Whether what follows can become part of the photo's normalisation, or of the convolution before it."""
+        """Whether a following scale and offset can become part of the photo's normalisation or of the convolution."""
         if value.is_photo:
             return not any(value.padding)
         return value.make is not None and self._consumers[name] == 1
@@ -263,13 +265,13 @@ class KerasGraph:
 
 
 def _convolution_behind(tensor: str, makers: Mapping[str, Node]) -> str:
-    """The output of the convolution that makes a map, before its bias."""
+    """Name of the output of the convolution that makes a map, before its bias is added."""
     while (node := makers[tensor]).kind != "convolution":
         tensor = next(name for name in node.inputs if name in makers)
     return tensor
 
 
 def _clean(name: str) -> str:
-    """As a layer name: Keras forbids "/"."""
+    """A name as a layer name: Keras doesn't allow "/"."""
     name = name.removesuffix("/WithoutBiases").strip("/")
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name) or "layer"

@@ -1,4 +1,4 @@
-"""Which tensors of an imported graph are the maps of its stages."""
+"""Finds the tensors of an imported graph that are the maps of its stages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from bpnet_cli.pose.skeleton import Skeleton
 
 @dataclass(frozen=True)
 class StageMaps:
-    """Names of tensors, stage 1 first.
+    """The maps of all stages.
 
-    heatmap_output, paf_output: places, among the file's outputs, of the last stage's.
+    heatmaps, pafs: names of tensors, stage 1 first. heatmap_output, paf_output: positions of the last stage's maps
+    among the file's outputs.
     """
 
     heatmaps: list[str]
@@ -24,12 +25,12 @@ class StageMaps:
 
     @property
     def tensors(self) -> list[str]:
-        """In the order of a network's outputs here."""
+        """All tensors in the order of a network's outputs in bpnet: heatmaps of all stages, then PAFs of all stages."""
         return [*self.heatmaps, *self.pafs]
 
     @property
     def layer_names(self) -> dict[str, str]:
-        """Layer name of each tensor, by the contract that this project's own networks keep."""
+        """Layer name for each tensor, the same names as in networks that bpnet builds (`models.names`)."""
         last = len(self.heatmaps)
         found = {}
         for branch, tensors in ((names.HEATMAPS, self.heatmaps), (names.PAFS, self.pafs)):
@@ -39,11 +40,11 @@ class StageMaps:
 
 
 def find_maps(graph: Graph, skeleton: Skeleton) -> StageMaps:
-    """The maps of every stage that can be found.
+    """Find the maps of as many stages as possible.
 
-    Of the last stage they are outputs of the file, of earlier ones outputs too or both side by side in one
-    concatenation, as the next stage reads them. Raises ModelFileError where the file has no two outputs with the
-    skeleton's channels.
+    Maps of the last stage are outputs of the file. Maps of an earlier stage are also outputs, or the next stage reads
+    both in one concatenation. If the numbers of heatmaps and PAFs that are found differ, only the last stage counts.
+    Raises ModelFileError if the file has no two outputs with the skeleton's numbers of channels.
     """
     channels, sizes = _channels(graph), (skeleton.heatmap_channels, skeleton.paf_channels)
     makers = {node.output: node for node in graph.nodes}
@@ -51,7 +52,7 @@ def find_maps(graph: Graph, skeleton: Skeleton) -> StageMaps:
     finals = [[name for name in outputs if channels.get(name) == size] for size in sizes]
     same = sizes[0] == sizes[1]
     if same and len(finals[0]) == 2:
-        # Only their names tell them apart.
+        # Both have the same number of channels, so only their names tell them apart.
         heat = next((i for i, name in enumerate(graph.outputs) if "heat" in name.lower()), 0)
         return StageMaps([outputs[heat]], [outputs[1 - heat]], heat, 1 - heat)
     if not finals[0] or not finals[1] or same:
@@ -61,7 +62,7 @@ def find_maps(graph: Graph, skeleton: Skeleton) -> StageMaps:
         )
         raise ModelFileError(
             f"{graph.path}: no outputs with the {sizes[0]} heatmaps and {sizes[1]} PAFs of skeleton {skeleton.name};"
-            f" it has {found}; name the file's own skeleton with --skeleton; nothing was written"
+            f" the file has {found}; give the skeleton of this file with --skeleton; nothing was written"
         )
     stages = _stages(graph, channels, sizes, {name for kind in finals for name in kind})
     heatmaps, pafs = ([name for name in stages if channels[name] == size] for size in sizes)
@@ -71,7 +72,7 @@ def find_maps(graph: Graph, skeleton: Skeleton) -> StageMaps:
 
 
 def _stages(graph: Graph, channels: dict[str, int], sizes: tuple[int, int], finals: set[str]) -> list[str]:
-    """Maps of all stages in the graph's order."""
+    """Names of the maps of all stages, in the graph's order."""
     found = set(finals)
     for node in graph.nodes:
         read = [name for name in node.inputs if channels.get(name) in sizes]
@@ -81,7 +82,7 @@ def _stages(graph: Graph, channels: dict[str, int], sizes: tuple[int, int], fina
 
 
 def _channels(graph: Graph) -> dict[str, int]:
-    """Channels of each tensor that a convolution makes, also behind its bias or scale."""
+    """Number of channels of each tensor that a convolution makes, also after an added bias or a scale."""
     channels: dict[str, int] = {}
     for node in graph.nodes:
         if node.kind == "convolution":
@@ -98,7 +99,7 @@ def _has_constant(graph: Graph, node: Node) -> bool:
 
 
 def _on_the_grid(graph: Graph, makers: dict[str, Node], name: str, channels: dict[str, int]) -> str:
-    """An output, or the tensor that it repeats on a finer grid, as NVIDIA's PAFs are."""
+    """The tensor that an output repeats on a finer grid, as NVIDIA's PAFs do; otherwise the output itself."""
     start = name
     while name not in channels and name in makers:
         node = makers[name]

@@ -1,4 +1,4 @@
-"""ONNX operators that are computed while a file is read, where all that they read is constant."""
+"""ONNX operators that are computed while a file is read, if all their inputs are constants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _constant(attributes: Attributes, inputs: Inputs) -> NDArray[Any] | None:
 
 
 def _dequantised(attributes: Attributes, inputs: Inputs) -> NDArray[Any] | None:
-    """scale * (value - zero point), along one axis or with one scale for all."""
+    """scale * (value - zero point), with a scale for each position along one axis, or with one scale for all values."""
     values, scale, zero = (*inputs, None)[:3]
     if values is None or scale is None:
         return None
@@ -54,13 +54,13 @@ def _unsqueeze(attributes: Attributes, inputs: Inputs) -> NDArray[Any] | None:
 
 
 def _axes(attributes: Attributes, inputs: Inputs) -> Sequence[int] | None:
-    """An attribute until opset 12, an input since."""
+    """The axes: until opset 12 they are an attribute, from opset 13 on an input."""
     given = inputs[1] if len(inputs) > 1 else None
     axes: Sequence[int] | None = attributes.get("axes") if given is None else given.astype(int).tolist()
     return axes
 
 
-# Each takes the node's attributes and inputs and gives its value, None where it can't.
+# By operator: (the node's attributes, its inputs) -> its value; None if it can't be computed.
 FOLDED: Mapping[str, Callable[[Attributes, Inputs], NDArray[Any] | None]] = {
     "Constant": _constant,
     "DequantizeLinear": _dequantised,

@@ -1,4 +1,4 @@
-"""ONNX, as PyTorch, TensorFlow, NVIDIA's TAO or this product write it, as a `Graph`."""
+"""Reads an ONNX file from PyTorch, TensorFlow, NVIDIA's TAO or bpnet as a `Graph`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _FUNCTIONS = {
     "Softplus": "softplus",
     "HardSwish": "hard_swish",
 }
-# They change no value that counts: types, and rounding of activations, which a Keras graph computes in float.
+# These are dropped: they only change types or round activations, and a Keras graph computes in float.
 _DROPPED = ("Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear")
 
 
 def read_onnx(path: str | Path) -> Graph:
-    """The graph of a file.
+    """Read the graph of a file.
 
-    Raises ModelFileError for a file that is damaged, or has operators not known here.
+    An operator that can't be imported becomes a node of kind "refused". Raises ModelFileError if the file is damaged,
+    if it doesn't have one photo as input, or if a constant can't be computed.
     """
     import onnx
 
@@ -59,7 +60,9 @@ def _image(graph: Any, constants: Mapping[str, Any], path: str | Path) -> ImageI
     axes = [[axis.dim_value or None for axis in value.type.tensor_type.shape.dim] for value in inputs]
     if len(axes) != 1 or len(axes[0]) != 4 or 3 not in axes[0][1::2]:
         found = ", ".join(f"{value.name} {shape}" for value, shape in zip(inputs, axes, strict=True))
-        raise ModelFileError(f"{path}: needs one input, a photo of 3 channels (got {found or 'none'}); nothing written")
+        raise ModelFileError(
+            f"{path}: must have one input, a photo with 3 channels (got {found or 'none'}); nothing was written"
+        )
     first = axes[0][1] == 3
     batch, height, width = (axes[0][axis] for axis in ((0, 2, 3) if first else (0, 1, 2)))
     kind = onnx.helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)
@@ -69,7 +72,7 @@ def _image(graph: Any, constants: Mapping[str, Any], path: str | Path) -> ImageI
 
 @dataclass(frozen=True, eq=False)
 class _Operator:
-    """One ONNX node, with what its reader needs."""
+    """One ONNX node with its attributes, and the reader that has the file's constants."""
 
     node: Any
     attributes: Mapping[str, Any]
@@ -81,16 +84,16 @@ class _Operator:
 
     @property
     def name(self) -> str:
-        """In messages and layer names; PyTorch's exporter before 2 gives none."""
+        """Name for messages and layers. PyTorch's exporter before version 2 gives nodes no names."""
         return str(self.node.name or self.node.output[0])
 
     def constant(self, index: int) -> NDArray[Any] | None:
-        """The constant that is input number `index`; None where there is none. Raises ModelFileError for a tensor."""
+        """The constant at input number `index`; None without this input. Raises ModelFileError if it is no constant."""
         if index >= len(self.node.input) or not self.node.input[index]:
             return None
         array = self.reader.folding.constants.get(self.node.input[index])
         if array is None:
-            raise self.unknown(f"{self.node.input[index]!r} is no constant")
+            raise self.unknown(f"its input {self.node.input[index]!r} is not a constant")
         return array
 
     def unknown(self, what: str = "") -> ModelFileError:
@@ -106,7 +109,7 @@ class _Reader:
         self.nodes: list[Node] = []
 
     def add(self, node: Any) -> None:
-        """Take a node into the graph, or compute it where all that it reads is constant."""
+        """Add a node to the graph, or compute it if all its inputs are constants."""
         import onnx
 
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -115,7 +118,7 @@ class _Reader:
             given = [self.folding.constants[name] if name else None for name in node.input]
             value = FOLDED[op.kind](attributes, given)
             if value is None:
-                raise op.unknown("a constant of another kind")
+                raise op.unknown("its value can't be computed")
             self.folding.constants[node.output[0]] = value
         else:
             try:
@@ -127,7 +130,7 @@ class _Reader:
 
     def _node(self, op: _Operator) -> Node:
         if op.node.domain not in ("", "ai.onnx"):
-            raise op.unknown(f"of domain {op.node.domain}")
+            raise op.unknown(f"it is from the operator domain {op.node.domain}")
         if op.kind in _ARITHMETIC:
             return op.make(_ARITHMETIC[op.kind], 2)
         if op.kind in _DROPPED:
@@ -142,7 +145,7 @@ class _Reader:
 def _convolution(op: _Operator) -> Node:
     kernel = op.constant(1)
     if kernel is None or kernel.ndim != 4:
-        raise op.unknown("its kernel is no constant of four axes")
+        raise op.unknown("its kernel is not a constant with four axes")
     attributes = op.attributes
     return op.make(
         "convolution",
@@ -161,10 +164,10 @@ def _pads(op: _Operator) -> Any:
 
 
 def _repeating(op: _Operator) -> Node:
-    """NVIDIA's last layer, which only repeats the values of each channel on a finer grid."""
+    """A transposed convolution that only repeats the values of each channel on a finer grid: NVIDIA's last layer."""
     kernel = op.constant(1)
     if kernel is None:
-        raise op.unknown("its kernel is no constant")
+        raise op.unknown("its kernel is not a constant")
     one = np.eye(len(kernel)) if kernel.shape[1] == len(kernel) else np.ones(kernel.shape[:2])
     if not np.array_equal(kernel, np.broadcast_to(one[:, :, None, None], kernel.shape)):
         raise op.unknown("a transposed convolution that does more than repeat values")
@@ -179,7 +182,7 @@ def _batch_norm(op: _Operator) -> Node:
 def _pool(op: _Operator) -> Node:
     attributes = op.attributes
     if any(rate != 1 for rate in attributes.get("dilations", (1, 1))):
-        raise op.unknown("dilated")
+        raise op.unknown("it is dilated")
     return op.make(
         "max_pool" if op.kind == "MaxPool" else "average_pool",
         kernel=tuple(attributes["kernel_shape"]),
@@ -229,7 +232,7 @@ def _pad(op: _Operator) -> Node:
         filling = op.constant(2)
         value = 0.0 if filling is None else float(filling)
     if op.attributes.get("mode", b"constant") != b"constant" or value:
-        raise op.unknown("only zeros can be padded")
+        raise op.unknown("it doesn't pad with zeros")
     if axes is not None:
         count = len(axes)
         full = [0] * 8
@@ -245,10 +248,10 @@ def _resize(op: _Operator) -> Node:
     if op.kind == "Resize":
         scales = op.constant(2) if len(op.node.input) > 2 else op.constant(1)
     if scales is None or len(scales) != 4:
-        raise op.unknown("its scales are no constant")
+        raise op.unknown("its scales are not a constant of four numbers")
     where = op.attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
     rounding = op.attributes.get("nearest_mode", b"round_prefer_floor").decode()
-    # By whole factors these repeat every value; others take neighbours' values at the edges of a block.
+    # With whole factors, these modes repeat every value. Other modes take values of neighbours at the edges of a block.
     repeats = (where == "asymmetric" and rounding == "floor") or where.startswith("half_pixel")
     if op.kind == "Resize" and mode == "nearest" and not repeats:
         raise op.unknown(f"{where}, {rounding}")

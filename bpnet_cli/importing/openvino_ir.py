@@ -1,4 +1,4 @@
-"""OpenVINO IR (`.xml` beside its `.bin`), float or INT8, as a `Graph`."""
+"""Reads OpenVINO IR (`.xml` with its `.bin`), float or INT8, as a `Graph`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ _FUNCTIONS = {
     "Swish": "silu",
     "SoftPlus": "softplus",
 }
-# Rounding of activations to 256 levels: a Keras graph computes in float, and export quantises again.
+# These are dropped: they change types, or round activations to 256 levels. A Keras graph computes in float, and export
+# quantises again.
 _DROPPED = ("FakeQuantize", "Convert")
 
 
 def read_openvino_ir(path: str | Path) -> Graph:
-    """The graph of an IR file. Raises ModelFileError for a file that is damaged or has operators not known here."""
+    """Read the graph of an IR file.
+
+    An operator that can't be imported becomes a node of kind "refused". Raises ModelFileError if the file or its `.bin`
+    is missing or damaged, or if it doesn't have one photo as input; BpnetError without OpenVINO.
+    """
     check_weights(path)
     model = read_openvino(openvino_core(), path)
     operations = model.get_ordered_ops()
@@ -64,8 +69,8 @@ def _image(parameters: list[Any], path: str | Path) -> ImageInput:
     shapes = [op.output(0).partial_shape for op in parameters]
     axes = [[axis.get_length() if axis.is_static else None for axis in shape] for shape in shapes]
     if len(axes) != 1 or len(axes[0]) != 4 or 3 not in axes[0][1::2]:
-        raise ModelFileError(f"{path}: needs one input, a photo of 3 channels (got {axes})")
-    # The reader reshapes, so a size in the file binds nobody.
+        raise ModelFileError(f"{path}: must have one input, a photo with 3 channels (got {axes})")
+    # The model is reshaped before it runs (`original`), so a size in the file is no limit.
     kind = "uint8" if parameters[0].output(0).get_element_type().get_type_name() == "u8" else "float32"
     return ImageInput(_name(parameters[0].output(0)), channels_first=axes[0][1] == 3, dtype=kind)
 
@@ -92,10 +97,10 @@ def _convolution(op: Any, inputs: Any, folding: Folding, node: Callable[..., Nod
     attributes = op.get_attributes()
     kernel = folding.constants.get(inputs[1])
     if kernel is None:
-        raise unknown(path, op.get_type_name(), op.get_friendly_name(), "its kernel is no constant")
+        raise unknown(path, op.get_type_name(), op.get_friendly_name(), "its kernel is not a constant")
     groups = 1
     if op.get_type_name() == "GroupConvolution":
-        # (groups, out, in, height, width) there.
+        # The kernel's axes in the file are (groups, out, in, height, width).
         groups = kernel.shape[0]
         folding.constants[inputs[1]] = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
     pads = {"same_upper": "same_upper", "same_lower": "same_lower", "valid": (0, 0, 0, 0)}.get(
@@ -121,7 +126,7 @@ def _pool(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], pat
 def _prelu(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
     slopes = folding.constants.get(inputs[1])
     if slopes is None:
-        raise unknown(path, "PRelu", op.get_friendly_name(), "its slopes are no constant")
+        raise unknown(path, "PRelu", op.get_friendly_name(), "its slopes are not a constant")
     return node("activation", function="prelu", slopes=slopes.reshape(-1))
 
 
@@ -135,13 +140,13 @@ def _concat(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], p
 
 
 def _interpolate(op: Any, inputs: Any, folding: Folding, node: Callable[..., Node], path: str) -> Node:
-    """By nearest neighbours, where it repeats every value a whole number of times."""
+    """Resizing with nearest neighbours, in the modes that repeat every value if the factor is whole."""
     attributes, name = op.get_attributes(), op.get_friendly_name()
-    # Before opset 11 the sizes stand before the scales.
+    # Before opset 11, the input with the sizes comes before the input with the scales.
     first = 1 if op.get_type_info().version_id == "opset11" else 2
     scales, axes = (folding.constants.get(inputs[i]) if len(inputs) > i else None for i in (first, first + 1))
     if scales is None or attributes.get("shape_calculation_mode") != "scales":
-        raise unknown(path, "Interpolate", name, "its scales are no constant")
+        raise unknown(path, "Interpolate", name, "its scales are not a constant")
     where, rounding = attributes["coordinate_transformation_mode"], attributes["nearest_mode"]
     repeats = (where == "asymmetric" and rounding == "floor") or where == "half_pixel"
     if attributes["mode"] != "nearest" or not repeats:
@@ -172,7 +177,7 @@ _READERS: dict[str, Callable[..., Node]] = {
 
 
 def _name(output: Any) -> str:
-    """Of a tensor: unique in a model, unlike the names that some tensors have."""
+    """A name for a tensor that is unique in a model. OpenVINO's own tensor names are not unique."""
     return f"{output.get_node().get_friendly_name()}:{output.get_index()}"
 
 

@@ -1,4 +1,4 @@
-"""The file as it is, in its own runtime: what the imported network must agree with."""
+"""Runs the original file in its own runtime. The imported network must give the same maps."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ Run = Callable[[NDArray[Any]], list[NDArray[Any]]]
 
 
 class Original:
-    """A backend of the file itself. image: how it takes photos. heatmaps, pafs: places among its outputs.
+    """A backend for the original file.
 
-    PAFs on a finer grid, as NVIDIA's repeat them, are thinned. Raises ModelFileError for a file that doesn't run.
+    image: the form in which the file takes photos. heatmaps, pafs: positions of the maps among the file's outputs.
+    If the file repeats PAFs on a finer grid, as NVIDIA's files do, only one of the equal values is kept.
+    Raises ModelFileError if the file doesn't run, BpnetError if its runtime is not installed.
     """
 
     def __init__(self, path: str, image: ImageInput, heatmaps: int, pafs: int, metadata: ModelMetadata) -> None:
@@ -47,7 +49,7 @@ class Original:
 
 
 def _last(maps: NDArray[Any], channels: int) -> NDArray[np.float32]:
-    """(B, h, w, C) from maps whose channels are last or follow the batch."""
+    """Maps as (B, h, w, C) float32, from axes (B, h, w, C) or (B, C, h, w)."""
     values = np.asarray(maps, np.float32)
     return values if values.shape[3] == channels else np.ascontiguousarray(values.transpose(0, 2, 3, 1))
 
@@ -77,5 +79,5 @@ def _in_openvino(path: str, _: str) -> Run:
     return run
 
 
-# By format: (file, name of its input) -> what runs it.
+# By format: (file, name of its input) -> a function that runs the file.
 _RUNTIMES: dict[str, Callable[[str, str], Run]] = {"onnx": _in_onnxruntime, "openvino": _in_openvino}

@@ -1,4 +1,4 @@
-"""Operations without weights of their own, or with few, as Keras layers."""
+"""Builds Keras layers for operations that have no weights or few weights."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from keras import layers
 
 from bpnet_cli.importing.graph import Node, unknown
 
-# What Keras calls an activation that takes no numbers.
+# Keras' names of the activations that have no parameters.
 _PLAIN = ("relu", "sigmoid", "tanh", "silu", "softplus", "hard_swish")
 
 
 def plain_layer(node: Node, name: str, axes: Sequence[int], tensors: Sequence[Any], path: str) -> Any:
-    """What a node makes of Keras tensors (B, h, w, C).
+    """Apply a node to Keras tensors (B, h, w, C); returns its output tensor.
 
-    axes: Keras' axis of each axis that the file's tensors have. path: for messages. Raises ModelFileError for a kind
-    that is not known, or can't be had in Keras.
+    name: of the new layer. axes: for each axis of the file's tensors, the axis in Keras. tensors: the node's inputs.
+    path: the file, for messages. Raises ModelFileError for an unknown kind, or if Keras has no such layer.
     """
     builder = _BUILDERS.get(node.kind)
     if builder is None:
@@ -27,11 +27,14 @@ def plain_layer(node: Node, name: str, axes: Sequence[int], tensors: Sequence[An
 
 
 def pads_of(node: Node, axes: Sequence[int], path: str) -> tuple[int, int, int, int]:
-    """Top, left, bottom and right of a node that pads."""
+    """(top, left, bottom, right) padding of a pad node. axes: for each axis of the file's tensor, the axis in Keras.
+
+    Raises ModelFileError if the node pads along the batch or channels, or by a negative number.
+    """
     pads = node.attributes["pads"]
     begins, ends = [dict(zip(axes, side, strict=True)) for side in (pads[:4], pads[4:])]
     if begins[0] or ends[0] or begins[3] or ends[3] or min(pads) < 0:
-        raise unknown(path, "pad", node.name, "not along height and width")
+        raise unknown(path, "pad", node.name, "it doesn't pad only along height and width")
     return begins[1], begins[2], ends[1], ends[2]
 
 
@@ -60,7 +63,7 @@ def _activation(node: Node, name: str, axes: Sequence[int], tensors: Sequence[An
 
 def _concatenate(node: Node, name: str, axes: Sequence[int], tensors: Sequence[Any], path: str) -> Any:
     if axes[node.attributes["axis"]] != 3:
-        raise unknown(path, "concatenate", node.name, "not along channels")
+        raise unknown(path, "concatenate", node.name, "it doesn't concatenate along channels")
     return layers.Concatenate(name=name)(list(tensors))
 
 
@@ -76,7 +79,7 @@ def _pool(node: Node, name: str, axes: Sequence[int], tensors: Sequence[Any], pa
     if pads == "same_lower" or attributes.get("round_up"):
         raise unknown(path, node.kind, node.name, "padding SAME_LOWER, or sizes rounded up")
     if padding == "valid" and any(pads):
-        # Keras pads maxima with minus infinity only as "same", which at stride 1 is centred.
+        # Max pooling has to pad with minus infinity. Keras does this only for "same", which is centred at stride 1.
         centred = list(pads) == [length // 2 for length in size] * 2 and set(strides) == {1}
         if not (is_max and centred and all(length % 2 for length in size)):
             raise unknown(path, node.kind, node.name, f"padding {list(pads)}")

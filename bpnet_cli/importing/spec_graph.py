@@ -1,4 +1,4 @@
-"""Weights of an imported network in the graph that a spec describes, so that the spec is the whole truth about it."""
+"""Puts the weights of an imported network into the graph of a spec, so that the spec describes the network fully."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 
 def land(network: Any, imported: Any) -> bool:
-    """Fill a spec's network with the weights of the graph that was read from a file; False where the two don't match.
+    """Fill a spec's network with the weights of an imported network; returns False if the two graphs don't match.
 
-    Both are walked from their last maps to the photo, side by side. Batch norm becomes the identity with the bias that
-    was folded into the convolution before it: `fit_batch_norm` gives it statistics. A file that fills up channels with
-    zeros, as exported ones do, fits as well.
+    Both graphs are compared from the last maps back to the photo. In the file, each batch norm is folded into the
+    convolution before it. So a batch norm of the spec's network becomes an identity, plus the bias of this convolution;
+    `fit_batch_norm` then gives it statistics. The file may have additional channels of zeros, as exported files do.
     """
     pairs: dict[str, Any] = {}
     ours, theirs = (_ends(graph) for graph in (network, imported))
@@ -27,15 +27,16 @@ def land(network: Any, imported: Any) -> bool:
 
 
 def batch_norms(network: Any) -> list[Any]:
-    """Its layers of batch normalisation."""
+    """The batch norm layers of a network."""
     return [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]
 
 
 def fit_batch_norm(network: Any, batches: Sequence[NDArray[np.uint8]]) -> None:
-    """Give every batch norm that does nothing the statistics of its inputs on photos, and undo them by its scale.
+    """Give every batch norm the mean and variance of its inputs on photos. Its scale and offset cancel them out.
 
-    The network computes what it did; training, which normalises by the statistics of a batch, begins there too.
-    batches: (B, H, W, 3) uint8 network inputs.
+    So the network's result doesn't change. Training normalises with the statistics of a batch; with this scale and
+    offset it starts with nearly the same result. Before the call, each batch norm must be an identity plus an offset.
+    batches: (B, H, W, 3) uint8 RGB network inputs.
     """
     norms = batch_norms(network)
     inputs = keras.Model(network.inputs[0], [layer.input for layer in norms])
@@ -52,13 +53,13 @@ def fit_batch_norm(network: Any, batches: Sequence[NDArray[np.uint8]]) -> None:
 
 
 def _ends(network: Any) -> list[Any]:
-    """Last heatmaps and last PAFs."""
+    """The heatmaps and the PAFs of the last stage."""
     stages = len(network.outputs) // 2
     return [network.outputs[stages - 1], network.outputs[-1]]
 
 
 def _walk(ours: Any, theirs: Any, pairs: dict[str, Any]) -> bool:
-    """Pair the layers that two tensors come from, and those before them."""
+    """Pair the layers that make two tensors, and all layers before them; returns whether the graphs match."""
     a, b = _source(ours), _source(theirs)
     if a.name in pairs:
         return pairs[a.name] is b
@@ -72,7 +73,7 @@ def _walk(ours: Any, theirs: Any, pairs: dict[str, Any]) -> bool:
 
 
 def _source(tensor: Any) -> Any:
-    """The layer that a tensor comes from, behind those that work on each channel by itself without weights."""
+    """The layer that makes a tensor. Activations, batch norm, padding and normalisation are skipped."""
     layer = tensor._keras_history.operation
     passing = (layers.ReLU, layers.Activation, layers.BatchNormalization, layers.ZeroPadding2D, layers.Rescaling)
     while isinstance(layer, (*passing, layers.ELU)):
@@ -109,11 +110,11 @@ def _set_kernel(layer: Any, kernel: NDArray[Any]) -> bool:
 
 
 def _cut(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any] | None:
-    """The array without zeros at the end of its axes, in this shape; None where it has another one."""
+    """The array cut to `shape`; None if an axis is too short, or if the cut would remove values other than zero."""
     if array.ndim != len(shape) or any(have < want for have, want in zip(array.shape, shape, strict=True)):
         return None
     kept = array[tuple(slice(size) for size in shape)]
-    # Inputs that are zero may have any weights; exported files have zeros for these as well.
+    # Weights that read a channel of zeros could have any value. Exported files have zeros there too.
     return kept if np.count_nonzero(kept) == np.count_nonzero(array) else None
 
 

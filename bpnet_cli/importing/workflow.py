@@ -30,7 +30,7 @@ from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.strides import STRIDE
 
-# Largest difference of any map value to a file that computes in float32, and largest mean one to a rounded file.
+# Allowed differences from the original: of any map value if it computes in float32, and on average if it is rounded.
 _TOLERANCE, _MEAN_TOLERANCE = 1e-3, 0.02
 _SEED = 0
 _MOST_PHOTOS = 32
@@ -38,11 +38,11 @@ _MOST_PHOTOS = 32
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What the command's words ask for.
+    """The arguments of the command.
 
-    skeleton: name or file, the order of the file's channels; None: its own, or body_18. colour: "rgb" or "bgr"; mean,
-    scale: the network reads (pixel - mean) * scale, one number or one per channel in the file's order; None: not said.
-    images: folder of photos to compare on.
+    skeleton: name or file of the skeleton with the file's order of channels; None: the file's own, or body_18.
+    colour: "rgb" or "bgr". mean, scale: the network reads (pixel - mean) * scale; one number, or one per channel in the
+    file's order. None: not given. images: folder of photos to compare the networks on.
     """
 
     model: str
@@ -57,7 +57,7 @@ class ImportRequest:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """What was read. metadata: of a file of this product, or NVIDIA's; None for others."""
+    """The imported file. metadata: for files from bpnet and from NVIDIA; None for all others."""
 
     graph: Graph
     metadata: ModelMetadata | None
@@ -65,9 +65,10 @@ class _Source:
 
 
 def import_model(request: ImportRequest) -> str:
-    """Write a trained network of another format as a `.keras` file that trains on, and describe it.
+    """Write a trained network of another format as a `.keras` file for further training; returns lines about it.
 
-    The original runs beside the result, and nothing is written where they differ. Raises BpnetError.
+    The original and the result run on the same photos. Raises BpnetError, and writes nothing, if the file can't be
+    imported or if the maps differ.
     """
     target = check_output(request.output, FORMATS["keras"].suffix, request.overwrite)
     source = _read(request)
@@ -82,14 +83,14 @@ def import_model(request: ImportRequest) -> str:
     save_network(network, metadata, target)
     stages = len(network.outputs) // 2
     head = f"{target}: {network.count_params():,} parameters, {stages} stage{'s' if stages > 1 else ''}, {whose}"
-    hint = f"train it on: bpnet train -e SPEC -r DIR --set model.pretrained={target}"
+    hint = f"to train it further: bpnet train -e SPEC -r DIR --set model.pretrained={target}"
     if metadata.has_own_graph:
         hint += " --set model.graph=file"
     return "\n".join([head, *lines, hint])
 
 
 def _read(request: ImportRequest) -> _Source:
-    """The file's graph with all that was said about its photo. Raises BpnetError where something is missing."""
+    """The file's graph, with the form of its photos from the request. Raises BpnetError if something is missing."""
     found = check_format(request.model, READERS, "import")
     return READERS[found.name](request, found.metadata(request.model))
 
@@ -98,9 +99,9 @@ def _read_openvino(request: ImportRequest, metadata: ModelMetadata | None) -> _S
     from bpnet_cli.importing.openvino_ir import read_openvino_ir
 
     if metadata is not None:
-        raise ModelFileError(f"{request.model}: was written by bpnet; import the .onnx file that it was made of")
+        raise ModelFileError(f"{request.model}: was written by bpnet; import the .onnx file that it was made from")
     skeleton = named_skeleton(request.skeleton) if request.skeleton else BODY_18
-    # Open Model Zoo's networks take raw BGR pixels: mean and scale are inside.
+    # Open Model Zoo's networks take raw BGR pixels, because mean and scale are in the graph.
     return _Source(_with_photo(read_openvino_ir(request.model), request, "bgr"), None, skeleton)
 
 
@@ -111,18 +112,18 @@ def _read_onnx(request: ImportRequest, metadata: ModelMetadata | None) -> _Sourc
     said = (request.colour, request.mean, request.scale)
     graph = read_onnx(request.model)
     if metadata is not None:
-        # How the file was exported says nothing about the network.
+        # The export section is about the file, not about the network, so it is not kept.
         metadata = metadata.with_spec({**metadata.spec, "export": {}})
-        _refuse_flags(request, "it was exported by bpnet, and says itself what it is")
+        _refuse_flags(request, "bpnet exported this file, so its metadata has these values")
         return _Source(_ours(graph), metadata, metadata.skeleton)
     if is_nvidias(graph.image.name, graph.outputs) and not any(said):
-        _refuse_flags(request, "it is NVIDIA's BodyPoseNet, whose form is known")
+        _refuse_flags(request, "this is NVIDIA's BodyPoseNet, so these values are known")
         return _Source(_ours(graph), _nvidias(request), BODY_18)
     skeleton = named_skeleton(request.skeleton) if request.skeleton else BODY_18
     if request.colour is None or (_normalises_outside(graph) and request.mean is None and request.scale is None):
         raise BpnetError(
-            f"{request.model}: doesn't say which photos it takes: give --color rgb or bgr, and --mean and --scale where"
-            " the network reads (pixel - mean) * scale, as it was trained; nothing was written"
+            f"{request.model}: the file doesn't say which photos the network needs: give --color rgb or bgr, and --mean"
+            " and --scale if it was trained on (pixel - mean) * scale; nothing was written"
         )
     return _Source(_with_photo(graph, request, "rgb"), None, skeleton)
 
@@ -149,18 +150,18 @@ def _with_photo(graph: Graph, request: ImportRequest, colour: str) -> Graph:
 def _three(values: Sequence[float] | None, default: float) -> tuple[float, float, float]:
     given = tuple(values or (default,))
     if len(given) not in (1, 3):
-        raise BpnetError(f"--mean, --scale: one number or three, as in 123.7,116.3,103.5 (got {len(given)})")
-    return given * 3 if len(given) == 1 else given  # type: ignore[return-value] # its length was asked for
+        raise BpnetError(f"--mean, --scale: give one number or three, as in 123.7,116.3,103.5 (got {len(given)})")
+    return given * 3 if len(given) == 1 else given  # type: ignore[return-value] # the length was checked
 
 
 def _normalises_outside(graph: Graph) -> bool:
-    """Whether the photo goes straight into a convolution."""
+    """Whether the graph has no normalisation: the float photo goes directly into a convolution."""
     readers = [node for node in graph.nodes if graph.image.name in node.inputs]
     return all(node.kind in ("convolution", "pad") for node in readers) and graph.image.dtype != "uint8"
 
 
 def _ours(graph: Graph) -> Graph:
-    """A file of this product takes uint8 pixels, or NVIDIA's (pixel - 128) / 256."""
+    """The graph of a file from bpnet or NVIDIA, with its photo: uint8 pixels, or NVIDIA's (pixel - 128) / 256."""
     if graph.image.dtype == "uint8":
         return graph
     return replace(graph, image=replace(graph.image, scale=(TAO_SCALE,) * 3, offset=(TAO_OFFSET,) * 3))
@@ -172,14 +173,14 @@ def _nvidias(request: ImportRequest) -> ModelMetadata:
 
 
 def _paf_offset(graph: Graph) -> float:
-    """Of a file that says nothing about itself: by its names NVIDIA's trainer made it, whatever photos it takes."""
+    """`paf_offset_px` of a file without metadata. NVIDIA's tensor names show that NVIDIA's trainer made the network."""
     return TAO_PAF_OFFSET_PX if is_nvidias(graph.image.name, graph.outputs) else 0.0
 
 
 def _build(
     request: ImportRequest, source: _Source, maps: StageMaps, photos: Sequence[NDArray[np.uint8]]
 ) -> tuple[Any, ModelMetadata, str]:
-    """The network, its metadata, and a word on its graph: the spec's own where the file fits it."""
+    """The network, its metadata, and words about its graph, which is the spec's graph if the file fits it."""
     from bpnet_cli.importing.keras_graph import KerasGraph
 
     builder = KerasGraph(source.graph.needed(maps.tensors), maps.layer_names)
@@ -206,23 +207,26 @@ def _build(
 def _in_the_specs_graph(
     request: ImportRequest, imported: Any, metadata: ModelMetadata, photos: Sequence[NDArray[np.uint8]]
 ) -> Any | None:
-    """The spec's network with the file's weights; None, said in a line, where the file's graph is another."""
+    """The spec's network with the file's weights; None, with a printed line, if the file has a different graph."""
     from bpnet_cli.importing.spec_graph import batch_norms, fit_batch_norm, land
 
     spec = spec_of(metadata, request.model)
     network = network_of(spec, metadata.skeleton)
     if not land(network, imported):
-        say(f"{request.model}: its graph isn't that of a spec of {spec.model.backbone}; it keeps a graph of its own")
+        say(f"{request.model}: the graph differs from that of a spec with {spec.model.backbone}; it is kept as it is")
         return None
     if batch_norms(network):
         if not photos:
-            say("batch norm's statistics come from drawn photos; --images DIR with photos of yours gives better ones")
+            say("batch norm's statistics come from drawn photos; give --images DIR with your photos for better ones")
         fit_batch_norm(network, _inputs(network, metadata, photos or _drawn_photos()))
     return network
 
 
 def _grid(network: Any, path: str) -> tuple[int, int]:
-    """Stride of the maps, and what the input's height and width must be multiples of. Raises ModelFileError."""
+    """(stride of the maps, number of pixels that the input's height and width must be multiples of).
+
+    Raises ModelFileError if the stride is not that of bpnet.
+    """
     import keras
 
     size = 256
@@ -230,8 +234,8 @@ def _grid(network: Any, path: str) -> tuple[int, int]:
     rows = {tuple(tensor.shape[1:3]) for tensor in fixed.outputs}
     if rows != {(size // STRIDE, size // STRIDE)}:
         raise ModelFileError(
-            f"{path}: has maps of {' and '.join(f'{h} x {w}' for h, w in sorted(rows))} cells for a photo of"
-            f" {size} x {size}; bpnet's have one for every {STRIDE} x {STRIDE} pixels; nothing was written"
+            f"{path}: has maps of {' and '.join(f'{h} x {w}' for h, w in sorted(rows))} cells for a photo of {size} x"
+            f" {size}; bpnet needs one cell for every {STRIDE} x {STRIDE} pixels; nothing was written"
         )
     smallest = min(layer.output.shape[1] for layer in fixed.layers if len(layer.output.shape) == 4)
     return STRIDE, size // smallest
@@ -266,7 +270,7 @@ def _compare(
     rounded: bool,
     path: str,
 ) -> list[str]:
-    """Lines on how far the maps are from the original's. Raises ModelFileError where that is too far."""
+    """Lines about the differences from the original's maps. Raises ModelFileError if they are too large."""
     from bpnet_cli.inference.backends import KerasBackend
 
     backend, image = KerasBackend(network, metadata), original.image
@@ -285,7 +289,7 @@ def _compare(
         if not (mean <= _MEAN_TOLERANCE if rounded else largest <= _TOLERANCE):
             raise ModelFileError(
                 f"{path}: the imported network's maps differ from the original's (largest {largest:.2g}, mean"
-                f" {mean:.2g} on {name}); this is a fault of the importer, please report it; nothing was written"
+                f" {mean:.2g} on {name}); this is a bug of the importer, please report it; nothing was written"
             )
     if rounded:
         lines.append("the original computes in lower precision; the imported network computes in float32")

@@ -122,7 +122,7 @@ def test_a_pruned_file_comes_back_with_its_own_graph(trained: Path, tmp_path: Pa
         (lambda path: path.write_text("hello"), FLAGS, "not a whole ONNX file"),
         (lambda path: None, FLAGS, "no such model file"),
         (lambda path: onnx.save(pose_network(), str(path)), (*FLAGS, "--mean", "1,2"), "one number or three"),
-        (lambda path: onnx.save(strided(), str(path)), FLAGS, "one for every 8 x 8 pixels"),
+        (lambda path: onnx.save(strided(), str(path)), FLAGS, "one cell for every 8 x 8 pixels"),
     ],
     ids=["silent", "operator", "channels", "classifier", "cut", "text", "missing", "two means", "stride"],
 )
