@@ -1,4 +1,4 @@
-"""Networks at work: a photo batch in, maps out, whatever file the network came from."""
+"""Runs networks from files of any format: a batch of photos in, maps out."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ Maps = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Backend(Protocol):
-    """What the predictor needs of a network."""
+    """The interface to a network that the predictor uses."""
 
     metadata: ModelMetadata
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
-        """(B, H, W, 3) uint8 RGB -> heatmaps (B, h, w, K + 1) and pafs (B, h, w, 2L), float32, on one grid."""
+        """(B, H, W, 3) uint8 RGB -> heatmaps (B, h, w, K + 1) and pafs (B, h, w, 2L), float32, on the same grid.
+
+        The centre of cell j is at input pixel stride * j + (stride - 1) / 2.
+        """
 
 
 class KerasBackend:
-    """A Keras network in memory, given with all its stages' outputs; reads the last stage."""
+    """A Keras network in memory. network: with the outputs of all stages; only those of the last stage are used."""
 
     def __init__(self, network: Any, metadata: ModelMetadata) -> None:
         from bpnet_cli.models.bodyposenet import inference_network
@@ -48,13 +51,16 @@ class KerasBackend:
 
 
 class OnnxNetwork(Protocol):
-    """An ONNX file, loaded by an engine."""
+    """An ONNX file that an engine has loaded."""
 
     layout: OnnxLayout
     metadata: ModelMetadata
 
     def run(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Heatmaps and PAFs, in the layout of the file, of what `layout.feed` gives; from any thread."""
+        """Run the network on the result of `layout.feed`; returns (heatmaps, pafs) with the axes that the file has.
+
+        Several threads may call it at once.
+        """
 
 
 _ENGINES: dict[str, Callable[[str | Path, int | None], OnnxNetwork]] = {
@@ -64,10 +70,11 @@ _ENGINES: dict[str, Callable[[str | Path, int | None], OnnxNetwork]] = {
 
 
 class OnnxBackend:
-    """An exported network, also converted by OpenVINO, or NVIDIA's BodyPoseNet; never imports Keras or TensorFlow.
+    """A network that bpnet exported (also if OpenVINO converted it), or NVIDIA's BodyPoseNet.
 
-    engine: what computes, `onnxruntime` or `openvino`. fixed_size: the only (height, width) that the file takes, or
-    None. Raises ModelFileError for other files, BpnetError for an engine that is unknown or not installed.
+    It never imports Keras or TensorFlow. engine: the runtime, `onnxruntime` or `openvino`. threads: number of threads
+    for one call; None: the engine's default. fixed_size: the only (height, width) that the file takes, or None.
+    Raises ModelFileError for other files, BpnetError for an engine that is unknown or not installed.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, engine: str = "onnxruntime") -> None:
@@ -78,7 +85,7 @@ class OnnxBackend:
         self.fixed_size = self.layout.size
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
-        """See `Backend.maps`. Raises BpnetError for a size other than `fixed_size`, where the file has one."""
+        """See `Backend.maps`. Raises BpnetError if the file has a `fixed_size` and the photos have another size."""
         values, wanted = self.layout.feed(images), self.layout.batch
         if wanted is None:
             return self._maps(values)
@@ -92,17 +99,20 @@ class OnnxBackend:
 
 
 def load_backend(path: str | Path, threads: int | None = None, engine: str = "onnxruntime") -> Backend:
-    """A backend for a file of any format, see `models.formats`. Raises BpnetError.
+    """A backend for a file of any format, see `models.formats`.
 
-    threads: that one call of an `.onnx` or `.xml` network may use; by default as many as there are cores. engine: what
-    computes an `.onnx` network, `onnxruntime` or `openvino`; an `.xml` is always OpenVINO's.
+    threads: number of threads that one call of an `.onnx` or `.xml` network may use; by default the number of cores.
+    engine: the runtime for an `.onnx` file, `onnxruntime` or `openvino`; an `.xml` file always runs in OpenVINO.
+    Raises BpnetError if the file can't be loaded, or if the engine is unknown, not installed or not for this format.
     """
     return LOADERS[format_of(path).name](path, threads, engine)
 
 
 def _load_keras(path: str | Path, _: int | None, engine: str) -> Backend:
     if engine not in ("onnxruntime", *FORMATS["keras"].engines):
-        raise BpnetError(f"{path}: engine {engine} takes .onnx files; bpnet export -m {path} -o OUT.onnx makes one")
+        raise BpnetError(
+            f"{path}: engine {engine} needs an .onnx file; to make one: bpnet export -m {path} -o OUT.onnx"
+        )
     load_keras()
     from bpnet_cli.models.model_file import load_network
 
@@ -110,7 +120,7 @@ def _load_keras(path: str | Path, _: int | None, engine: str) -> Backend:
 
 
 def _load_openvino(path: str | Path, threads: int | None, _: str) -> Backend:
-    """One of ours by its metadata, else the foreign network whose form is known."""
+    """A file with bpnet's metadata is a converted export; any other file must be a network of the one known form."""
     check_weights(path)
     if FORMATS["openvino"].metadata(path) is not None:
         return OnnxBackend(path, threads, "openvino")
@@ -126,7 +136,7 @@ LOADERS: dict[str, Callable[[str | Path, int | None, str], Backend]] = {
 
 
 def _filled(values: NDArray[Any], batch: int) -> NDArray[Any]:
-    """A batch that is too small, filled up with its last photo."""
+    """A batch that is too small, filled up with copies of its last photo."""
     missing = batch - len(values)
     return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
 
@@ -138,7 +148,7 @@ def _run(network: Any, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
 
 
 def _compiled(network: Any) -> Any:
-    """The network as a function; on TensorFlow one graph for all sizes, since photos differ in size."""
+    """The network as a function. On TensorFlow it is one graph for all sizes, because photos differ in size."""
     import keras
 
     if keras.backend.backend() == "torch":

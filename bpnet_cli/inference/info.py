@@ -1,4 +1,4 @@
-"""`bpnet info`: what a network is and costs."""
+"""`bpnet info`: describes a network and its costs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 
 @dataclass(frozen=True)
 class Description:
-    """Plain values, for people and for programs."""
+    """A description as plain values, which can be shown as text or as JSON."""
 
     values: dict[str, Any]
 
@@ -28,14 +28,14 @@ class Description:
         return json.dumps(self.values, indent=2)
 
     def as_text(self) -> str:
-        """Aligned lines."""
+        """One aligned line for each value."""
         shown = {key: _shown(value) for key, value in self.values.items()}
         width = max(map(len, shown)) + 2
         return "\n".join(f"{key.replace('_', ' '):<{width}}{text}" for key, text in shown.items())
 
 
 def describe_spec(spec: ExperimentSpec) -> Description:
-    """The network that a spec asks for, at its training size."""
+    """Describe the network of a spec; its costs are those of the spec's training size."""
     load_keras()
     skeleton = skeleton_of(spec)
     network = network_of(spec, skeleton)
@@ -43,7 +43,10 @@ def describe_spec(spec: ExperimentSpec) -> Description:
 
 
 def describe_model(path: str, overrides: Sequence[str]) -> Description:
-    """A model file: the network inside, whatever its spec says now. Raises BpnetError."""
+    """Describe the network inside a model file. overrides: `key=value` changes to the spec in the file.
+
+    Raises BpnetError if the file can't be loaded or the overrides are wrong.
+    """
     values = DESCRIBERS[format_of(path).name](path, overrides)
     return Description(values | {"file_bytes": Path(path).stat().st_size})
 
@@ -58,7 +61,7 @@ def _keras_file(path: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _file_at_work(path: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """A file that is described by what computes it."""
+    """Describe a file with the help of the engine that runs it."""
     from bpnet_cli.inference.backends import OnnxBackend, load_backend
 
     backend = load_backend(path)
@@ -73,7 +76,7 @@ def _file_at_work(path: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _of_layout(layout: OnnxLayout, common: dict[str, Any], metadata: ModelMetadata) -> dict[str, Any]:
-    """What differs from the plain form: input and outputs as NVIDIA's, peaks."""
+    """The values that differ from bpnet's usual form: NVIDIA's input and outputs, or the output `peaks`."""
     if layout.normalised:
         outputs = [f"{maps.name}: float32" for maps in (layout.pafs, layout.heatmaps)]
         return {"input": f"{layout.input}: float32 RGB, (pixel - 128) / 256; as NVIDIA's", "outputs": outputs}

@@ -1,4 +1,4 @@
-"""Predictors from model files."""
+"""Makes predictors from model files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ def load_predictor(
     spec: ExperimentSpec | None = None,
     engine: str = "onnxruntime",
 ) -> Predictor:
-    """A predictor from a `.keras` or `.onnx` file; without a path, of the model in the box.
+    """A predictor for a `.keras`, `.onnx` or `.xml` file; without a path, for the model in the box.
 
-    overrides: `key=value` changes to the spec in the file, as `--set` takes them. spec: used instead of that one.
-    engine: what computes an `.onnx` network, `onnxruntime` or `openvino`. Raises BpnetError when there is no such file,
-    it is not a bpnet model, or the engine can't run it or is not installed.
+    overrides: `key=value` changes to the spec in the file, as for `--set`. spec: used instead of the spec in the file;
+    then `overrides` have no effect. engine: the runtime for an `.onnx` file, `onnxruntime` or `openvino`.
+    Raises BpnetError if there is no such file, if it is not a supported model, or if the engine is not installed or
+    can't run it.
     """
     path = path or box_onnx()
     backend = load_backend(path, engine=engine)
@@ -35,7 +36,7 @@ def load_predictor(
 
 
 def make_predictor(backend: Backend, spec: ExperimentSpec) -> Predictor:
-    """A predictor with a spec's input size and thresholds."""
+    """A predictor with the input size and thresholds of a spec."""
     section = spec.inference
     size = InputSize(section.input_height, section.input_width, section.max_aspect_ratio)
     return Predictor(
@@ -50,22 +51,23 @@ def make_predictor(backend: Backend, spec: ExperimentSpec) -> Predictor:
 
 
 def predictor_of_network(network: Any, metadata: ModelMetadata, spec: ExperimentSpec) -> Predictor:
-    """A predictor around a Keras network in memory, as validation in training uses."""
+    """A predictor for a Keras network in memory; validation during training uses it."""
     return make_predictor(KerasBackend(network, metadata), spec)
 
 
 def spec_of(metadata: ModelMetadata, origin: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
-    """The experiment spec that a model file carries, with overrides.
+    """The experiment spec in a model file, with overrides (`key=value`, as for `--set`). origin: the file.
 
-    Raises BpnetError when this version can't read it, or an override is about the network, which the file has fixed.
+    Raises BpnetError if this version of bpnet can't read the spec, or if an override changes the network or the
+    skeleton: these are fixed in the file.
     """
     try:
         spec = ExperimentSpec.model_validate_json(json.dumps(metadata.spec))
     except ValueError as error:
-        text = f"the spec inside (of bpnet {metadata.version}) doesn't fit this one: {error}"
+        text = f"bpnet {metadata.version} wrote the spec in this file; this version of bpnet can't read it: {error}"
         raise BpnetError(f"{origin}: {text}") from None
     changed = apply_overrides(spec, overrides)
     for key in ("model", "skeleton"):
         if getattr(changed, key) != getattr(spec, key):
-            raise BpnetError(f"--set {key}: {origin} is trained, its {key} can't be changed any more")
+            raise BpnetError(f"--set {key}: the {key} of a trained network can't be changed ({origin})")
     return changed

@@ -1,4 +1,4 @@
-"""How an ONNX pose network wants its photos and gives its maps: this product's form, or NVIDIA's."""
+"""The form in which an ONNX pose network takes photos and gives maps: bpnet's form, or NVIDIA's."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from bpnet_cli.strides import STRIDE
 
 # NVIDIA's float input: (pixel - 128) / 256.
 TAO_SCALE, TAO_OFFSET = 1 / 256, -0.5
-# NVIDIA's trainer draws PAFs for the upper left pixel of each cell, 8j, and heatmaps for its centre, 8j + 3.5.
+# NVIDIA's trainer draws PAFs for the upper left pixel of each cell (8j), but heatmaps for the cell's centre (8j + 3.5).
 TAO_PAF_OFFSET_PX = -(STRIDE - 1) / 2
-# An output beside the maps, see `bpnet_cli.export.peaks`.
+# Name of an additional output, see `bpnet_cli.export.peaks`.
 PEAKS = "peaks"
 
 
 class Value(NamedTuple):
-    """An input or output of a file, as an engine tells it. type: numpy's name; shape: an axis is an int where fixed."""
+    """An input or output of a file, as an engine describes it.
+
+    type: numpy's name of the dtype. shape: a fixed axis is an int; a free axis is None or a name.
+    """
 
     name: str
     type: str
@@ -37,13 +40,13 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class MapOutput:
-    """An output with maps. channels_first: its axes are (B, C, h, w), else (B, h, w, C)."""
+    """An output with maps. channels_first: axes (B, C, h, w) if true, otherwise (B, h, w, C)."""
 
     name: str
     channels_first: bool
 
     def read(self, values: Any) -> NDArray[np.float32]:
-        """As (B, h, w, C) float32."""
+        """The output's values as (B, h, w, C) float32."""
         maps = np.asarray(values, np.float32)
         return np.ascontiguousarray(maps.transpose(0, 2, 3, 1)) if self.channels_first else maps
 
@@ -52,9 +55,10 @@ class MapOutput:
 class OnnxLayout:
     """Input and outputs of an ONNX pose network.
 
-    normalised: the input is float (pixel - 128) / 256, as NVIDIA's, else uint8. channels_first: it is (B, 3, H, W),
-    else (B, H, W, 3). batch, size: the only batch and (height, width) that it takes; None is any. peaks: rows for each
-    keypoint in the output `peaks`, 0 where the file has none.
+    normalised: the input is float (pixel - 128) / 256, as in NVIDIA's files; otherwise it is uint8 pixels 0..255.
+    channels_first: the input's axes are (B, 3, H, W) if true, otherwise (B, H, W, 3).
+    batch, size: the only batch size and the only (height, width) that the input takes; None: any.
+    peaks: number of rows for each keypoint in the output `peaks`; 0 if the file has no such output.
     """
 
     input: str
@@ -67,12 +71,15 @@ class OnnxLayout:
     peaks: int = 0
 
     def feed(self, images: NDArray[np.uint8]) -> NDArray[Any]:
-        """(B, H, W, 3) uint8 RGB photos as the input. Raises BpnetError for a size that the file doesn't take."""
+        """Convert (B, H, W, 3) uint8 RGB photos to the input's values.
+
+        Raises BpnetError for a size that the file doesn't take.
+        """
         if self.size and images.shape[1:3] != self.size:
             height, width = self.size
             raise BpnetError(
                 f"the model takes inputs of {height} x {width} only, got {images.shape[1]} x {images.shape[2]};"
-                f" leave inference.input_height={height}, inference.input_width={width} and inference.scales=[1.0]"
+                f" keep inference.input_height={height}, inference.input_width={width} and inference.scales=[1.0]"
             )
         values = (
             images.astype(np.float32) * np.float32(TAO_SCALE) + np.float32(TAO_OFFSET) if self.normalised else images
@@ -89,11 +96,12 @@ class OnnxLayout:
 def read_layout(
     inputs: Sequence[Value], outputs: Sequence[Value], path: str | Path
 ) -> tuple[OnnxLayout, ModelMetadata]:
-    """The layout of an ONNX file, from what an engine tells of it, and what it says about itself.
+    """The layout and the metadata of an ONNX file. inputs, outputs: as an engine describes them.
 
-    A file without bpnet's metadata is taken for NVIDIA's BodyPoseNet: float input, body_18's channels, stride 8. Where
-    the names are NVIDIA's too, so is the grid of the PAFs; else it may be any network of that form, and has one grid.
-    Raises ModelFileError for a file that is neither.
+    A file without bpnet's metadata must have the form of NVIDIA's BodyPoseNet: float input, body_18's channels,
+    stride 8. If its tensors have NVIDIA's names too, its PAFs have NVIDIA's own grid. Otherwise it may be any network
+    of this form, and PAFs and heatmaps are taken to have the same grid.
+    Raises ModelFileError for a file that has neither.
     """
     metadata = format_of(path).metadata(path)
     skeleton = metadata.skeleton if metadata else BODY_18
@@ -105,7 +113,7 @@ def _layout(
     inputs: Sequence[Value], outputs: Sequence[Value], skeleton: Skeleton, path: str | Path, ours: bool
 ) -> OnnxLayout:
     if ours:
-        # By name: a skeleton may have as many heatmaps as PAFs.
+        # The outputs are found by name, because a skeleton may have equal numbers of heatmaps and PAFs.
         heatmaps, pafs = (_named(outputs, is_heatmap) for is_heatmap in (True, False))
     else:
         heatmaps = _with_channels(outputs, skeleton.heatmap_channels)
@@ -116,8 +124,8 @@ def _layout(
     if others or not fits or heatmaps is None or pafs is None:
         found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in (image, *others, *outputs))
         raise ModelFileError(
-            f"{path}: has no {ONNX_KEY!r} metadata, so it was not exported by bpnet, and is no BodyPoseNet of NVIDIA's"
-            f" either: that has one float input of 3 channels and outputs of {skeleton.paf_channels} and"
+            f"{path}: has no {ONNX_KEY!r} metadata, so bpnet did not export it, and it is not NVIDIA's BodyPoseNet"
+            f" either: that has one float input with 3 channels and outputs with {skeleton.paf_channels} and"
             f" {skeleton.heatmap_channels} channels (got {found})"
         )
     first = image.shape[3] != 3
@@ -128,14 +136,17 @@ def _layout(
 
 
 def _named(outputs: Sequence[Value], is_heatmap: bool) -> MapOutput | None:
-    """The output with heatmaps, or the other one, of a file that bpnet exported, in either of its layouts."""
+    """The output with heatmaps or with PAFs in a file that bpnet exported, in bpnet's or NVIDIA's form.
+
+    None if there is not exactly one.
+    """
     maps = [output.name for output in outputs if output.name != PEAKS]
     names = [name for name in maps if ("heatmap" in name) == is_heatmap]
     return MapOutput(names[0], channels_first=False) if len(names) == 1 else None
 
 
 def _with_channels(outputs: Sequence[Value], channels: int) -> MapOutput | None:
-    """The output with so many channels, last or after the batch."""
+    """The output with this number of channels, at the last axis or after the batch; None if there is none."""
     for axis in (3, 1):
         for output in outputs:
             if len(output.shape) == 4 and output.shape[axis] == channels:
@@ -144,7 +155,7 @@ def _with_channels(outputs: Sequence[Value], channels: int) -> MapOutput | None:
 
 
 def is_nvidias(image: str, outputs: Sequence[str]) -> bool:
-    """Whether an input and outputs have the names of NVIDIA's BodyPoseNet files."""
+    """Whether the names of the input and of the outputs are those in NVIDIA's BodyPoseNet files."""
     maps = (names.output(0, branch, last=True) for branch in (names.HEATMAPS, names.PAFS))
     words = (*maps, "conv2d_transpose_1")
     return image.split(":")[0] == "input_1" and len(outputs) == 2 and all(o.startswith(words) for o in outputs)

@@ -1,4 +1,4 @@
-"""ONNX files in ONNX Runtime."""
+"""Runs ONNX files in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
 class OnnxRuntimeNetwork:
-    """See `backends.OnnxNetwork`; on a GPU where ONNX Runtime has one. Raises ModelFileError."""
+    """See `backends.OnnxNetwork`. It runs on a GPU if ONNX Runtime supports one here.
+
+    Raises ModelFileError if ONNX Runtime can't load the file, or if the file is of another form.
+    """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         import onnxruntime as ort
@@ -46,6 +49,7 @@ def _values(nodes: Any) -> list[Value]:
 
 def _providers(ort: Any) -> list[str]:
     available: list[str] = ort.get_available_providers()
-    # TensorRT builds an engine per input size, minutes each; it is for those who ask for it.
+    # TensorRT is used only if the environment variable names it, because it takes minutes to build an engine for each
+    # input size.
     wanted = os.environ.get("BPNET_ONNX_PROVIDERS", "").split(",") if os.environ.get("BPNET_ONNX_PROVIDERS") else []
     return wanted or [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]

@@ -1,4 +1,7 @@
-"""OpenVINO: ONNX files, and networks in its own format as the Open Model Zoo has them: to compare, to learn from."""
+"""Runs networks in OpenVINO: ONNX files, and files in OpenVINO's own format, such as the Open Model Zoo's.
+
+The latter serve for comparison, and as teachers in training.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,16 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.strides import STRIDE
 
 _TYPES = {"u8": "uint8", "f32": "float32"}
-# Runs of one shape in a row from which on it has a network of its own: that is faster, but making it takes as long as
-# hundreds of runs gain. Videos and inputs of fixed size have long rows, photos of many sizes short ones.
+# After so many runs in a row with the same shape, a network is compiled for this shape. Such a network is faster, but
+# compiling it takes as much time as hundreds of runs save. Videos and inputs of fixed size give long rows, photos of
+# many sizes give short rows.
 _ROW = 3
 
 
 class OpenVinoNetwork:
-    """An ONNX file, or the same converted by OpenVINO; see `backends.OnnxNetwork`.
+    """An ONNX file, or such a file converted by OpenVINO; see `backends.OnnxNetwork`.
 
-    Raises ModelFileError, BpnetError without OpenVINO.
+    Raises ModelFileError if the file can't be read or is of another form, BpnetError without OpenVINO.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
@@ -40,7 +44,7 @@ class OpenVinoNetwork:
         for result in model.get_results():
             if result.output(0).any_name not in self._names:
                 model.remove_result(result)
-        self._fixed = not model.is_dynamic()  # takes milliseconds to ask
+        self._fixed = not model.is_dynamic()  # asked only once, because the call takes milliseconds
         self._any_shape = core.compile_model(model, "CPU")
         self._one_shape = _for_each_shape(core, model)
         self._lock, self._row = Lock(), 0
@@ -62,11 +66,11 @@ class OpenVinoNetwork:
 
 
 class OpenVinoBackend:
-    """A network of OpenPose's 18 keypoints in OpenVINO IR, as Open Model Zoo's human-pose-estimation-0001.
+    """A network in OpenVINO IR with OpenPose's 18 keypoints, like Open Model Zoo's human-pose-estimation-0001.
 
-    For files without bpnet's metadata. Such a file says nothing about itself, so its form is taken for granted: one
-    input (1, 3, H, W) BGR 0..255, and two outputs with the channels of body_18's heatmaps and PAFs, in that order, at
-    stride 8. Raises ModelFileError for other networks.
+    This is for files without bpnet's metadata. Such a file doesn't describe its form, so this form is assumed: one
+    input (1, 3, H, W) BGR 0..255; one output with heatmaps and one with PAFs, with body_18's channels in body_18's
+    order, at stride 8. Raises ModelFileError for other networks, BpnetError without OpenVINO.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
@@ -92,27 +96,30 @@ class OpenVinoBackend:
                 return index
         shapes = ", ".join(output.partial_shape.to_string() for output in model.outputs)
         raise ModelFileError(
-            f"{self._path}: has no {ONNX_KEY!r} metadata, so it was not written by bpnet, and is no network of"
+            f"{self._path}: has no {ONNX_KEY!r} metadata, so bpnet did not write it, and it is not a network with"
             f" OpenPose's 18 keypoints like human-pose-estimation-0001: no output has {channels} channels"
             f" (got {shapes})"
         )
 
 
 def openvino_core(threads: int | None = None) -> Any:
-    """OpenVINO, computing in a file's own precision. Raises BpnetError where it is not installed."""
+    """OpenVINO's core, set to compute in a file's own precision. Raises BpnetError if OpenVINO is not installed.
+
+    threads: number of threads for one call; None: OpenVINO's default.
+    """
     return _core(_openvino(), threads)
 
 
 @cache
 def _core(openvino: Any, threads: int | None) -> Any:
-    """What `openvino_core` gives, kept until the process ends.
+    """The result of `openvino_core`, which is kept until the process ends.
 
-    OpenVINO gives the thread that loads it a stack for signal handlers. When another thread releases OpenVINO, that
-    stack is freed while the first thread still uses it, and the next SIGTERM or Ctrl-C ends the process by a
-    segmentation fault, without a message.
+    OpenVINO gives the thread that loads it a stack for signal handlers. If another thread releases OpenVINO, this stack
+    is freed while the first thread still uses it. Then the next SIGTERM or Ctrl-C ends the process with a segmentation
+    fault, without a message.
     """
     core = openvino.Core()
-    # The file's own precision, whatever the processor prefers: the same maps everywhere.
+    # Use the file's own precision, not the one that the processor prefers, so that all machines give the same maps.
     core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     if threads:
         core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads})
@@ -120,14 +127,14 @@ def _core(openvino: Any, threads: int | None) -> Any:
 
 
 def check_weights(path: str | Path) -> None:
-    """Raise ModelFileError where the file of weights beside an `.xml` is missing."""
+    """Check that the `.bin` file with the weights is beside an `.xml` file. Raises ModelFileError if it is missing."""
     weights = Path(path).with_suffix(".bin")
     if not weights.is_file():
         raise ModelFileError(f"{path}: its weights are missing: {weights}")
 
 
 def read_openvino(core: Any, path: str | Path) -> Any:
-    """A file's network. Raises ModelFileError where OpenVINO can't read it."""
+    """The network of a file. core: of `openvino_core`. Raises ModelFileError if OpenVINO can't read the file."""
     try:
         return core.read_model(path)
     except RuntimeError as error:
@@ -136,7 +143,7 @@ def read_openvino(core: Any, path: str | Path) -> Any:
 
 
 def _for_each_shape(core: Any, model: Any) -> Callable[[tuple[int, ...]], Any]:
-    """The model compiled for inputs of one shape, which are remembered."""
+    """A function from an input shape to the model compiled for this shape. It keeps the last 16 compiled models."""
 
     @lru_cache(maxsize=16)
     def compiled(shape: tuple[int, ...]) -> Any:
@@ -159,8 +166,8 @@ def _openvino() -> Any:
         import openvino
     except ModuleNotFoundError:
         raise BpnetError("this needs OpenVINO, which is not installed: pip install 'bpnet-cli[openvino]'") from None
-    # OpenVINO binds numpy when an array is first asked for; two threads that do so at the same time wait for each other
-    # for ever, one for the interpreter's lock, the other for the binding.
+    # OpenVINO binds numpy when the first array is read. If two threads do this at the same time, there is a deadlock:
+    # one waits for the interpreter's lock, the other one for the binding. So it is done here, once.
     openvino.Tensor(np.zeros(1, np.float32)).data  # noqa: B018
     return openvino
 

@@ -1,4 +1,4 @@
-"""PAFs brought onto the heatmaps' grid, where a network's own lie beside it."""
+"""Moves PAFs to the heatmaps' grid, for networks that have different grids for PAFs and heatmaps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from bpnet_cli.pose.averaging import resample_maps
 
 
 def on_the_heatmaps_grid(pafs: NDArray[np.float32], metadata: ModelMetadata) -> NDArray[np.float32]:
-    """(B, h, w, 2L) PAFs of a network as they would be at the centres of the heatmaps' cells.
+    """(B, h, w, 2L) float32 PAFs of a network, moved to the centres of the heatmaps' cells.
 
-    NVIDIA's networks give for cell j the vector at pixel 8j (`paf_offset_px` -3.5), where heatmaps mean 8j + 3.5: the
-    result is read 3.5 pixels, 0.4375 cells, further right and down. Cells beyond the edge repeat the last.
+    In NVIDIA's networks, cell j of the PAFs is for pixel 8j (`paf_offset_px` -3.5), but cell j of the heatmaps is for
+    pixel 8j + 3.5. So the PAFs are read 3.5 pixels (0.4375 cells) further to the right and further down. Beyond the
+    edge, the last cell is repeated. Without an offset, the result is `pafs` itself.
     """
     offset = metadata.paf_offset_px
     if not offset:

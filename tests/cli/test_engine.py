@@ -58,5 +58,8 @@ def test_keras_files_and_unknown_engines_are_refused(trained: Path, drawn: Path,
     words = (verb, "-m", model, "-r", trained / "refused", *([drawn / "images"] if verb == "infer" else []))
     result = bpnet(*words, "--engine", "openvino")
     assert (result.exit_code, (trained / "refused").exists()) == (1, False)
-    assert f"{model}: engine openvino takes .onnx files; bpnet export -m {model} -o OUT.onnx makes one" in result.output
+    assert (
+        f"{model}: engine openvino needs an .onnx file; to make one: bpnet export -m {model} -o OUT.onnx"
+        in result.output
+    )
     assert bpnet(*words, "--engine", "nothing").exit_code == 2

@@ -90,7 +90,7 @@ def test_fixed_sizes_are_fed_as_they_want_it(model: Path, drawn: Path, tmp_path:
     np.testing.assert_allclose(*([e["keypoints"] for e in entries] for entries in found), atol=0.05)
     refused = bpnet("infer", drawn / "images", "-m", out, "-r", tmp_path / "r", "--set", "inference.input_height=96")
     assert refused.exit_code == 1
-    assert "takes inputs of 64 x 80 only, got 96 x 80; leave inference.input_height=64" in refused.output
+    assert "takes inputs of 64 x 80 only, got 96 x 80; keep inference.input_height=64" in refused.output
 
 
 @pytest.mark.parametrize("upsampling", [1, 4])

@@ -90,7 +90,7 @@ def test_an_xml_of_ours_is_told_from_the_foreign_one(ours_in_openvino: Path) -> 
     assert (described["name"], described["precision"]) == ("box", "int8")
     text = ours_in_openvino.read_text()
     ours_in_openvino.write_text(text[: text.index("<rt_info>\n\t\t<")] + "</net>")
-    with pytest.raises(ModelFileError, match="has no 'bpnet' metadata, so it was not written by bpnet"):
+    with pytest.raises(ModelFileError, match="has no 'bpnet' metadata, so bpnet did not write it"):
         load_backend(ours_in_openvino)
     ours_in_openvino.write_text(text[:5000])
     with pytest.raises(ModelFileError, match="box.xml: OpenVINO can't read it"):

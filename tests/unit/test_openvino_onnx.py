@@ -117,7 +117,7 @@ def test_the_int8_model_in_the_box_is_close(tmp_path: Path) -> None:
 def test_what_it_can_not_run(tmp_path: Path) -> None:
     path = write_network(tmp_path / "m.onnx", paf=20)
     with pytest.raises(
-        ModelFileError, match=r"not exported by bpnet, .* \(got input_1:0 float32 \[None, None, None, 3"
+        ModelFileError, match=r"bpnet did not export it, .* \(got input_1:0 float32 \[None, None, None, 3"
     ):
         load_backend(path, engine="openvino")
     path.write_bytes(path.read_bytes()[:200])
@@ -126,7 +126,7 @@ def test_what_it_can_not_run(tmp_path: Path) -> None:
     ):
         load_backend(path, engine="openvino")
     with pytest.raises(
-        BpnetError, match=r"box\.keras: engine openvino takes \.onnx files; bpnet export -m .* makes one"
+        BpnetError, match=r"box\.keras: engine openvino needs an \.onnx file; to make one: bpnet export -m "
     ):
         load_backend(box_keras(), engine="openvino")
     with pytest.raises(BpnetError, match=r"engine: must be onnxruntime or openvino \(got 'tensorrt'\)"):
