@@ -1,4 +1,4 @@
-"""What every section of a spec has in common."""
+"""The base class of the spec's sections, and helpers for their fields and validators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Model(BaseModel):
 
 
 class OnDisk(NamedTuple):
-    """Marks a key (in `Annotated`) whose text is a path relative to the working directory.
+    """Marks a key (in `Annotated`) whose text is a path, relative to the working directory.
 
     kind: what must be at the path. names: values of the key that are names, not paths.
     """

@@ -1,4 +1,4 @@
-"""A spec as YAML, each key with its description."""
+"""A spec as YAML, with the description of each key as a comment."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _WIDTH = 100
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what either YAML 1.1 or our loader would not read as text."""
+    """Quotes texts that YAML 1.1 or bpnet's loader would read as another type."""
 
 
 resolve_as_yaml_1_2(_Dumper)
 
 
 def dump_spec(spec: ExperimentSpec) -> str:
-    """The complete spec as YAML; a `#` comment above each key. `load_spec_text` gives the equal spec back."""
+    """The complete spec as YAML, a `#` comment above each key. `load_spec_text` of the result gives an equal spec."""
     return "\n".join(_section(spec, blank_lines=True)) + "\n"
 
 

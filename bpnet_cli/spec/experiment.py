@@ -60,6 +60,6 @@ class ExperimentSpec(Model):
     @model_validator(mode="after")
     def _what_is_frozen_has_learnt_something(self) -> ExperimentSpec:
         if self.training.freeze_backbone_epochs and self.model.pretrained == "none":
-            text = "needs model.pretrained: a backbone with random weights has to learn"
+            text = "needs model.pretrained: a backbone with random weights must not be frozen"
             raise refusal(text, ("training", "freeze_backbone_epochs"), self.training.freeze_backbone_epochs)
         return self

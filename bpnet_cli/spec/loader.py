@@ -1,4 +1,4 @@
-"""Experiment specs from files, texts and overrides, and back to text."""
+"""Reading experiment specs from files, texts and overrides, and writing them as text."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ __all__ = ["load_spec", "load_to_check", "load_spec_text", "apply_overrides", "d
 
 
 def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
-    """Read a spec file, or a shipped spec by its name. Paths in it stay as written; they mean the working directory.
+    """Read a spec file, or a shipped spec by its name.
 
-    overrides: `model.stages=2` and the like, applied in order on top of the file.
+    Paths in the spec stay as written; they are relative to the working directory.
+    overrides: changes such as `model.stages=2`, applied to the file in order.
     Raises SpecError with one line per problem: `file:line: dotted.path: what (got ...)`.
     """
     document = load_yaml(find_spec(path))
     if _is_skeleton(document):
-        raise SpecError(f"{path}: is a skeleton file, not a spec; `skeleton: {path}` in a spec points to it")
+        raise SpecError(f"{path}: is a skeleton file, not a spec; to use it, write `skeleton: {path}` in a spec")
     return _checked(document, overrides)
 
 
 def load_to_check(path: str | Path, overrides: Sequence[str] = ()) -> tuple[ExperimentSpec | SkeletonFile, list[str]]:
-    """Like `load_spec`, with a line for each path in the spec at which nothing is; takes a skeleton file as well."""
+    """Like `load_spec`, but also returns a line for each path in the spec that doesn't exist. Reads skeleton files too.
+
+    Raises SpecError as `load_spec` does.
+    """
     document = load_yaml(find_spec(path))
     if _is_skeleton(document):
         override(document, overrides)
@@ -42,25 +46,25 @@ def load_to_check(path: str | Path, overrides: Sequence[str] = ()) -> tuple[Expe
 
 
 def load_spec_text(text: str, origin: str, overrides: Sequence[str] = ()) -> ExperimentSpec:
-    """Like `load_spec`, from YAML or JSON text; origin stands for the file in messages."""
+    """Like `load_spec`, but from YAML or JSON text. origin: the name of the text in messages, in place of a file."""
     return _checked(parse_section(text, origin), overrides)
 
 
 def apply_overrides(spec: ExperimentSpec, overrides: Sequence[str]) -> ExperimentSpec:
-    """A changed copy of a spec, say of one that a model file holds. Raises SpecError as `load_spec` does."""
-    # Without the defaults, so that `optimizer.name=adamw` doesn't meet keys that only SGD has.
+    """A changed copy of a spec, for example of the spec in a model file. Raises SpecError as `load_spec` does."""
+    # Defaults are left out. Otherwise `optimizer.name=adamw` would be refused, because of keys that only SGD has.
     data = spec.model_dump(mode="json", exclude_defaults=True)
     return _checked(Document(data, {(): Place(0, "spec")}), overrides)
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON schema of spec files, as checked in at specs/schema/experiment.schema.json."""
+    """The JSON schema of spec files, which is checked in as specs/schema/experiment.schema.json."""
     schema = ExperimentSpec.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _is_skeleton(document: Document) -> bool:
-    """Whether a file is meant as a skeleton: it has a key of its own, and none of a spec's but the name."""
+    """Whether a file is meant as a skeleton file: it has keypoints or limbs, and no key of a spec except the name."""
     keys = set(document.data)
     return bool(keys & {"keypoints", "limbs"}) and not keys & (ExperimentSpec.model_fields.keys() - {"name"})
 

@@ -1,4 +1,4 @@
-"""Sections about the network: its graph, its loss and its exported form."""
+"""Sections about the network: its graph, its loss, pruning and export."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ class ModelSpec(Model):
             return self
         if self.pretrained != "box" and not self.pretrained.endswith(".keras"):
             raise refusal(
-                "graph: file needs box or a .keras file to take the graph from", ("pretrained",), self.pretrained
+                "must be box or a .keras file with graph: file, which takes the graph from it",
+                ("pretrained",),
+                self.pretrained,
             )
         for key, field in type(self).model_fields.items():
             value = getattr(self, key)
@@ -263,13 +265,13 @@ class ExportSpec(Model):
     @model_validator(mode="after")
     def _height_and_width_go_together(self) -> ExportSpec:
         if (self.height is None) != (self.width is None):
-            raise refusal("height and width go together: give both or none")
+            raise refusal("height and width must be given together: give both or neither")
         return self
 
     @model_validator(mode="after")
     def _nvidias_form_has_no_peaks(self) -> ExportSpec:
         if self.with_peaks and self.tao_layout:
             raise refusal(
-                "with_peaks and tao_layout exclude each other: NVIDIA's form has two outputs; give one of them"
+                "with_peaks and tao_layout can't be used together: NVIDIA's layout has no third output; give only one"
             )
         return self

@@ -1,4 +1,4 @@
-"""`--set a.b=value`: changes to a document before it is checked."""
+"""`--set a.b=value`: changes to a spec or skeleton file before it is checked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _AFTER_THE_FILE = 10**9
 
 
 class FlagAssignment(str):
-    """An assignment that a flag of its own stands for. typed: the flag as the user wrote it, for messages."""
+    """An assignment that comes from another flag than `--set`. typed: that flag as the user wrote it, for messages."""
 
     typed: str
 
     def __new__(cls, assignment: str, typed: str) -> FlagAssignment:
-        """assignment: as `--set` takes it."""
+        """assignment: in the format of `--set`."""
         made = super().__new__(cls, assignment)
         made.typed = typed
         return made
@@ -27,10 +27,10 @@ class _RefusedError(Exception):
 
 
 def override(document: Document, assignments: Sequence[str]) -> None:
-    """Set keys of a document, in order; what can't be set is added to its problems.
+    """Set keys of a document, in order. An assignment that doesn't fit is added to the document's problems.
 
-    assignments: `model.stages=2`; the value is YAML; missing sections are created; list items go by index, and the
-        index after the last one adds an item.
+    assignments: texts such as `model.stages=2`; the value is YAML. Missing sections are created. An item of a list is
+        named by its index from 0; the index after the last one adds an item.
     """
     for number, assignment in enumerate(assignments):
         typed = assignment.typed if isinstance(assignment, FlagAssignment) else f"--set {assignment}"
@@ -69,7 +69,10 @@ def _assign(document: Document, keys: list[str], value: Any, place: Place) -> No
 
 
 def _step(holder: Any, path: KeyPath, rest: list[str]) -> str | int:
-    """The key or index that the next word means in what holds it."""
+    """The key or list index in `holder` that the first word of `rest` means. Raises _RefusedError where none fits.
+
+    path: of `holder`, for messages.
+    """
     if isinstance(holder, dict):
         return rest[0]
     if not isinstance(holder, list):
@@ -77,7 +80,7 @@ def _step(holder: Any, path: KeyPath, rest: list[str]) -> str | int:
     if not rest[0].isdecimal():
         raise _RefusedError(f"{dotted(path)}: is a list; name an item by its index, as in {dotted((*path, 0, *rest))}")
     if int(rest[0]) > len(holder):
-        raise _RefusedError(f"{dotted(path)}: has no item {rest[0]}; it has {len(holder)}, counted from 0")
+        raise _RefusedError(f"{dotted(path)}: has no item {rest[0]}; its length is {len(holder)}, indices begin at 0")
     return int(rest[0])
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that a spec names and that are not there."""
+"""Finding the paths in a spec that don't exist."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _IS_THERE: dict[str, Callable[[str], object]] = {"folder": os.path.isdir, "file"
 
 
 def absent_paths(spec: ExperimentSpec, document: Document) -> list[str]:
-    """A line for each path of a spec at which nothing is, in the order of the file: place, key, path.
+    """A line for each path in a spec that doesn't exist, in the order of the file: place, key, path.
 
-    document: what the spec was read from. Addresses with a scheme (gs://...) are not looked at, nor is the skeleton,
-    without which a spec can't be used at all.
+    document: the document that the spec was read from. Addresses with a scheme (gs://...) are not checked. The path of
+    the skeleton is not checked either, because without the skeleton a spec can't be used at all.
     """
     problems = []
     for loc, path, kind in _paths(spec):
@@ -30,7 +30,7 @@ def absent_paths(spec: ExperimentSpec, document: Document) -> list[str]:
 
 
 def _paths(model: Model, at: KeyPath = ()) -> Iterator[tuple[KeyPath, str, str]]:
-    """Location, text and kind of each path in a section and those below."""
+    """Location, text and kind of each path in a section and its subsections."""
     for name, field in type(model).model_fields.items():
         value, here = getattr(model, name), (*at, name)
         for mark in field.metadata:

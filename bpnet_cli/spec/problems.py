@@ -1,4 +1,4 @@
-"""Checks data against a model, and says all that is wrong with it in words."""
+"""Checking data against a section's model, with a message for every problem."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _WORDS = {
 
 
 def check(model: type[M], document: Document) -> M:
-    """The model that a document describes. Raises SpecError with one line per problem, in the order of the file."""
+    """The document as an instance of `model`. Raises SpecError with one line per problem, in the order of the file."""
     problems = list(document.problems)
     try:
-        # JSON in between, because pydantic's strict mode takes lists for tuples only from JSON.
+        # The data goes through JSON, because in strict mode pydantic accepts a list for a tuple only from JSON.
         result = model.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
         problems += [_problem(model, document, item) for item in error.errors(include_url=False) if _is_real(item)]
@@ -78,14 +78,15 @@ def _problem(model: type[Model], document: Document, details: ErrorDetails) -> P
 
 
 def _is_real(details: ErrorDetails) -> bool:
-    """False for a list called too short because its items are wrong: pydantic counts the right ones only."""
+    """False where pydantic calls a list too short only because some items are wrong: it counts only the right ones."""
     return details["type"] != "too_short" or len(details["input"]) < details["ctx"]["min_length"]
 
 
 def find_written(data: Any, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
-    """The path in the written data that pydantic's location means, and the value there.
+    """The path in the written data for pydantic's location, and the value there.
 
-    A location also names members of unions and items of what was written as a single one; those aren't in the data.
+    A location may contain parts that are not in the data: names of union members, and the index 0 where a single item
+    is written instead of a list. These parts are left out.
     """
     path: list[str | int] = []
     for position, part in enumerate(loc):
@@ -114,14 +115,15 @@ def _unknown_key(model: type[Model], loc: Sequence[str | int], path: KeyPath) ->
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     here = ".".join(part for part in path if isinstance(part, str))
     elsewhere = [name for name in dict.fromkeys(_all_keys(model)) if name.split(".")[-1] == key]
-    elsewhere = [] if here in elsewhere else elsewhere  # a key of another model of the union that stands here
+    # A key that exists here too belongs to another model of the same union.
+    elsewhere = [] if here in elsewhere else elsewhere
     if near or len(elsewhere) == 1:
         return f"unknown key, did you mean '{(near or elsewhere)[0]}'?"
     return f"unknown key; the keys here are {', '.join(known)}"
 
 
 def _sections_at(model: type[Model], loc: Sequence[str | int]) -> list[type[Model]]:
-    """The models that may stand at pydantic's location."""
+    """The models that are possible at pydantic's location."""
     sections = [model]
     for part in loc:
         fields = [section.model_fields[part] for section in sections if part in section.model_fields]
@@ -133,7 +135,7 @@ def _sections_at(model: type[Model], loc: Sequence[str | int]) -> list[type[Mode
 
 
 def _tags(section: type[Model]) -> tuple[str, ...]:
-    """What tells a section from the others of its union: its `name`; where it has no such key, that of its model."""
+    """The tags of a section in its union: the allowed values of its `name` key, or else the name of its model."""
     name = section.model_fields.get("name")
     return get_args(name.annotation) if name else (section.__name__,)
 

@@ -1,4 +1,4 @@
-"""The specs that come with the package: their names, what they are, and a copy to begin with."""
+"""The specs that come with the package: their names, their summaries, and a copy to start from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _SCHEMA_LINE = re.compile(r"(?<=\$schema=)\S+")
 
 
 def shipped_folder() -> Path:
-    """Where the shipped specs and `schema/experiment.schema.json` lie: inside an installed package, else beside it."""
+    """The folder of the shipped specs and of `schema/experiment.schema.json`.
+
+    It is inside an installed package, and beside the package in a clone.
+    """
     inside = _PACKAGE / "specs"
     return inside if inside.is_dir() else _PACKAGE.parent / "specs"
 
@@ -26,14 +29,15 @@ def shipped_specs() -> dict[str, Path]:
 
 
 def summary_of(path: Path) -> str:
-    """What a shipped spec is: the first line of its header that has words, behind the schema's."""
+    """One line about a shipped spec: the first line of text in its header, after the line of the schema."""
     return path.read_text(encoding="utf-8").split("\n")[2].removeprefix("# ")
 
 
 def find_spec(given: str | Path) -> Path:
-    """The file that a spec's path or name means: the file of this path, else the shipped spec of this name.
+    """The file with this path, or else the shipped spec with this name.
 
-    Raises SpecError for a word that is neither. A path of no file is given back as it is.
+    Raises SpecError for a plain name that is neither, and for a missing path whose file name is that of a shipped spec.
+    Any other missing path is returned unchanged.
     """
     word, specs = str(given), shipped_specs()
     if os.path.exists(word) and not (os.path.isdir(word) and word in specs):
@@ -42,7 +46,7 @@ def find_spec(given: str | Path) -> Path:
         return specs[word]
     stem = Path(word).stem
     if stem in specs:
-        raise SpecError(f"{word}: there is no such file; for the shipped spec, give its name alone: {stem}")
+        raise SpecError(f"{word}: there is no such file; for the shipped spec, give only its name: {stem}")
     if stem == word:  # no folder and no ending: a name
         raise SpecError(f"{word}: there is no such file, and {_unknown(word, specs)}")
     return Path(given)
@@ -57,9 +61,10 @@ def shipped_spec(name: str) -> Path:
 
 
 def text_for(name: str, target: str | Path) -> str:
-    """The text of a shipped spec as a file of the user's: commands name that file, editors find the installed schema.
+    """The text of a shipped spec for a copy. The commands in its comments name the copy, and the schema is found.
 
-    target: the path that the file will have. Raises SpecError for an unknown name.
+    The path of the schema is that of the installed one, for editors. target: the path of the copy.
+    Raises SpecError for an unknown name.
     """
     text = shipped_spec(name).read_text(encoding="utf-8")
     schema = (shipped_folder() / "schema" / "experiment.schema.json").resolve().as_uri()

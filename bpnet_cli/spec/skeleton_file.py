@@ -13,8 +13,8 @@ from bpnet_cli.spec.problems import check
 from bpnet_cli.spec.yaml_text import load_yaml
 
 _DEFAULT_SIGMA = 0.05
-# COCO's OKS constants (pycocotools, cocoeval.py) by the part of the name that has no side; the neck, which COCO doesn't
-# label, takes the shoulders'.
+# COCO's OKS constants (pycocotools, cocoeval.py) by name of the keypoint without its side. COCO has no neck: it gets
+# the constant of the shoulders.
 _COCO_SIGMAS = {
     "nose": 0.026,
     "eye": 0.025,
@@ -87,8 +87,7 @@ def skeleton_values(file: SkeletonFile) -> dict[str, Any]:
     """The keys of a skeleton file with its defaults filled in.
 
     Returns what `Skeleton.from_dict` takes: name, keypoints (K names), limbs ([from, to] each), flip_pairs ([left,
-    right] each), sigmas (K floats), midpoints ({keypoint: [a, b]}). Whether the names in them match is `Skeleton`'s to
-    say.
+    right] each), sigmas (K floats), midpoints ({keypoint: [a, b]}). `Skeleton` checks whether the names match.
     """
     pairs = _pairs_by_name(file.keypoints) if file.flip_pairs is None else file.flip_pairs
     return {
@@ -102,13 +101,13 @@ def skeleton_values(file: SkeletonFile) -> dict[str, Any]:
 
 
 def _pairs_by_name(keypoints: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(left, right) pairs in the order of the left ones."""
+    """(left, right) pairs, found by name, in the order of the left keypoints."""
     mirrored = ((name, _to_right(name)) for name in keypoints)
     return [(left, right) for left, right in mirrored if left != right and right in keypoints]
 
 
 def _to_right(name: str) -> str:
-    """The name with its word `left`, or its prefix `l_`, made right."""
+    """The name with the word `left` replaced by `right`, or the prefix `l_` by `r_`."""
     swapped = re.sub(r"(?<![a-z])left(?![a-z])", "right", name)
     return swapped if swapped != name else re.sub(r"^l_", "r_", name)
 

@@ -59,7 +59,7 @@ class StepSchedule(Model):
     @model_validator(mode="after")
     def _in_order(self) -> StepSchedule:
         if any(a >= b for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
-            raise refusal("must ascend", ("boundaries",), self.boundaries)
+            raise refusal("each must be greater than the one before", ("boundaries",), self.boundaries)
         if self.warmup_fraction > self.boundaries[0]:
             text = f"must not be more than the first boundary ({self.boundaries[0]:g})"
             raise refusal(text, ("warmup_fraction",), self.warmup_fraction)
@@ -183,5 +183,6 @@ class TrainingSpec(Model):
     @model_validator(mode="after")
     def _xla_is_not_deterministic(self) -> TrainingSpec:
         if self.jit_compile and self.deterministic:
-            raise refusal("can't go with deterministic: true, for which XLA lacks operations", ("jit_compile",), True)
+            text = "can't be used with deterministic: true, because XLA lacks deterministic operations"
+            raise refusal(text, ("jit_compile",), True)
         return self

@@ -1,4 +1,4 @@
-"""YAML text to plain data, with the place of every key."""
+"""Parsing YAML text to plain data, with the place (file and line) of every key."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ KeyPath = tuple[str | int, ...]
 
 
 class Place(NamedTuple):
-    """Where something was written. order: sorts messages; label: `spec.yaml:3` or `--set a.b=1`."""
+    """Where a key was written. order: messages are sorted by it. label: `spec.yaml:3` or `--set a.b=1`."""
 
     order: int
     label: str
 
 
 class Problem(NamedTuple):
-    """One line of a SpecError."""
+    """One problem, which becomes a line of a SpecError."""
 
     place: Place
     text: str
@@ -35,26 +35,26 @@ class Problem(NamedTuple):
 
 @dataclass
 class Document:
-    """Plain data of a YAML text: the data, the place of each of its keys and items, and what is wrong with the text."""
+    """A parsed YAML text: the plain data, the place of each key and item, and the problems found in the text."""
 
     data: Any
     places: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def place_of(self, path: KeyPath) -> Place:
-        """The place of a key, or that of its nearest parent that was written."""
+        """The place of a key. For a key that is not in the text: the place of its nearest parent that is."""
         while path not in self.places and path:
             path = path[:-1]
         return self.places[path]
 
 
-# Far more than any spec or skeleton file holds; reading as many takes half a second. A value counts again each time an
-# alias stands for it: ten lines of nested aliases can stand for billions of values.
+# Most values in a text, far more than in any spec or skeleton file; reading this many takes half a second. A value
+# counts again for each alias of it: ten lines of nested aliases can stand for billions of values.
 MOST_VALUES = 20_000
 
 
 class _TooMuchError(Exception):
-    """There are more than `MOST_VALUES` values; line: where they were exceeded, counted from 1."""
+    """There are more than `MOST_VALUES` values. line: where the limit is exceeded, counted from 1."""
 
     def __init__(self, line: int) -> None:
         super().__init__(line)
@@ -62,13 +62,13 @@ class _TooMuchError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Resolves plain scalars as YAML 1.2 does: `yes` and `2024-01-01` are text, `1e-4` is a number."""
+    """A loader that reads plain scalars as YAML 1.2 does: `yes` and `2024-01-01` are text, `1e-4` is a number."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 (PyYAML fills its own class attribute)
     values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """The next node. Raises _TooMuchError beyond `MOST_VALUES`, so that a wrong file is refused at once."""
+        """The next node. Raises _TooMuchError after `MOST_VALUES` values, so that a wrong file is refused early."""
         self.values += 1
         if self.values > MOST_VALUES:
             raise _TooMuchError(self.line + 1)
@@ -83,14 +83,14 @@ _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
         r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         lambda text: float(re.sub(r"\.(?=[a-zA-Z])", "", text)),
     ),
-    # Joins the surrogate pairs that JSON writes for an emoji; a lone surrogate is a ValueError.
+    # JSON writes an emoji as a pair of surrogates; this joins them. A single surrogate raises ValueError.
     "str": ("", lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16")),
 }
 _TAG = "tag:yaml.org,2002:"
 
 
 def resolve_as_yaml_1_2(target: type[_Loader | yaml.SafeDumper]) -> None:
-    """Teach a loader to read, or a dumper to quote, plain scalars by the rules above."""
+    """Make a loader read plain scalars by the rules of `_SCALARS`, or a dumper quote texts by them."""
     for name, (pattern, _) in _SCALARS.items():
         if pattern:
             target.add_implicit_resolver(_TAG + name, re.compile(rf"^(?:{pattern})$"), None)
@@ -100,7 +100,7 @@ resolve_as_yaml_1_2(_Loader)
 
 
 def load_yaml(path: str | Path) -> Document:
-    """Read a YAML file. Raises SpecError when there is no such file or it isn't UTF-8 text."""
+    """Read a YAML file. Raises SpecError where it is missing, can't be read, isn't UTF-8 text, or isn't a mapping."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -115,7 +115,7 @@ def load_yaml(path: str | Path) -> Document:
 
 
 def parse_section(text: str, origin: str) -> Document:
-    """Parse a text whose top level must be a mapping; origin names it in messages. Raises SpecError when it isn't."""
+    """Parse a text whose top level must be a mapping. Raises SpecError where it isn't. origin: its name in messages."""
     document = parse_yaml(text, lambda line: Place(line, f"{origin}:{line}"))
     if document.data is None and document.problems:
         raise SpecError(str(document.problems[0]))
@@ -127,9 +127,9 @@ def parse_section(text: str, origin: str) -> Document:
 
 
 def parse_yaml(text: str, place_at: Callable[[int], Place], root: KeyPath = ()) -> Document:
-    """Parse any YAML text. Never raises: a syntax error leaves `data` None and one problem.
+    """Parse any YAML text. Never raises: after a syntax error, `data` is None and `problems` has one entry.
 
-    place_at: the place of a line, counted from 1.
+    place_at: returns the place of a line, counted from 1.
     root: path of the text's top level.
     """
     document = Document(None, {root: place_at(1)})
@@ -154,7 +154,7 @@ def parse_yaml(text: str, place_at: Callable[[int], Place], root: KeyPath = ()) 
 
 @dataclass
 class _Walk:
-    """Turns YAML nodes to plain data, noting places and problems in a document."""
+    """Turns YAML nodes into plain data, and adds places and problems to a document."""
 
     document: Document
     place_at: Callable[[int], Place]
@@ -212,11 +212,11 @@ def _line(node: yaml.Node) -> int:
 
 
 def dotted(path: KeyPath) -> str:
-    """`dataset.train.0.images` of a path."""
+    """A path as text, such as `dataset.train.0.images`."""
     return ".".join(str(part) for part in path)
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it, shortened to 60 characters."""
+    """A value as text for messages, shortened to 60 characters."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -56,7 +56,7 @@ def test_a_file_of_that_name_wins_and_a_folder_does_not(bpnet: Run) -> None:
     [
         ("lite_cooc", f"there is no such file, and no shipped spec has this name, did you mean 'lite_coco'? {SHIPPED}"),
         ("horses", f"there is no such file, and no shipped spec has this name {SHIPPED}"),
-        ("specs/box.yaml", "there is no such file; for the shipped spec, give its name alone: box"),
+        ("specs/box.yaml", "there is no such file; for the shipped spec, give only its name: box"),
         ("horses.yaml", "there is no such file"),
         (".", "is a folder, not a YAML file"),
     ],
@@ -166,7 +166,9 @@ def test_a_skeleton_file_is_checked_as_such(bpnet: Run) -> None:
     assert result.output == "hand.yaml: ok; this is a skeleton file, `skeleton: hand.yaml` in a spec points to it\n"
     result = bpnet("train", "-e", "hand.yaml", "-r", "run")
     assert result.exit_code == 1
-    assert "hand.yaml: is a skeleton file, not a spec; `skeleton: hand.yaml` in a spec points to it" in result.output
+    assert (
+        "hand.yaml: is a skeleton file, not a spec; to use it, write `skeleton: hand.yaml` in a spec" in result.output
+    )
 
 
 @pytest.mark.parametrize(

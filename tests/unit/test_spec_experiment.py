@@ -80,8 +80,8 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
                                                                  "so that a kernel has a centre (got 4)"),
         ("model: {pretrained: imagnet}", "1: model.pretrained: must be 'none', 'imagenet', 'box' or a path to a "
                                          ".npz or .keras file, did you mean 'imagenet'? (got 'imagnet')"),
-        ("model: {graph: file}", "1: model.pretrained: graph: file needs box or a .keras file to take the graph from "
-                                 "(got 'none', the default)"),
+        ("model: {graph: file}", "1: model.pretrained: must be box or a .keras file with graph: file, which takes the "
+                                 "graph from it (got 'none', the default)"),
         ("model:\n  graph: file\n  pretrained: box\n  stages: 2",
          "4: model.stages: has no effect with graph: file; leave it out (got 2)"),
         ("loss: {heatmap_weight: 0, paf_weight: 0}", "1: loss: heatmap_weight and paf_weight are both 0: nothing would "
@@ -95,20 +95,21 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
         ("optimizer: {learning_rate: 0.5, schedule: {name: cosine, min_learning_rate: 1}}",
          "1: optimizer.schedule.min_learning_rate: must not be more than the optimizer's learning_rate (0.5) (got 1)"),
         ("optimizer: {schedule: {name: step, boundaries: [0.5, 0.5]}}",
-         "1: optimizer.schedule.boundaries: must ascend (got [0.5, 0.5])"),
+         "1: optimizer.schedule.boundaries: each must be greater than the one before (got [0.5, 0.5])"),
         ("optimizer: {schedule: {name: step, warmup_fraction: 0.8}}",
          "1: optimizer.schedule.warmup_fraction: must not be more than the first boundary (0.7) (got 0.8)"),
         ("loss: {focal: {gamma: 0.5}}", "1: loss.focal.gamma: must be at least 1 (got 0.5)"),
         ("training: {freeze_backbone_epochs: 2}", "1: training.freeze_backbone_epochs: needs model.pretrained: a "
-                                                  "backbone with random weights has to learn (got 2)"),
-        ("training: {jit_compile: true, deterministic: true}", "1: training.jit_compile: can't go with deterministic: "
-                                                               "true, for which XLA lacks operations (got true)"),
+                                                  "backbone with random weights must not be frozen (got 2)"),
+        ("training: {jit_compile: true, deterministic: true}", "1: training.jit_compile: can't be used with "
+                                                               "deterministic: true, because XLA lacks deterministic "
+                                                               "operations (got true)"),
         ("training: {gradient_accumulation: 0}", "1: training.gradient_accumulation: must be at least 1 (got 0)"),
         ("training: {steps_per_epoch: 0}", "1: training.steps_per_epoch: must be at least 1 (got 0)"),
         ("export: {opset: 12}", "1: export.opset: must be at least 13 (got 12)"),
         ("export: {opset: 19}", "1: export.opset: must be at most 18 (got 19)"),
-        ("export: {with_peaks: true, tao_layout: true}", "1: export: with_peaks and tao_layout exclude each other: "
-                                                         "NVIDIA's form has two outputs; give one of them "
+        ("export: {with_peaks: true, tao_layout: true}", "1: export: with_peaks and tao_layout can't be used together: "
+                                                         "NVIDIA's layout has no third output; give only one "
                                                          '(got {"with_peaks": true, "tao_layout": true})'),
         ("skeleton: hand.json", "1: skeleton: must be a built-in skeleton (body_18) or a path to a .yaml file "
                                 "(got 'hand.json')"),

@@ -218,7 +218,7 @@ def test_override_replaces_a_wrong_value_and_mends_a_section() -> None:
         ("model.stage=2", "model.stage: unknown key, did you mean 'stages'?"),
         ("loss={l1: 0, l1: 1}", "loss.l1: is given twice, first at --set loss={l1: 0, l1: 1}"),
         ("dataset.train.images=a", "dataset.train: is a list; name an item by its index, as in dataset.train.0.images"),
-        ("dataset.train.3.images=a", "dataset.train: has no item 3; it has 1, counted from 0"),
+        ("dataset.train.3.images=a", "dataset.train: has no item 3; its length is 1, indices begin at 0"),
         ("dataset.train.1.images=a", "dataset.train.1.annotations: is missing"),
         ("dataset.validation.images=a", "dataset.validation.annotations: is missing"),
     ],
