@@ -211,7 +211,7 @@ def test_what_the_file_has_fixed_cannot_be_set(exported: Path, drawn: Path, tmp_
     result = bpnet("infer", drawn / "images", "-m", exported, "-r", tmp_path, "--set", "model.stages=3")
     assert result.exit_code == 1
     assert "--set model: " in result.output
-    assert "can't be changed any more" in result.output
+    assert "of a trained network can't be changed" in result.output
 
 
 def test_results_folders_are_checked_first(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:

@@ -90,6 +90,6 @@ def test_a_fixed_size_is_what_photos_are_brought_to(tmp_path: Path, first: bool)
 def test_other_networks_are_refused(tmp_path: Path) -> None:
     path = write_network(tmp_path / "m.onnx", paf=20)
     with pytest.raises(
-        ModelFileError, match=r"bpnet did not export it, .* outputs of 38 and 19 channels \(got input_1:0"
+        ModelFileError, match=r"bpnet did not export it, .* outputs with 38 and 19 channels \(got input_1:0"
     ):
         OnnxBackend(path)
