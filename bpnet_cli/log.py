@@ -34,9 +34,9 @@ def silenced() -> Iterator[None]:
 
 
 def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
-    """Yield the items and show progress: a bar on a terminal, elsewhere a line every 15 seconds.
+    """Yield the items and show progress: a bar on a terminal, elsewhere a line every `_LINE_INTERVAL` seconds.
 
-    Where there was a line, there is also one at the end. Work of less than 3 seconds prints no line.
+    Where there was a line, there is also one at the end. Work of less than `_FIRST_LINE` seconds prints no line.
     """
     if sys.stderr.isatty():
         yield from _bar(items, total=total, desc=what, unit="")
@@ -93,7 +93,7 @@ def duration(seconds: float) -> str:
 
 
 class Meter:
-    """Progress of an epoch in images: a bar on a terminal, elsewhere a line every 15 seconds. The caller counts."""
+    """Progress of an epoch in images: a bar on a terminal, elsewhere a line at intervals. The caller counts."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.rate = what, total, Rate()
