@@ -1,4 +1,4 @@
-"""Photos on which a network's activations are measured, for INT8 ranges and for pruning."""
+"""Photos on which a network is run: for INT8 ranges, for pruning, and to compare an imported network."""
 
 from __future__ import annotations
 

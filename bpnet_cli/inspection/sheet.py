@@ -36,7 +36,7 @@ def show_samples(spec: ExperimentSpec, output: str | Path, count: int, columns: 
     """
     path = Path(output)
     if path.suffix.lower() != ".png":
-        raise BpnetError(f"{path}: the contact sheet is a PNG file, so its name must end in .png")
+        raise BpnetError(f"{path}: the contact sheet is a PNG file; the name must end in .png")
     check_folder(path.parent)
     check_input_size(spec)
     loader = training_loader_of(spec, skeleton_of(spec))
