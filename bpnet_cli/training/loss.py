@@ -18,7 +18,7 @@ from bpnet_cli.training.focal import focal_factor
 
 
 def masked_sum_of_squares(predicted: Any, target: Any, mask: Any, focal: Focal | None = None) -> Any:
-    """0.5 * sum((mask * (predicted - target))^2) / B; the original's loss (facts of the original, section 7).
+    """0.5 * sum((mask * (predicted - target))^2) / B; the loss of NVIDIA's BodyPoseNet.
 
     predicted, target: (B, h, w, C). mask: broadcastable to (B, h, w, C); 1 counts, 0 is ignored. A fraction enters
     squared, because the original multiplies the error and not its square. focal: multiplies each square by its focal

@@ -14,6 +14,7 @@ import pytest
 from bpnet_cli import BODY_18, BpnetError, DecodeOptions, Person, decode, decode_peaks, render_targets
 from bpnet_cli.build import metadata_of, network_of
 from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
+from bpnet_cli.inference.openvino import openvino_core
 from bpnet_cli.pose.geometry import cell_to_pixel
 from bpnet_cli.pose.peaks import find_peaks, sane
 from bpnet_cli.spec.experiment import ExperimentSpec
@@ -207,10 +208,8 @@ def test_opencv_finds_the_same_peaks(exported: Path) -> None:
 
 
 def test_openvino_finds_the_same_peaks(exported: Path) -> None:
-    openvino = pytest.importorskip("openvino")
-    core = openvino.Core()
-    core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    network = core.compile_model(str(exported), "CPU")
+    pytest.importorskip("openvino")
+    network = openvino_core().compile_model(str(exported), "CPU")
     for size in ((96, 160), (64, 64)):
         answers = network([photos(size)])
         for heatmaps, peaks in zip(answers["heatmaps"], answers["peaks"], strict=True):

@@ -24,7 +24,7 @@ VALUES = BODY_18.to_dict()
 def network(tmp_path_factory: pytest.TempPathFactory):
     path = tmp_path_factory.mktemp("own") / "net.onnx"
     onnx.save(pose_network(), str(path))
-    graph, _ = read_onnx(path)
+    graph = read_onnx(path)
     maps = find_maps(graph, BODY_18)
     return KerasGraph(graph.needed(maps.tensors), maps.layer_names).build(maps.tensors)
 

@@ -182,5 +182,5 @@ def test_a_layer_of_another_kind_is_named() -> None:
     from bpnet_cli.models.channels import trace_channels
 
     image = keras.Input((16, 16, 3))
-    with pytest.raises(BpnetError, match=r"layer odd \(SeparableConv2D\)"):
+    with pytest.raises(BpnetError, match="layer odd has the unsupported kind SeparableConv2D"):
         trace_channels(keras.Model(image, layers.SeparableConv2D(4, 3, name="odd")(image)))

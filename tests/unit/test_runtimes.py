@@ -13,6 +13,7 @@ import pytest
 
 from bpnet_cli.build import metadata_of, network_of
 from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
+from bpnet_cli.inference.openvino import openvino_core
 from bpnet_cli.pose.skeleton import BODY_18
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -69,11 +70,9 @@ def test_opencv(exported: Path, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_openvino(exported: Path, size: tuple[int, int]) -> None:
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
     image, *maps = expected(exported, size)
-    core = openvino.Core()
-    core.set_property("CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    answers = core.compile_model(str(exported), "CPU")([image])
+    answers = openvino_core().compile_model(str(exported), "CPU")([image])
     for name, wanted in zip(("heatmaps", "pafs"), maps, strict=True):
         np.testing.assert_allclose(answers[name], wanted, atol=1e-4)
 
