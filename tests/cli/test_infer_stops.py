@@ -36,6 +36,7 @@ def files_of(results: Path) -> list[str]:
     return [entry["file"] for entry in json.loads((results / "detections.json").read_text())["images"]]
 
 
+@pytest.mark.usefixtures("own_stack")
 def test_sigterm_keeps_what_is_done_as_ctrl_c_does(
     exported: Path, drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

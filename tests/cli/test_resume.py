@@ -67,6 +67,7 @@ class StopAt:
         patch.setattr(training_callbacks.SaveWithin, "on_train_batch_begin", with_signal)
 
 
+@pytest.mark.usefixtures("own_stack")
 @pytest.mark.parametrize(("number", "step"), [(signal.SIGTERM, 2), (signal.SIGINT, 7), (signal.SIGTERM, 4)])
 def test_a_run_told_to_stop_leaves_and_goes_on_at_that_step(
     whole: Path, tmp_path: Path, bpnet: Run, number: int, step: int, monkeypatch: pytest.MonkeyPatch
