@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from bpnet_cli import __version__
-from bpnet_cli.errors import SpecError, hinting
+from bpnet_cli.errors import SpecError, hinting, naming
 from bpnet_cli.log import say
 from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
@@ -33,7 +32,7 @@ def named_skeleton(given: str | SkeletonFile) -> Skeleton:
     """A skeleton from the name of a built-in one, the path of a skeleton file, or its keys. Raises SpecError."""
     if isinstance(given, str) and given in BUILT_IN_SKELETONS:
         return BUILT_IN_SKELETONS[given]
-    with _naming_the_skeleton():
+    with naming("skeleton"):
         file = load_skeleton_file(given) if isinstance(given, str) else given
         return Skeleton.from_dict(skeleton_values(file))
 
@@ -42,17 +41,8 @@ def with_whole_skeleton(spec: ExperimentSpec) -> ExperimentSpec:
     """The spec with the path of its skeleton file replaced by the content of the file. Raises SpecError."""
     if not isinstance(spec.skeleton, str) or spec.skeleton in BUILT_IN_SKELETONS:
         return spec
-    with _naming_the_skeleton():
+    with naming("skeleton"):
         return spec.model_copy(update={"skeleton": load_skeleton_file(spec.skeleton)})
-
-
-@contextmanager
-def _naming_the_skeleton() -> Iterator[None]:
-    """Put the spec's key `skeleton` in front of the texts of errors."""
-    try:
-        yield
-    except SpecError as error:
-        raise SpecError(f"skeleton: {error}") from None
 
 
 def graph_file_of(spec: ExperimentSpec) -> str | None:
@@ -88,9 +78,14 @@ def metadata_of(spec: ExperimentSpec, skeleton: Skeleton, graph_file: ModelMetad
 
 def read_graph_file(path: str) -> ModelMetadata:
     """The metadata of a file whose graph a spec uses. Raises ModelFileError."""
-    with hinting("model.pretrained; paths are relative to the working directory"):
-        metadata = read_keras_metadata(path)
+    metadata = read_pretrained_metadata(path)
     return metadata if metadata.has_own_graph else replace(metadata, graph="file")
+
+
+def read_pretrained_metadata(path: str) -> ModelMetadata:
+    """The metadata of the `.keras` file that `model.pretrained` names. Raises ModelFileError, which names the key."""
+    with hinting("model.pretrained; paths are relative to the working directory"):
+        return read_keras_metadata(path)
 
 
 def network_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:

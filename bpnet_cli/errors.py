@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -36,3 +36,20 @@ def hinting(hint: str, first: str = "") -> Iterator[None]:
         yield
     except (DataError, ModelFileError) as error:
         raise type(error)(f"{first}{error} ({hint})") from None
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Put a place, such as a file or a key of the spec, in front of each SpecError of the block."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(f"{place}: {error}") from None
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """ ", did you mean 'X'?" for the choice X that is nearest to a word; "" if none is near."""
+    import difflib  # not needed where nothing is wrong
+
+    near = difflib.get_close_matches(word, list(choices), n=1)
+    return f", did you mean '{near[0]}'?" if near else ""

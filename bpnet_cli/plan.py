@@ -10,10 +10,17 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal
 
-from bpnet_cli.build import check_multiple, metadata_of, network_of, read_graph_file, skeleton_of
-from bpnet_cli.errors import SpecError, hinting
+from bpnet_cli.build import (
+    check_multiple,
+    metadata_of,
+    network_of,
+    read_graph_file,
+    read_pretrained_metadata,
+    skeleton_of,
+)
+from bpnet_cli.errors import SpecError
 from bpnet_cli.models.box import box_or_path
-from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
+from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.network import KEYS_OF_ANY_GRAPH
@@ -222,8 +229,7 @@ def _pruned(spec: ExperimentSpec, skeleton: Skeleton, path: str) -> ModelMetadat
 
     Raises SpecError for any other graph, and for a pruned file of another network.
     """
-    with hinting("model.pretrained; paths are relative to the working directory"):
-        metadata = read_keras_metadata(path)
+    metadata = read_pretrained_metadata(path)
     if not metadata.has_own_graph:
         return None
     if metadata.graph != "pruned" or metadata.spec["model"].get("graph") == "file":

@@ -139,14 +139,12 @@ def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:
 
 def _check_skeleton(file: SkeletonFile, path: str) -> None:
     """Check that names in a skeleton file match. Raises SpecError with the file's name."""
-    from bpnet_cli.errors import SpecError
+    from bpnet_cli.errors import naming
     from bpnet_cli.pose.skeleton import Skeleton
     from bpnet_cli.spec.skeleton_file import skeleton_values
 
-    try:
+    with naming(path):
         Skeleton.from_dict(skeleton_values(file))
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
 
 
 def _print_or_write(text: str, output: str | None) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.data.labels import Labels
 from bpnet_cli.data.photos import people_of
-from bpnet_cli.pose.oks import keypoint_similarities, oks
+from bpnet_cli.pose.oks import keypoint_similarities, mean_similarity
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
 
@@ -54,7 +54,7 @@ def score_keypoints(truth: Labels, persons: Mapping[int, Sequence[Person]], skel
         nobody = np.full((1, len(skeleton.keypoints), 3), np.nan)
         found = np.concatenate([nobody, *(person.keypoints[None] for person in detected)])
         similarity = keypoint_similarities(found, labels, areas, skeleton.sigmas)
-        fit = oks(found, labels, areas, skeleton.sigmas)
+        fit = mean_similarity(similarity)
         best = np.where(fit.max(axis=0) < _FITS, 0, fit.argmax(axis=0))
         people = np.arange(len(labels))
         apart = np.hypot(*(found[best, :, :2] - labels[..., :2]).transpose(2, 0, 1))

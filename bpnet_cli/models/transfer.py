@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.errors import SpecError
+from bpnet_cli.errors import SpecError, did_you_mean
 from bpnet_cli.models import names
 from bpnet_cli.pose.skeleton import Skeleton
 
@@ -65,8 +64,7 @@ def with_names(theirs: Skeleton, renamed: Mapping[str, str], ours: Skeleton) -> 
     for mine, other in renamed.items():
         for name, skeleton in ((mine, ours), (other, theirs)):
             if name not in skeleton.keypoints:
-                near = difflib.get_close_matches(name, skeleton.keypoints, 1)
-                hint = f", did you mean {near[0]!r}?" if near else f"; it has {', '.join(skeleton.keypoints)}"
+                hint = did_you_mean(name, skeleton.keypoints) or f"; it has {', '.join(skeleton.keypoints)}"
                 raise SpecError(f"model.pretrained_keypoints: skeleton {skeleton.name} has no keypoint {name!r}{hint}")
     if len(set(renamed.values())) < len(renamed):
         raise SpecError(f"model.pretrained_keypoints: a keypoint of {theirs.name} is given twice")

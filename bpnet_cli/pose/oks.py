@@ -31,6 +31,10 @@ def oks(
     found: NDArray[np.floating], labels: NDArray[np.floating], areas: NDArray[np.floating], sigmas: Sequence[float]
 ) -> NDArray[np.float64]:
     """(D, P) mean of `keypoint_similarities` over the labelled keypoints; 0 for a person without labelled keypoints."""
-    similarity = keypoint_similarities(found, labels, areas, sigmas)
+    return mean_similarity(keypoint_similarities(found, labels, areas, sigmas))
+
+
+def mean_similarity(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D, P) OKS from what `keypoint_similarities` returns, (D, P, K)."""
     labelled = ~np.isnan(similarity)
     return np.asarray(np.where(labelled, similarity, 0).sum(axis=-1) / np.maximum(labelled.sum(axis=-1), 1))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from bpnet_cli.errors import SpecError
+from bpnet_cli.errors import SpecError, did_you_mean
 from bpnet_cli.spec.base import Model
 from bpnet_cli.spec.yaml_text import Document, KeyPath, Problem, dotted, shown
 
@@ -105,8 +105,7 @@ def find_written(data: Any, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
 def _suggestion(got: object, context: dict[str, Any]) -> str:
     expected = context.get("expected") or context.get("expected_tags") or ""
     choices = context.get("choices") or re.findall(r"'([^']*)'", expected)
-    near = difflib.get_close_matches(got, choices, n=1) if isinstance(got, str) else []
-    return f", did you mean '{near[0]}'?" if near else ""
+    return did_you_mean(got, choices) if isinstance(got, str) else ""
 
 
 def _unknown_key(model: type[Model], loc: Sequence[str | int], path: KeyPath) -> str:

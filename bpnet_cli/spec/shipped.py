@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
 from pathlib import Path
 
-from bpnet_cli.errors import SpecError
+from bpnet_cli.errors import SpecError, did_you_mean
 
 _PACKAGE = Path(__file__).parents[1]
 _SCHEMA_LINE = re.compile(r"(?<=\$schema=)\S+")
@@ -73,6 +72,4 @@ def text_for(name: str, target: str | Path) -> str:
 
 
 def _unknown(word: str, specs: dict[str, Path]) -> str:
-    near = difflib.get_close_matches(word, specs, n=1)
-    hint = f", did you mean '{near[0]}'?" if near else ""
-    return f"no shipped spec has this name{hint} (shipped: {', '.join(specs)})"
+    return f"no shipped spec has this name{did_you_mean(word, specs)} (shipped: {', '.join(specs)})"
