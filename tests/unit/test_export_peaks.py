@@ -162,9 +162,13 @@ def test_wrong_peaks_are_told(peaks: np.ndarray, pafs: tuple[int, ...], message:
 def exported(tmp_path_factory: pytest.TempPathFactory, keras_loaded: None) -> Path:
     """A tiny network with maps of everyday size, exported with its peaks."""
     pytest.importorskip("tf2onnx")
+    import keras
+
     from bpnet_cli.export.onnx import to_onnx
     from bpnet_cli.export.peaks import add_peaks
 
+    # In one of a hundred random maps, two groupings are equally good but for rounding.
+    keras.utils.set_random_seed(0)
     stage = {"kernel_sizes": [3], "channels": 8, "head_channels": 8}
     model = {"backbone": "tiny", "stages": 1, "feature_channels": 8, "initial_stage": stage}
     spec = ExperimentSpec.model_validate_json(json.dumps({"model": model}))
