@@ -17,10 +17,12 @@ class Person:
     keypoints: (K, 3) float32 rows x, y, score in the skeleton's order. x and y are in pixels, pixel centres are at
         integers. A keypoint that was not found is NaN in all three.
     score: ranks people for AP; larger is surer. It is not a probability.
+    id: a number that a tracked person keeps from frame to frame; None without tracking.
     """
 
     keypoints: NDArray[np.float32]
     score: float
+    id: int | None = None
 
     @property
     def found(self) -> NDArray[np.bool_]:
