@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.inference.captions import caption, draw_captions
+from bpnet_cli.inference.colours import OUTLINE, WHITE, Colour, looks_by_person, looks_by_side
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
 
-Colour = tuple[int, int, int]
-
-# Okabe and Ito's palette for colour-blind people. The limbs of one side alternate between its two tones.
-LEFT: tuple[Colour, ...] = ((0, 114, 178), (86, 180, 233))
-RIGHT: tuple[Colour, ...] = ((213, 94, 0), (230, 159, 0))
-MIDDLE: tuple[Colour, ...] = ((0, 158, 115), (240, 228, 66))
-OUTLINE: Colour = (20, 20, 20)
-WHITE: Colour = (255, 255, 255)
 FRACTION_BITS = 4  # OpenCV takes coordinates in units of 1 / 16 pixel
 FARTHEST = 2**15  # pixels, more than any photo has; much larger coordinates would overflow OpenCV's fixed point
+# A person's size is the extent of its keypoints, but not more than this many median limbs. For body_18 the extent of a
+# standing person is less than that; that of one who was merged from several people is more.
+MEDIAN_LIMBS = 8
 
 
 def draw_persons(
@@ -28,27 +26,41 @@ def draw_persons(
     persons: Sequence[Person],
     skeleton: Skeleton,
     *,
+    colour: Literal["side", "person"] = "side",
+    background: Literal["photo", "black", "transparent"] = "photo",
+    show_ids: bool = False,
     show_scores: bool = False,
     hollow_below: float = 0.0,
 ) -> NDArray[np.uint8]:
-    """A copy of the image with each person's limbs and keypoints, (H, W, 3) uint8. Absent keypoints are not drawn.
+    """Each person's limbs and keypoints on a copy of the image, or on nothing. Absent keypoints are not drawn.
 
-    image_rgb: (H, W, 3) uint8 RGB. persons: keypoints in the image's pixels; people with a higher score are drawn on
-    top. The person's left side is blue, its right side orange, the middle green. This holds for every skeleton: the
-    first name of each flip pair counts as left.
-    show_scores: write each score above its person. hollow_below: keypoints with a lower score are drawn hollow.
+    image_rgb: (H, W, 3) uint8 RGB. persons: keypoints in the image's pixels, in any order. People with thin lines, the
+    small ones, are drawn over larger ones, and of people with equal lines the one with the higher score is on top.
+    colour: by the sides of the body, or for each person its own, see `colours`.
+    background: what is under the people: the photo, black, or nothing.
+    show_ids, show_scores: write the person's number and score beside it, see `captions`.
+    hollow_below: keypoints with a lower score are drawn hollow.
+    Returns (H, W, 3) uint8 RGB; for "transparent" (H, W, 4) RGBA, where the colours are not multiplied by alpha.
     """
-    canvas = np.ascontiguousarray(image_rgb).copy()
-    limb_colours, keypoint_colours = _colours(skeleton)
-    drawn = sorted((person for person in persons if person.found.any()), key=lambda person: person.score)
-    widths = [_line_width(person, canvas.shape[0], canvas.shape[1]) for person in drawn]
-    for person, width in zip(drawn, widths, strict=True):
-        _draw_limbs(canvas, person, skeleton, limb_colours, width)
-        _draw_keypoints(canvas, person, keypoint_colours, width, hollow_below)
-    if show_scores:
-        for person, width in zip(drawn, widths, strict=True):
-            _draw_score(canvas, person, width)
-    return canvas
+    height, width = image_rgb.shape[:2]
+    channels = 4 if background == "transparent" else 3
+    # cv2 mixes the edges of its lines into all four channels alike: on zeros, colours come out multiplied by alpha.
+    empty = background != "photo"
+    canvas = np.zeros((height, width, channels), np.uint8) if empty else np.array(image_rgb, order="C")
+    found = [person for person in persons if person.found.any()]
+    looks = (looks_by_side if colour == "side" else looks_by_person)(found, skeleton)
+    widths = [_line_width(person, skeleton, height, width) for person in found]
+    order = sorted(range(len(found)), key=lambda i: (-widths[i], found[i].score))
+    for i in order:
+        points = np.rint(np.clip(found[i].keypoints[:, :2], -FARTHEST, FARTHEST) * 2**FRACTION_BITS)
+        fixed = np.where(found[i].found[:, None], points, 0).astype(np.int32)
+        _draw_limbs(canvas, fixed, found[i].found, skeleton, looks[i].limbs, widths[i])
+        _draw_keypoints(canvas, fixed, found[i], looks[i].keypoints, widths[i], hollow_below)
+    if show_ids or show_scores:
+        first = order[::-1]
+        texts = [caption(found[i], show_ids, show_scores) for i in first]
+        draw_captions(canvas, [found[i] for i in first], texts, [looks[i].label for i in first])
+    return canvas if channels == 3 else _divided_by_alpha(canvas)
 
 
 def draw_maps(
@@ -83,75 +95,65 @@ def _overlay(image_rgb: NDArray[np.uint8], values: NDArray[np.floating], colour_
     return np.asarray(np.round((1 - opacity) * grey + opacity * colours), np.uint8)
 
 
-def _colours(skeleton: Skeleton) -> tuple[list[Colour], list[Colour]]:
-    """A colour for each limb and each keypoint. A limb between left and right, or in the middle, counts as middle."""
-    sides = np.zeros(len(skeleton.keypoints), int)
-    for left, right in skeleton.flip_pairs:
-        sides[skeleton.keypoints.index(left)], sides[skeleton.keypoints.index(right)] = 1, -1
-    limb_sides = np.sign(sides[skeleton.limb_indices].sum(axis=1))
-    return _alternate(limb_sides), _alternate(sides)
+def _divided_by_alpha(canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGBA whose colours were multiplied by alpha, in place as RGBA whose colours were not."""
+    pixels = canvas.reshape(-1, 4)
+    alpha = cv2.extractChannel(canvas, 3).ravel()
+    partly = np.flatnonzero(alpha - np.uint8(1) < 254)  # neither 0, which becomes 255 here, nor 255
+    edges = pixels[partly].astype(np.float32)
+    edges[:, :3] *= 255 / edges[:, 3:]
+    pixels[partly] = np.round(edges).clip(0, 255)
+    return canvas
 
 
-def _alternate(sides: NDArray[np.intp]) -> list[Colour]:
-    tones = {1: LEFT, -1: RIGHT, 0: MIDDLE}
-    used = dict.fromkeys(tones, 0)
-    colours = []
-    for side in sides.tolist():
-        colours.append(tones[side][used[side] % len(tones[side])])
-        used[side] += 1
-    return colours
-
-
-def _line_width(person: Person, height: int, width: int) -> int:
+def _line_width(person: Person, skeleton: Skeleton, height: int, width: int) -> int:
     """Line width in pixels. It grows with the person, within limits that depend on the photo's size."""
     extent = max(person.box[2:])
+    ends = person.keypoints[skeleton.limb_indices, :2]
+    lengths = np.hypot(*(ends[:, 0] - ends[:, 1]).T)
+    lengths = lengths[~np.isnan(lengths)]
+    size = min(extent, MEDIAN_LIMBS * float(np.median(lengths))) if len(lengths) else extent
     diagonal = float(np.hypot(height, width))
-    return max(1, round(float(np.clip(0.018 * extent, 0.0015 * diagonal, 0.008 * diagonal))))
+    return max(1, round(float(np.clip(0.018 * size, 0.0015 * diagonal, 0.008 * diagonal))))
 
 
 def _draw_limbs(
-    canvas: NDArray[np.uint8], person: Person, skeleton: Skeleton, colours: Sequence[Colour], width: int
+    canvas: NDArray[np.uint8],
+    fixed: NDArray[np.int32],
+    found: NDArray[np.bool_],
+    skeleton: Skeleton,
+    colours: Sequence[Colour],
+    width: int,
 ) -> None:
-    found = person.found
-    limbs = [(a, b, colour) for (a, b), colour in zip(skeleton.limb_indices, colours, strict=True)]
-    limbs = [(a, b, colour) for a, b, colour in limbs if found[a] and found[b]]
-    for a, b, _ in limbs:
-        _line(canvas, person, a, b, OUTLINE, width + max(1, width // 2))
-    for a, b, colour in limbs:
-        _line(canvas, person, a, b, colour, width)
-
-
-def _line(canvas: NDArray[np.uint8], person: Person, a: int, b: int, colour: Colour, width: int) -> None:
-    start, end = _fixed(person.keypoints[a]), _fixed(person.keypoints[b])
-    cv2.line(canvas, start, end, colour, width, cv2.LINE_AA, FRACTION_BITS)
+    """fixed: (K, 2) in units of 1 / 16 pixel. One call for all limbs of a colour takes half of the time."""
+    drawn = np.flatnonzero(found[skeleton.limb_indices].all(axis=1))
+    lines = fixed[skeleton.limb_indices]
+    groups: dict[Colour, list[NDArray[np.int32]]] = {}
+    for limb in drawn.tolist():
+        groups.setdefault(colours[limb], []).append(lines[limb])
+    outline = list(lines[drawn])
+    for colour, group, thick in (
+        (OUTLINE, outline, width + max(1, width // 2)),
+        *((colour, group, width) for colour, group in groups.items()),
+    ):
+        cv2.polylines(canvas, group, False, (*colour, 255), thick, cv2.LINE_AA, FRACTION_BITS)
 
 
 def _draw_keypoints(
-    canvas: NDArray[np.uint8], person: Person, colours: Sequence[Colour], width: int, hollow_below: float
+    canvas: NDArray[np.uint8],
+    fixed: NDArray[np.int32],
+    person: Person,
+    colours: Sequence[Colour],
+    width: int,
+    hollow_below: float,
 ) -> None:
+    centres, hollow = fixed.tolist(), (person.keypoints[:, 2] < hollow_below).tolist()
     for k in np.flatnonzero(person.found).tolist():
-        centre = _fixed(person.keypoints[k])
-        hollow = person.keypoints[k, 2] < hollow_below
         # The hole of a smaller disc would not be visible.
-        radius = max(3.0 if hollow else 1.2, 0.95 * width)
+        radius = max(3.0 if hollow[k] else 1.2, 0.95 * width)
         discs = [(OUTLINE, radius + max(0.5, width / 4)), (colours[k], radius)]
-        if hollow:
+        if hollow[k]:
             discs.append((WHITE, 0.55 * radius))
         for colour, size in discs:
-            cv2.circle(canvas, centre, round(size * 2**FRACTION_BITS), colour, cv2.FILLED, cv2.LINE_AA, FRACTION_BITS)
-
-
-def _draw_score(canvas: NDArray[np.uint8], person: Person, width: int) -> None:
-    """Write the score above the topmost keypoint, inside the photo."""
-    x, y, _ = person.keypoints[person.found][person.keypoints[person.found, 1].argmin()]
-    text, scale = f"{person.score:.2f}", max(0.35, 0.15 * width)
-    (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    left = int(np.clip(x - text_width / 2, 0, max(0, canvas.shape[1] - text_width)))
-    bottom = int(np.clip(y - 4 * width, text_height + 1, canvas.shape[0] - 1))
-    for colour, thickness in ((OUTLINE, max(3, width)), (WHITE, max(1, width // 3))):
-        cv2.putText(canvas, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
-
-
-def _fixed(keypoint: NDArray[np.float32]) -> tuple[int, int]:
-    x, y = np.clip(keypoint[:2], -FARTHEST, FARTHEST) * 2**FRACTION_BITS
-    return round(float(x)), round(float(y))
+            shifted = round(size * 2**FRACTION_BITS)
+            cv2.circle(canvas, centres[k], shifted, (*colour, 255), cv2.FILLED, cv2.LINE_AA, FRACTION_BITS)

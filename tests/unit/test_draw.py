@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bpnet_cli.inference.draw import LEFT, MIDDLE, RIGHT, draw_maps, draw_persons
+from bpnet_cli.inference.colours import LEFT, MIDDLE, RIGHT
+from bpnet_cli.inference.draw import draw_maps, draw_persons
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 
