@@ -26,7 +26,7 @@ def caption(person: Person, show_id: bool, show_score: bool) -> str:
 def draw_captions(
     canvas: NDArray[np.uint8], persons: Sequence[Person], texts: Sequence[str], colours: Sequence[Colour]
 ) -> None:
-    """Write a text at each person, in place: above it, or where that is not free below, or at its sides.
+    """Write a text on a dark plate at each person, in place: above it, or where that is not free beside or below it.
 
     canvas: (H, W, 3) RGB or (H, W, 4) RGBA with opaque colours on 0. persons: the first ones choose their places first.
     """
@@ -37,15 +37,24 @@ def draw_captions(
         if not text:
             continue
         # In small photos the letters have the least legible size; larger photos are looked at from farther away.
-        letters = float(np.clip(0.06 * person.box[3], max(9.0, 0.011 * diagonal), max(9.0, 0.02 * diagonal)))
-        scale = letters / FONT_HEIGHT
-        thickness = max(1, round(letters / 9))
-        (text_width, text_height), _ = cv2.getTextSize(text, FONT, scale, thickness)
-        box = _place(person, (text_width + 2 * thickness, text_height + 2 * thickness), (width, height), taken)
+        letters = float(np.clip(0.08 * person.box[3], max(9.0, 0.011 * diagonal), max(11.0, 0.016 * diagonal)))
+        plate = _plate(text, colour, letters)
+        box = _place(person, (plate.shape[1], plate.shape[0]), (width, height), taken)
         taken.append(box)
-        start = box[0] + thickness, box[3] - thickness
-        for ink, pen in ((OUTLINE, 3 * thickness), (colour, thickness)):
-            cv2.putText(canvas, text, start, FONT, scale, (*ink, 255), pen, cv2.LINE_AA)
+        part = canvas[box[1] : box[3], box[0] : box[2]]
+        part[..., :3], part[..., 3:] = plate[: part.shape[0], : part.shape[1]], 255
+
+
+def _plate(text: str, colour: Colour, letters: float) -> NDArray[np.uint8]:
+    """(h, w, 3) uint8 RGB picture of a text whose digits are `letters` pixels high.
+
+    The text is drawn here, because on transparent pictures cv2 5 makes holes around it.
+    """
+    scale, thickness, pad = letters / FONT_HEIGHT, max(1, round(letters / 9)), 1 + round(letters / 6)
+    text_width = cv2.getTextSize(text, FONT, scale, thickness)[0][0]
+    plate = np.full((round(letters) + 2 * pad, text_width + 2 * pad, 3), OUTLINE, np.uint8)
+    cv2.putText(plate, text, (pad, plate.shape[0] - pad), FONT, scale, colour, thickness, cv2.LINE_AA)
+    return plate
 
 
 def _place(person: Person, size: tuple[int, int], photo: tuple[int, int], taken: Sequence[Box]) -> Box:

@@ -62,9 +62,16 @@ def looks_by_person(persons: Sequence[Person], skeleton: Skeleton) -> list[Look]
 
 def _look(number: int, skeleton: Skeleton) -> Look:
     turn, place = divmod(number, len(PEOPLE))
-    own, mixed_in, share = PEOPLE[place], *((WHITE, 0.55) if turn % 2 == 0 else (OUTLINE, 0.7))
-    dot = tuple(round((1 - share) * a + share * b) for a, b in zip(own, mixed_in, strict=True))
-    return Look([own] * len(skeleton.limbs), [(dot[0], dot[1], dot[2])] * len(skeleton.keypoints), own)
+    own = PEOPLE[place]
+    light = _mixed(own, WHITE, 0.55)
+    dot = light if turn % 2 == 0 else _mixed(own, OUTLINE, 0.7)
+    return Look([own] * len(skeleton.limbs), [dot] * len(skeleton.keypoints), light)
+
+
+def _mixed(first: Colour, second: Colour, share: float) -> Colour:
+    """A colour between two; share: that of the second."""
+    red, green, blue = (round((1 - share) * a + share * b) for a, b in zip(first, second, strict=True))
+    return red, green, blue
 
 
 def _alternate(sides: NDArray[np.intp]) -> list[Colour]:

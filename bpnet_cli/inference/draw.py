@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 import cv2
@@ -132,8 +133,10 @@ def _draw_limbs(
     for limb in drawn.tolist():
         groups.setdefault(colours[limb], []).append(lines[limb])
     outline = list(lines[drawn])
+    # Of widths over 1, cv2 draws odd ones as wide as the next even one.
+    around = 2 * ((width + 1) // 2) + 2 * max(1, round(width / 4)) if width > 1 else 2
     for colour, group, thick in (
-        (OUTLINE, outline, width + max(1, width // 2)),
+        (OUTLINE, outline, around),
         *((colour, group, width) for colour, group in groups.items()),
     ):
         cv2.polylines(canvas, group, False, (*colour, 255), thick, cv2.LINE_AA, FRACTION_BITS)
@@ -147,7 +150,7 @@ def _draw_keypoints(
     width: int,
     hollow_below: float,
 ) -> None:
-    centres, hollow = fixed.tolist(), (person.keypoints[:, 2] < hollow_below).tolist()
+    hollow = (person.keypoints[:, 2] < hollow_below).tolist()
     for k in np.flatnonzero(person.found).tolist():
         # The hole of a smaller disc would not be visible.
         radius = max(3.0 if hollow[k] else 1.2, 0.95 * width)
@@ -155,5 +158,13 @@ def _draw_keypoints(
         if hollow[k]:
             discs.append((WHITE, 0.55 * radius))
         for colour, size in discs:
-            shifted = round(size * 2**FRACTION_BITS)
-            cv2.circle(canvas, centres[k], shifted, (*colour, 255), cv2.FILLED, cv2.LINE_AA, FRACTION_BITS)
+            cv2.fillConvexPoly(canvas, fixed[k] + _disc(size), (*colour, 255), cv2.LINE_AA, FRACTION_BITS)
+
+
+@cache
+def _disc(radius: float) -> NDArray[np.int32]:
+    """(N, 2) corners of a disc around 0, 0 in units of 1 / 16 pixel. `cv2.circle` draws small discs as diamonds."""
+    corners = 16 if radius < 10 else 48
+    angles = np.arange(corners) * 2 * np.pi / corners
+    points = radius * 2**FRACTION_BITS * np.column_stack([np.cos(angles), np.sin(angles)])
+    return np.asarray(np.rint(points), np.int32)
