@@ -17,9 +17,10 @@ from bpnet_cli.pose.skeleton import COCO_KEYPOINTS, Skeleton
 def person_entry(person: Person) -> dict[str, Any]:
     """A person in `detections.json`: score, box [x, y, width, height], keypoints [x, y, score] or null where absent.
 
-    Coordinates are in photo pixels.
+    Coordinates are in photo pixels. A tracked person also has its id.
     """
     return {
+        **({} if person.id is None else {"id": person.id}),
         "score": round(float(person.score), 6),
         "box": [round(value, 2) for value in person.box],
         "keypoints": [
