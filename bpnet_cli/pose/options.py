@@ -27,3 +27,19 @@ class DecodeOptions:
     merge_distance: float = 0.8
     person_threshold: float = 0.5
     min_keypoints: int = 1
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """Thresholds of `Tracker`."""
+
+    lost_seconds: float = 3.0
+    start_sightings: int = 2
+    least_similarity: float = 0.1
+    velocity_seconds: float = 3.0
+    smooth_seconds: float = 0.4
+    drift: float = 0.1
+    drift_rate: float = 0.3
+    drift_seconds: float = 2.0
+    stay: float = 0.7
+    power: float = 0.5
