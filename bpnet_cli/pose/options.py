@@ -31,15 +31,42 @@ class DecodeOptions:
 
 @dataclass(frozen=True)
 class TrackOptions:
-    """Thresholds of `Tracker`."""
+    """Options of `Tracker`. A body size is the longer side of the box around a person's keypoints.
+
+    lost_seconds: a track ends where its person was not seen for this long.
+    start_sightings: number of frames in a row after which a new person gets an id.
+    least_similarity: a person can continue a track if the similarity to the expected person is at least this (0..1).
+    drift: how far people may be from where they are expected, in body sizes; a standard deviation.
+    drift_rate: growth of `drift` for each second without a sighting, for at most `drift_seconds`.
+    drift_seconds: see `drift_rate`.
+    velocity_seconds: people who are not seen walk on, slower and slower; their speed falls to 37 % in this time.
+    smooth_seconds: velocities are means over about this time.
+    stay: similarity of people who are where they were seen last, relative to those who walked on as expected (0..1).
+        It brings back people who turn round while they are hidden.
+    """
 
     lost_seconds: float = 3.0
     start_sightings: int = 2
     least_similarity: float = 0.1
-    velocity_seconds: float = 3.0
-    smooth_seconds: float = 0.4
     drift: float = 0.1
-    drift_rate: float = 0.3
+    drift_rate: float = 0.25
     drift_seconds: float = 2.0
+    velocity_seconds: float = 3.0
+    smooth_seconds: float = 0.3
     stay: float = 0.7
-    power: float = 0.5
+
+
+@dataclass(frozen=True)
+class SmoothOptions:
+    """Options of `Smoother`, the one-euro filter's parameters.
+
+    min_cutoff: cutoff frequency at rest, hertz; smaller values remove more jitter.
+    speed_factor: growth of the cutoff frequency, hertz for each body size per second; larger values give less lag.
+    speed_cutoff: cutoff frequency of the velocity, hertz.
+    gap_seconds: the filters of a person start anew where the person was not seen for longer than this.
+    """
+
+    min_cutoff: float = 1.0
+    speed_factor: float = 8.0
+    speed_cutoff: float = 1.0
+    gap_seconds: float = 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,12 @@ class Person:
         keypoints = self.keypoints.copy()
         keypoints[:, :2] = apply_affine(matrix, self.keypoints[:, :2].astype(np.float64))
         return replace(self, keypoints=keypoints)
+
+
+def body_size(keypoints: NDArray[np.floating[Any]]) -> float:
+    """The longer side of the box around (K, 3) keypoints in pixels, at least 1. NaN: a keypoint that was not found."""
+    points = keypoints[~np.isnan(keypoints[:, 2]), :2]
+    return max(1.0, float(np.ptp(points, axis=0).max())) if len(points) else 1.0
 
 
 def labelled_persons(keypoints: NDArray[np.float32]) -> list[Person]:

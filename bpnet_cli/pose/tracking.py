@@ -1,4 +1,4 @@
-"""Tracking: people keep their ids from frame to frame, by the places and the motion of their keypoints."""
+"""Tracking: people keep their ids from frame to frame, by the shape, place and motion of their keypoints."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from bpnet_cli.pose.options import TrackOptions
-from bpnet_cli.pose.person import Person
+from bpnet_cli.pose.person import Person, body_size
 
 Array = NDArray[np.float64]
-# The area of a person, for OKS, is the square of this share of the longer side of the box around the keypoints.
+# The square root of a person's area, for OKS, is this share of the body size. It is the median of standing people.
 _ROOT_AREA = 0.5
-# Similarities are sums over the common keypoints, divided by their number, or by this number where they are fewer.
-_FEWEST = 4
-# A person that was not seen for this many seconds may have stopped.
+# The similarity of shapes counts as if at least this many keypoints were in common.
+_FEWEST = 2
+# A person may have turned round who was not seen for this many seconds.
 _STAYS_AFTER = 0.3
+# `drift_rate` of people who turned round, relative to that of people who walk on.
+_STAY_RATE = 1 / 3
+# What is added to `drift_rate` where a person was seen only once: the speed is unknown. Body sizes per second.
+_UNKNOWN_SPEED = 0.5
 
 
 @dataclass
@@ -33,18 +37,18 @@ class _Track:
     keypoints: Array
     seen: float
     velocity: Array
-    sightings: int = 1
+    sightings: int = 0
     id: int | None = None
 
 
 class Tracker:
-    """Gives people ids, frame by frame. A person's id is an integer from 1; no other person gets it later.
+    """Gives people ids, frame by frame. Ids are integers from 1; no two people get the same one.
 
     sigmas: K OKS constants of the skeleton.
     """
 
     def __init__(self, sigmas: Sequence[float], options: TrackOptions | None = None) -> None:
-        self._sigmas = sigmas
+        self._sigmas = np.asarray(sigmas, np.float64)
         self._options = options or TrackOptions()
         self._tracks: list[_Track] = []
         self._last_id = 0
@@ -55,61 +59,65 @@ class Tracker:
         """The people of the next frame with their ids: all of `persons` in their order, then some of `weak`.
 
         A person's id is None in its first sightings (`TrackOptions.start_sightings`). People in `weak` continue tracks
-        that no one in `persons` continues; those that match no track are left out.
+        with an id that nobody in `persons` continues. The others of `weak` are left out.
         seconds: the frame's time stamp. Where it is not larger than the last one, no time passes.
         """
-        if self._last_seconds is not None:
-            self._clock += max(seconds - self._last_seconds, 0.0)
+        self._clock += 0.0 if self._last_seconds is None else max(seconds - self._last_seconds, 0.0)
         self._last_seconds = seconds
-        tracks = self._match(persons, self._tracks)
-        followed = [self._follow(track, person) for track, person in zip(tracks, persons, strict=True)]
-        taken = {id(track) for track in followed}
-        free = [track for track in self._tracks if id(track) not in taken and track.id is not None]
-        self._tracks = [*followed, *free]
-        result = [replace(person, id=track.id) for person, track in zip(persons, followed, strict=True)]
-        for person, track in zip(weak, self._match(weak, free), strict=True):
-            if track is not None:
-                result.append(replace(person, id=self._follow(track, person).id))
-        self._tracks = [track for track in self._tracks if self._clock - track.seen < self._options.lost_seconds]
-        return result
+        matched = self._match(persons, self._tracks)
+        taken = {id(track) for track in matched}
+        free = [track for track in self._tracks if track.id is not None and id(track) not in taken]
+        pairs = list(zip(persons, matched, strict=True))
+        pairs += [pair for pair in zip(weak, self._match(weak, free), strict=True) if pair[1] is not None]
+        seen = [self._follow(track, person) for person, track in pairs]
+        # Matching comes first, so a film with few frames a second has tracks, too.
+        oldest = self._clock - self._options.lost_seconds
+        followed = {id(track) for track in seen}
+        self._tracks = seen + [track for track in free if id(track) not in followed and track.seen > oldest]
+        return [replace(person, id=track.id) for (person, _), track in zip(pairs, seen, strict=True)]
 
     def _match(self, persons: Sequence[Person], tracks: Sequence[_Track]) -> list[_Track | None]:
-        """The track that each person continues, or None."""
+        """The track that each person continues, or None: the assignment with the largest total similarity."""
         matched: list[_Track | None] = [None] * len(persons)
-        if not persons or not tracks:
-            return matched
-        similarity = self._similarities(persons, tracks)
-        for p, t in zip(*linear_sum_assignment(similarity, maximize=True), strict=True):
-            if similarity[p, t] > 0:
-                matched[p] = tracks[t]
+        if persons and tracks:
+            similarity = self._similarities(persons, tracks)
+            for p, t in zip(*linear_sum_assignment(similarity, maximize=True), strict=True):
+                matched[p] = tracks[t] if similarity[p, t] > 0 else None
         return matched
 
     def _similarities(self, persons: Sequence[Person], tracks: Sequence[_Track]) -> Array:
-        """(P, T) 0 to 1: how well people fit to tracks; 0 where they can't belong together."""
+        """(P, T) similarities, 0 to 1, of people to tracks; 0 where they can't belong together.
+
+        A similarity has two factors: OKS of the shapes, laid one on the other, and the place. Both allow more after a
+        gap. A place that had to be allowed more counts less.
+        """
         options = self._options
         labels = np.stack([track.keypoints for track in tracks])
-        found = np.stack([person.keypoints for person in persons])
-        sizes = np.array([_size(track.keypoints) for track in tracks])
         gaps = np.array([self._clock - track.seen for track in tracks])
-        moved, shape = _moves(found, labels)
-        area = (_ROOT_AREA * sizes * (1 + np.minimum(gaps, 1)))[:, None] ** 2
-        alike = np.exp(-(shape**2).sum(axis=-1) / (8 * area * np.asarray(self._sigmas) ** 2))
-        common = (~np.isnan(alike)).sum(axis=-1)
-        alike = np.nan_to_num(alike, nan=0.0).sum(axis=-1) / np.maximum(common, _FEWEST)
-        reach = options.drift + options.drift_rate * np.minimum(gaps, options.drift_seconds)
-        way = options.velocity_seconds * (1 - np.exp(-gaps / options.velocity_seconds))
-        goes = moved - np.stack([track.velocity for track in tracks]) * way[:, None]
-        spread = 2 * (sizes * reach) ** 2
-        near = np.exp(-(goes**2).sum(axis=-1) / spread)
-        stays = options.stay * np.exp(-(moved**2).sum(axis=-1) / spread) * (gaps > _STAYS_AFTER)
-        score = alike * np.maximum(near, stays)
-        return np.where(score < options.least_similarity, 0, score * (options.drift / reach) ** options.power)
+        sizes = np.array([body_size(track.keypoints) for track in tracks])
+        moved, rest = _displacements(np.stack([person.keypoints for person in persons]), labels)
+        alike = self._shapes(rest, _ROOT_AREA * sizes * (1 + np.minimum(gaps, 1)))
+        seconds = options.velocity_seconds * (1 - np.exp(-gaps / options.velocity_seconds))
+        ways = np.stack([track.velocity for track in tracks]) * seconds[:, None]
+        new = np.array([track.sightings == 1 for track in tracks])
+        drifts = (options.drift_rate + _UNKNOWN_SPEED * new) * np.minimum(gaps, options.drift_seconds)
+        going = alike * _nearness(moved - ways, sizes * (options.drift + drifts))
+        staying = alike * _nearness(moved, sizes * (options.drift + _STAY_RATE * drifts))
+        score = np.maximum(going, options.stay * (gaps > _STAYS_AFTER) * staying)
+        weights = np.sqrt(options.drift / (options.drift + drifts))
+        return np.where(score < options.least_similarity, 0, score * weights)
+
+    def _shapes(self, rest: Array, scales: Array) -> Array:
+        """(P, T) mean OKS of the common keypoints. rest: (P, T, K, 2) pixels. scales: (T,) roots of areas, pixels."""
+        similarity = np.exp(-(rest**2).sum(axis=-1) / (2 * (2 * self._sigmas * scales[:, None]) ** 2))
+        common = (~np.isnan(similarity)).sum(axis=-1)
+        return np.asarray(np.nan_to_num(similarity, nan=0.0).sum(axis=-1) / np.maximum(common, _FEWEST))
 
     def _follow(self, track: _Track | None, person: Person) -> _Track:
         """The track after it has seen this person; a new one for None."""
         keypoints = person.keypoints.astype(np.float64)
         if track is None:
-            track = _Track(keypoints, self._clock, np.zeros(2), sightings=0)
+            track = _Track(keypoints, self._clock, np.zeros(2))
         else:
             self._move(track, keypoints)
         track.seen = self._clock
@@ -121,19 +129,23 @@ class Tracker:
 
     def _move(self, track: _Track, keypoints: Array) -> None:
         """Take over new keypoints, and learn from them how fast the person moves."""
-        shifts = keypoints[:, :2] - track.keypoints[:, :2]
-        shift = np.median(shifts[~np.isnan(shifts[:, 0])], axis=0)
+        shift = _displacements(keypoints[None], track.keypoints[None])[0][0, 0]
         gap = self._clock - track.seen
         if gap > 0:
-            gain = max(1 - np.exp(-gap / self._options.smooth_seconds), 1 / track.sightings)
-            track.velocity = track.velocity + gain * (shift / gap - track.velocity)
+            share = max(1 - np.exp(-gap / self._options.smooth_seconds), 1 / track.sightings)
+            track.velocity = track.velocity + share * (shift / gap - track.velocity)
         absent = np.isnan(keypoints[:, 2])
         keypoints[absent] = track.keypoints[absent]
         keypoints[absent, :2] += shift
         track.keypoints = keypoints
 
 
-def _moves(found: NDArray[np.floating[Any]], labels: Array) -> tuple[Array, Array]:
+def _nearness(misses: Array, drifts: Array) -> Array:
+    """(P, T) 0 to 1. misses: (P, T, 2) distance from the expected place. drifts: (T,) standard deviations. Pixels."""
+    return np.asarray(np.exp(-(misses**2).sum(axis=-1) / (2 * drifts**2)))
+
+
+def _displacements(found: NDArray[np.floating[Any]], labels: Array) -> tuple[Array, Array]:
     """How far people are from tracks, as (P, T, 2) medians over keypoints, and (P, T, K, 2) the rest of each keypoint.
 
     found: (P, K, 3), labels: (T, K, 3). The rest is NaN where one of both lacks the keypoint. The median is infinite
@@ -144,9 +156,3 @@ def _moves(found: NDArray[np.floating[Any]], labels: Array) -> tuple[Array, Arra
     place = np.maximum(count - 1, 0)[..., None, None] // 2
     middle = np.take_along_axis(np.sort(difference, axis=2), place, axis=2)
     return np.nan_to_num(middle[:, :, 0], nan=np.inf), difference - middle
-
-
-def _size(keypoints: Array) -> float:
-    """The longer side of the box around keypoints in pixels, at least 1."""
-    points = keypoints[~np.isnan(keypoints[:, 2]), :2]
-    return float(max(1.0, np.ptp(points, axis=0).max()))
