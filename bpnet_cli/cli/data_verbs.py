@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from bpnet_cli.cli.options import set_option, spec_option
@@ -13,34 +15,47 @@ def dataset() -> None:
 
 
 @dataset.command()
-@click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for images/ and annotations/.")
-@click.option("--images", type=click.IntRange(min=1), default=100, show_default=True, help="Number of photos.")
-@click.option("--people", type=(int, int), default=(1, 4), show_default=True, help="Fewest and most people in a photo.")
-@click.option("--size", type=(int, int), default=(256, 256), show_default=True, help="Height and width in pixels.")
+@click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for the data set or film.")
+@click.option("--images", type=click.IntRange(min=1), help="Number of photos.  [default: 100]")
+@click.option("--people", type=(int, int), default=(1, 4), show_default=True, help="Fewest and most people.")
+@click.option("--size", type=(int, int), help="Height and width in pixels.  [default: 256 256; of a film 360 640]")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed gives the same photos."
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing data set.")
+@click.option("--video", is_flag=True, help="Draw a film of people who walk, and its truth with their ids.")
+@click.option("--seconds", type=float, help="Length of the film.  [default: 20]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing data set or film.")
 def synthetic(
-    output: str, images: int, people: tuple[int, int], size: tuple[int, int], seed: int, overwrite: bool
+    output: str,
+    images: int | None,
+    people: tuple[int, int],
+    size: tuple[int, int] | None,
+    seed: int,
+    video: bool,
+    seconds: float | None,
+    overwrite: bool,
 ) -> None:
-    """Draw photos of people with exactly known keypoints, in COCO format.
+    """Draw photos of people with exactly known keypoints, in COCO format, or a film of people who walk.
 
     \b
     Example: bpnet dataset synthetic -o data/train --images 600 --people 1 4
+             bpnet dataset synthetic -o film --video --seconds 20 --people 2 10
     """
+    if video and images is not None:
+        raise click.UsageError("--images is for photos; the length of a film is --seconds")
+    if not video and seconds is not None:
+        raise click.UsageError("--seconds is for films; add --video")
     from bpnet_cli.data.synthetic import generate
+    from bpnet_cli.data.synthetic_video import generate_video
 
-    path = generate(
-        output,
-        images,
-        people=people,
-        height=size[0],
-        width=size[1],
-        seed=seed,
-        overwrite=overwrite,
+    height, width = size or ((360, 640) if video else (256, 256))
+    draw = (
+        partial(generate_video, output, 20 if seconds is None else seconds)
+        if video
+        else partial(generate, output, images or 100)
     )
-    click.echo(f"{images} photos: {path}")
+    path = draw(people=people, height=height, width=width, seed=seed, overwrite=overwrite)
+    click.echo(f"film and its truth: {path}" if video else f"{images or 100} photos: {path}")
 
 
 @dataset.command("show")

@@ -96,14 +96,48 @@ class _Body:
         return float(self.pose.view[2] @ point)
 
 
+@dataclass(frozen=True)
+class Looks:
+    """What stays the same of a person in all poses.
+
+    girth: factor of the thickness of torso and limbs. outfit: RGB 0..255 of skin, hair and clothes by name. shoulders,
+    hips, head: half of their widths.
+    """
+
+    girth: float
+    outfit: dict[str, Colour]
+    shoulders: float
+    hips: float
+    head: float
+    long_hair: bool
+
+
+def sample_looks(rng: np.random.Generator) -> Looks:
+    """A random build and outfit."""
+    return Looks(
+        girth=rng.uniform(0.9, 1.25),
+        outfit=_sample_outfit(rng),
+        shoulders=rng.uniform(0.1, 0.122),
+        hips=rng.uniform(0.066, 0.08),
+        head=0.051 * rng.uniform(1.0, 1.3),
+        long_hair=rng.uniform() < 0.35,
+    )
+
+
 def sample_figure(rng: np.random.Generator) -> Figure:
     """A person in a random pose, build, outfit and direction."""
-    body = _Body(sample_pose(rng), rng.uniform(0.9, 1.25), _sample_outfit(rng))
-    shoulders, hips = _add_torso(body, rng.uniform(0.1, 0.122), rng.uniform(0.066, 0.08))
+    pose = sample_pose(rng)
+    return build_figure(pose, sample_looks(rng))
+
+
+def build_figure(pose: Pose, looks: Looks) -> Figure:
+    """A person of these looks in this pose."""
+    body = _Body(pose, looks.girth, looks.outfit)
+    shoulders, hips = _add_torso(body, looks.shoulders, looks.hips)
     for side in (1, -1):
         _add_leg(body, side, hips[side])
         _add_arm(body, side, shoulders[side])
-    hidden = _add_head(body, 0.051 * rng.uniform(1.0, 1.3), long_hair=rng.uniform() < 0.35)
+    hidden = _add_head(body, looks.head, looks.long_hair)
     keypoints = np.array([body.keypoints[name] for name in COCO_KEYPOINTS])
     return Figure(keypoints, tuple(sorted(body.parts, key=lambda part: part.depth)), hidden)
 

@@ -87,8 +87,8 @@ def sample_pose(rng: np.random.Generator) -> Pose:
         view=_sample_view(rng),
         torso=torso,
         head=head,
-        arms={side: _bend_arm(torso, side, *_sample(rng, ARMS[name])) for side, name in arm_names.items()},
-        legs={side: _bend_leg(side, *_sample(rng, LEGS[legs][side != leading])) for side in (1, -1)},
+        arms={side: bend_arm(torso, side, *_sample(rng, ARMS[name])) for side, name in arm_names.items()},
+        legs={side: bend_leg(side, *_sample(rng, LEGS[legs][side != leading])) for side in (1, -1)},
     )
 
 
@@ -117,9 +117,10 @@ def _sample_view(rng: np.random.Generator) -> Vector:
     return view
 
 
-def _bend_arm(
+def bend_arm(
     torso: Vector, side: int, flexion: float, abduction: float, elbow: float, inward: float
 ) -> tuple[Vector, Vector]:
+    """Directions of upper arm and forearm in body axes. side: 1 left, -1 right. Angles: radians, as in `ARMS`."""
     left, up, forward = torso.T
     swing = np.sin(flexion) * forward - np.cos(flexion) * up
     upper = np.cos(abduction) * swing + np.sin(abduction) * side * left
@@ -129,7 +130,8 @@ def _bend_arm(
     return upper, np.cos(elbow) * upper + np.sin(elbow) * bend
 
 
-def _bend_leg(side: int, flexion: float, abduction: float, knee: float) -> tuple[Vector, Vector, Vector]:
+def bend_leg(side: int, flexion: float, abduction: float, knee: float) -> tuple[Vector, Vector, Vector]:
+    """Directions of thigh, shin and foot in body axes. side: 1 left, -1 right. Angles: radians, as in `LEGS`."""
     left, up, forward = np.eye(3)
     swing = np.sin(flexion) * forward - np.cos(flexion) * up
     thigh = np.cos(abduction) * swing + np.sin(abduction) * side * left

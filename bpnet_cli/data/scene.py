@@ -41,12 +41,12 @@ def paint_scene(
 
     owners: for each pixel, PART_IDS * index of the person + index of the part in the figure; NOBODY on the background.
     """
-    image = _paint_backdrop(rng, height, width)
+    image = paint_backdrop(rng, height, width)
     owners = np.full((height, width), NOBODY, np.int32)
     people = _place_figures(rng, figures, height, width)
     light = np.array([rng.uniform(-0.25, 0.25), -0.2])
     for i, placed in enumerate(people):
-        _paint_figure(image, owners, placed, i * PART_IDS, light)
+        paint_figure(image, owners, placed, i * PART_IDS, light)
     grain = int(rng.integers(0, 13))
     cv2.add(image, rng.integers(0, grain + 1, image.shape, np.uint8), dst=image)
     return image, owners, people
@@ -114,10 +114,13 @@ def _areas(boxes: Vector) -> Vector:
     return areas
 
 
-def _paint_figure(
+def paint_figure(
     image: NDArray[np.uint8], owners: NDArray[np.int32], placed: Placed, first_id: int, light: Vector
 ) -> None:
-    """Paint the parts, the farthest first: a dark rim, the part's colour, and a highlight moved by `light` radii."""
+    """Paint the parts, the farthest first: a dark rim, the part's colour, and a highlight moved by `light` radii.
+
+    image: (H, W, 3) uint8 RGB. owners: (H, W) int32. Both are changed: the pixels of part i get the owner first_id + i.
+    """
     for i, part in enumerate(placed.figure.parts):
         centres = placed.scale * part.balls[:, :2] + (placed.x, placed.y)
         radii = placed.scale * part.balls[:, 3:]
@@ -144,13 +147,13 @@ def _fill(image: NDArray[np.uint8], outline: NDArray[np.int32], colour: Colour) 
     cv2.fillConvexPoly(image, outline, colour, cv2.LINE_AA, FRACTION_BITS)
 
 
-def _paint_backdrop(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """A smooth or cloudy background. Most photos also have shapes on it that are not people."""
+def paint_backdrop(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """A smooth or cloudy background, (height, width, 3) uint8 RGB. Most have shapes on it that are not people."""
     cells = rng.integers(1, 5, 2)
-    image = _stretch(_random_colours(rng, (*cells, 3)), height, width)
+    image = _stretch(random_colours(rng, (*cells, 3)), height, width)
     if rng.uniform() < 0.5:
         rough = int(rng.integers(4, 40))
-        clouds = _random_colours(rng, (-(-height // rough), -(-width // rough), 3))
+        clouds = random_colours(rng, (-(-height // rough), -(-width // rough), 3))
         share = rng.uniform(0.1, 0.5)
         cv2.addWeighted(image, 1 - share, _stretch(clouds, height, width), share, 0, dst=image)
     if rng.uniform() < 0.7:
@@ -163,7 +166,7 @@ def _stretch(colours: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _random_colours(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def random_colours(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """RGB uint8 colours, less saturated than clothes."""
     colours = rng.integers(20, 236, shape)
     grey = colours.mean(axis=-1, keepdims=True)
@@ -175,7 +178,7 @@ def _paint_shape(rng: np.random.Generator, image: NDArray[np.uint8]) -> None:
     extent = np.array([image.shape[1], image.shape[0]])
     centre = rng.uniform(0, 1, 2) * extent
     size = rng.uniform(0.03, 0.3, 2) * extent.min()
-    red, green, blue = _random_colours(rng, (3,)).tolist()
+    red, green, blue = random_colours(rng, (3,)).tolist()
     angle, corner_count, kind = rng.uniform(0, 360), int(rng.integers(3, 7)), rng.integers(0, 4)
     if kind == 0:
         outline = cv2.boxPoints((tuple(centre), tuple(size), angle * (rng.uniform() < 0.5)))

@@ -48,7 +48,9 @@ def generate(
     The annotations are written atomically at the end, so an interrupted run leaves no annotations.
     Raises BpnetError for impossible arguments and DataError for a directory that can't be used.
     """
-    _check_arguments(images, people, height, width, seed)
+    if images < 1:
+        raise BpnetError(f"images: must be at least 1 (got {images})")
+    check_scene(people, height, width, seed)
     directory = Path(directory)
     path = directory / "annotations" / "person_keypoints.json"
     try:
@@ -65,10 +67,9 @@ def generate(
     return path
 
 
-def _check_arguments(images: int, people: tuple[int, int], height: int, width: int, seed: int) -> None:
+def check_scene(people: tuple[int, int], height: int, width: int, seed: int) -> None:
+    """Raise BpnetError for numbers of people, sizes in pixels or seeds that can't be drawn."""
     fewest, most = people
-    if images < 1:
-        raise BpnetError(f"images: must be at least 1 (got {images})")
     if not 1 <= fewest <= most <= MAX_PEOPLE:
         raise BpnetError(f"people: must be two numbers MIN <= MAX from 1 to {MAX_PEOPLE} (got {fewest}, {most})")
     if min(height, width) < MIN_SIZE:

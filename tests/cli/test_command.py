@@ -129,3 +129,20 @@ def test_synthetic_data_sets(bpnet: Run, tmp_path: Path) -> None:
     assert again.exit_code == 1
     assert "already holds a data set" in again.output
     assert bpnet(*words, "--overwrite").exit_code == 0
+
+
+def test_synthetic_films(bpnet: Run, tmp_path: Path) -> None:
+    words = ("dataset", "synthetic", "-o", tmp_path / "d", "--people", 2, 3, "--size", 64, 96, "--seed", 4)
+    assert bpnet(*words, "--video", "--seconds", 0.2).exit_code == 0
+    lines = (tmp_path / "d" / "film.mp4.jsonl").read_text().splitlines()
+    assert len(lines) == 1 + 5
+    frame = json.loads(lines[1])
+    assert (frame["height"], frame["width"]) == (64, 96)
+    again = bpnet(*words, "--video", "--seconds", 0.2)
+    assert again.exit_code == 1
+    assert "already holds a film" in again.output
+    assert bpnet(*words, "--video", "--seconds", 0.2, "--overwrite").exit_code == 0
+    for flags, hint in ((("--video", "--images", 3), "--seconds"), (("--seconds", 3), "add --video")):
+        wrong = bpnet(*words, *flags)
+        assert wrong.exit_code == 2
+        assert hint in wrong.output
