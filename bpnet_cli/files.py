@@ -79,9 +79,9 @@ def check_output(path: str | Path, suffix: str, overwrite: bool) -> Path:
     return target
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text atomically. Raises BpnetError where the file can't be written."""
-    with atomic_path(path) as temporary:
+def write_text(path: str | Path, text: str, *, flush: bool = True) -> None:
+    """Write UTF-8 text atomically. flush: see `atomic_path`. Raises BpnetError where the file can't be written."""
+    with atomic_path(path, flush=flush) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import sys
 from pathlib import Path
 
 import cv2
@@ -93,3 +95,21 @@ def write_coco(directory: Path, annotations: list[dict], sizes: tuple[tuple[int,
     path = directory / "labels.json"
     path.write_text(json.dumps(raw))
     return path
+
+
+class _SignalStack(ctypes.Structure):
+    """Linux's stack_t."""
+
+    _fields_ = [("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+
+@pytest.fixture
+def own_stack() -> None:
+    """Signals use the stack of this thread.
+
+    Native libraries that earlier tests loaded may have given the thread a stack for signals and freed it since: the
+    next signal would end the process.
+    """
+    if sys.platform == "linux":
+        disabled = _SignalStack(None, 2, 0)
+        assert ctypes.CDLL(None).sigaltstack(ctypes.byref(disabled), None) == 0

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bpnet_cli.benchmark.contenders import Contender, Size, default_size, load_contenders, takers_of
 from bpnet_cli.benchmark.threads import set_threads
 from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.inference.photo_files import read_photo
 from bpnet_cli.inference.predictor import Predictor
-from bpnet_cli.inference.sources import find_inputs, read_photo, spread
+from bpnet_cli.inference.sources import find_inputs, spread
 from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
 from bpnet_cli.timing import timed_turn

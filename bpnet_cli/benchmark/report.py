@@ -47,6 +47,17 @@ def describe_inference(figures: Mapping[str, Any]) -> str:
     parts = [_inference_table("network alone", figures["network"])]
     if figures["end_to_end"]:
         parts.append(_inference_table(f"photo file to people, {figures['photos']} photos", figures["end_to_end"]))
+    if figures.get("pace"):
+        rows = [
+            {
+                "infer on": f"{row['number']} {row['what']}",
+                "network alone, per s": row["network_per_second"],
+                "infer, per s": row["infer_per_second"],
+                "ratio": row["ratio"],
+            }
+            for row in figures["pace"]
+        ]
+        parts.append(f"pace of infer, with reading, drawing and writing\n\n{as_table(rows)}")
     return "\n\n".join(parts)
 
 

@@ -147,6 +147,7 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
 @click.option(
     "--images", metavar="DIR", help="Photos to measure the time from file to people on. Without: networks alone."
 )
+@click.option("--video", metavar="FILE", help="A video to measure the pace of infer on; --images does it on photos.")
 @click.option(
     "--size",
     "sizes",
@@ -179,6 +180,7 @@ def infer(
     models: tuple[str, ...],
     engines: tuple[str, ...],
     images: str | None,
+    video: str | None,
     sizes: list[tuple[int, int]],
     batches: tuple[int, ...],
     repeats: int,
@@ -187,7 +189,8 @@ def infer(
 ) -> None:
     """Compare the time of models, measured in turn: the network alone, and from photo file to people.
 
-    A model of fixed input size is measured at that size only.
+    A model of fixed input size is measured at that size only. The pace of infer, with reading, drawing and writing, is
+    that of the first model and engine.
 
     \b
     Example: bpnet benchmark infer -m lite.keras -m lite.onnx -m lite_int8.onnx --images photos \\
@@ -200,4 +203,8 @@ def infer(
 
     models = tuple(box_or_path(model, keras=False) for model in models) or (model_or_box(None),)
     figures = benchmark_infer(models, sizes, batches, repeats, threads, images, engines)
+    if images or video:
+        from bpnet_cli.benchmark.pace import benchmark_pace
+
+        figures["pace"] = benchmark_pace(models[0], engines[0], images, video)
     click.echo(json.dumps(figures, indent=2) if as_json else describe_inference(figures))

@@ -18,8 +18,6 @@ from bpnet_cli.cli.options import (
     spec_option,
 )
 
-EXIT_PARTIAL = 3
-
 
 @click.command()
 @spec_option()
@@ -75,40 +73,6 @@ def evaluate(
 
     model, results = model_or_box(model_path), Path(results_dir)
     click.echo(evaluate_model(model, spec, overrides, images, annotations, results, engine))
-
-
-@click.command()
-@click.argument("inputs", nargs=-1, metavar="INPUT...", required=True)
-@model_option(box=True)
-@results_option(default="results")
-@engine_option()
-@set_option
-@click.option("--annotate/--no-annotate", default=True, show_default=True, help="Draw people on copies of the photos.")
-@click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop each video or camera after N frames.")
-def infer(
-    inputs: tuple[str, ...],
-    model_path: str | None,
-    results_dir: str,
-    engine: str,
-    overrides: tuple[str, ...],
-    annotate: bool,
-    max_frames: int | None,
-) -> None:
-    """Find people in photos, folders (recursive), globs, videos or a camera (camera:0).
-
-    \b
-    Example: bpnet infer photo.jpg
-             bpnet infer photos/ holiday.mp4 -m runs/lite/model.onnx -r results
-    """
-    from bpnet_cli.inference.workflow import infer_inputs
-
-    model, results = model_or_box(model_path), Path(results_dir)
-    summary = infer_inputs(inputs, model, results, overrides, annotate, max_frames, engine)
-    click.echo(summary.text)
-    if summary.stopped:
-        raise click.exceptions.Exit(1)
-    if summary.failed:
-        raise click.exceptions.Exit(EXIT_PARTIAL)
 
 
 def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:

@@ -14,6 +14,8 @@ import imagesize
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.data.heic import is_heic, read_heic
+from bpnet_cli.data.pixels import eight_bits, may_be_transparent, on_white
 from bpnet_cli.errors import DataError
 
 # OpenCV's default limits, for messages only. The environment variables CV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT can
@@ -69,17 +71,22 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
-    """Decode bytes with OpenCV: (H, W, 3) uint8 BGR by default. name: for messages. Raises DataError.
+    """Decode bytes with OpenCV, HEIC with pillow-heif: (H, W, 3) uint8 BGR. name: for messages. Raises DataError.
 
-    Decoding is from memory, because OpenCV's reading by path accepts files that are cut off.
+    flag: one of OpenCV's flags for colour. The pixels are those that a viewer shows, see `pixels`: of any bit depth,
+    white where the image is transparent. Decoding is from memory, because OpenCV's reading by path accepts files that
+    are cut off.
     """
+    if is_heic(data):
+        return read_heic(data, name, flag)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_ANYDEPTH) if data else None
+        if image is None:
+            raise DataError(f"{name}: {_refusal(data)}")
+        shown = eight_bits(image)
+        return on_white(shown, data) if may_be_transparent(data) else shown
     except cv2.error:
-        image = None
-    if image is None:
-        raise DataError(f"{name}: {_refusal(data)}")
-    return image
+        raise DataError(f"{name}: {_refusal(data)}") from None
 
 
 def read_header(file: BinaryIO) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,17 @@ from bpnet_cli.data.labels import Labels, select
 from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict, without_area
 from bpnet_cli.evaluation.keypoints import KeypointScores, score_keypoints
 from bpnet_cli.evaluation.limbs import LimbScores, score_limbs
+from bpnet_cli.inference.pipeline import in_order
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries
-from bpnet_cli.inference.sources import read_ahead, spread
+from bpnet_cli.inference.sources import spread
 from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.dataset import Source
+
+# Threads that read photos while the network runs.
+_READERS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +91,11 @@ def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluatin
     detections: list[dict[str, Any]] = []
     start = time.perf_counter()
     image_ids = sorted(labelled.files)
-    photos = read_ahead((labelled.files[image_id] for image_id in image_ids), EncodedImage.rgb)
-    for image_id, photo in progress(zip(image_ids, photos, strict=True), len(image_ids), what):
-        persons[image_id] = predictor.everyone(photo)
-        detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, truth.category_id)
+    with ThreadPoolExecutor(_READERS) as pool:
+        photos = in_order((labelled.files[image_id] for image_id in image_ids), EncodedImage.rgb, pool, 2 * _READERS)
+        for image_id, photo in progress(zip(image_ids, photos, strict=True), len(image_ids), what):
+            persons[image_id] = predictor.everyone(photo)
+            detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, truth.category_id)
     scores = evaluate_detections(truth, detections, skeleton)
     shown = {image_id: predictor.shown(predictor.strong(found)) for image_id, found in persons.items()}
     limbs = score_limbs(truth, shown, skeleton)

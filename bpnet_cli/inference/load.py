@@ -22,16 +22,19 @@ def load_predictor(
     overrides: Sequence[str] = (),
     spec: ExperimentSpec | None = None,
     engine: str = "onnxruntime",
+    threads: int | None = None,
 ) -> Predictor:
     """A predictor for a `.keras`, `.onnx` or `.xml` file; without a path, for the model in the box.
 
     overrides: `key=value` changes to the spec in the file, as for `--set`. spec: used instead of the spec in the file;
-    then `overrides` have no effect. engine: the runtime for an `.onnx` file, `onnxruntime` or `openvino`.
+    then `overrides` have no effect. engine: the runtime for an `.onnx` file, `onnxruntime` or `openvino`. threads:
+    number of threads that one call of an `.onnx` or `.xml` network may use; by default the number of cores. With 1,
+    several threads that call the predictor at once do more in all.
     Raises BpnetError if there is no such file, if it is not a supported model, or if the engine is not installed or
     can't run it.
     """
     path = path or box_onnx()
-    backend = load_backend(path, engine=engine)
+    backend = load_backend(path, threads, engine)
     return make_predictor(backend, spec or spec_of(backend.metadata, path, overrides))
 
 

@@ -2,25 +2,70 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import write_text
+from bpnet_cli.inference.openpose import openpose_name
 
-DETECTIONS, COCO_RESULTS, DRAWN = "detections.json", "coco_results.json", "annotated"
-# The first characters of `detections.json` and of a video's `.jsonl` file. Hardly any other file begins like this.
-_MARKS = ('{"model": {', '{"frame": ')
-# The journal: the names of the files that a run writes. It is deleted at the end, so only a killed run leaves it.
+DETECTIONS, COCO_RESULTS, TABLE = "detections.json", "coco_results.json", "detections.csv"
+DRAWN, OPENPOSE = "annotated", "openpose"
+_OPENPOSE_END = "keypoints.json"
+# The first characters of `detections.json`, of a video's `.jsonl` file, also of older versions, and of CSV files.
+# Hardly any other file begins like this.
+_MARKS = ('{"model": {', '{"frame": ', "file,frame,seconds,id,score,box_x,")
+# The journal: the names of the files that a run writes, relative to the results folder; one that ends in "_" stands for
+# all names that begin so. It is deleted at the end, unless no file shows that bpnet wrote it.
 JOURNAL = ".bpnet-unfinished.json"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Paths of the result files of all photos, or of one video; None: it isn't written.
+
+    lines: `detections.json`, or a video's `.jsonl` file: one JSON line per frame. table: a CSV file. openpose: for each
+    photo, or for a video, the path of OpenPose's files up to the number of the frame. pictures: of each photo, or of a
+    video.
+    """
+
+    lines: Path | None
+    coco: Path | None
+    table: Path | None
+    openpose: tuple[Path, ...]
+    pictures: tuple[Path, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them. A path that ends in "_" stands for all that begin so."""
+        named = (path for path in (self.lines, self.coco, self.table) if path is not None)
+        return (*named, *self.openpose, *self.pictures)
 
 
 def frames_file(results_dir: Path, name: str) -> Path:
     """The path of a video's result file: one JSON line per frame."""
     return results_dir / f"{name}.jsonl"
+
+
+def openpose_paths(results_dir: Path, names: Sequence[str], photos: int) -> list[Path]:
+    """The files of OpenPose's format, for photos; for videos the path up to the number of the frame.
+
+    photos: how many of the names, the first ones, are photos. A name keeps its ending where another one would be the
+    same without it.
+    """
+    count = Counter(PurePosixPath(name).with_suffix("") for name in names)
+    paths = []
+    for place, name in enumerate(names):
+        unique = name if count[PurePosixPath(name).with_suffix("")] == 1 else f"{name}.x"  # an ending that can go
+        path = results_dir / OPENPOSE / openpose_name(unique)
+        paths.append(path if place < photos else path.with_name(path.name.removesuffix(_OPENPOSE_END)))
+    return paths
 
 
 def drawn_before(folder: Path) -> bool:
@@ -32,38 +77,46 @@ def drawn_before(folder: Path) -> bool:
         return False
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     results = folder.parent
-    return (
-        bool(_unfinished(results))
-        or _is_ours(results / DETECTIONS)
-        or any(_is_ours(frames_file(results, name)) for name in names)
-    )
+    if _unfinished(results) or _is_ours(results / DETECTIONS) or _is_ours(results / TABLE):
+        return True
+    # The copy of a video may have the ending .mp4 after the name of the video.
+    videos = {video for name in names for video in (name, name.removesuffix(".mp4"))}
+    return any(_is_ours(results / f"{video}{ending}") for video in videos for ending in (".jsonl", ".csv"))
 
 
-def check_overwriting(outputs: Iterable[Path], evidence: Path, inputs: Iterable[Path], results_dir: Path) -> None:
+def check_overwriting(outputs: Outputs, inputs: Iterable[Path], results_dir: Path) -> None:
     """Raise BpnetError where writing `outputs` would overwrite an input, or a file that no earlier run wrote.
 
-    evidence: a result file. Where bpnet wrote it, existing `outputs` count as files of an earlier run.
+    Where bpnet wrote one of the files with people, the others count as files of an earlier run.
     results_dir: the folder of all results. Files in the journal of a killed run may be overwritten too.
     """
     sources = {os.path.realpath(path) for path in inputs}
-    earlier = _is_ours(evidence)
+    earlier = any(_is_ours(path) for path in (outputs.lines, outputs.table) if path is not None)
     unfinished = _unfinished(results_dir)
-    for path in outputs:
-        if not path.exists():
-            continue
+    for path in (existing for file in outputs.files for existing in existing_files(file)):
         if os.path.realpath(path) in sources:
             raise BpnetError(f"{path}: is an input that the results would overwrite; give another folder with -r")
-        if not earlier and path.relative_to(results_dir).as_posix() not in unfinished:
+        name = path.relative_to(results_dir).as_posix()
+        begun = any(name.startswith(begin) for begin in unfinished if begin.endswith("_"))
+        if not earlier and name not in unfinished and not begun:
             text = "exists already, and there is no sign that an earlier run wrote it"
             raise BpnetError(f"{path}: {text}; move it away or give another folder with -r")
 
 
+def existing_files(path: Path) -> list[Path]:
+    """The file itself if it exists; for a path that ends in "_", OpenPose's files that begin so."""
+    if not path.name.endswith("_"):
+        return [path] if path.exists() else []
+    return [Path(name) for name in sorted(glob.glob(f"{glob.escape(str(path))}*{_OPENPOSE_END}"))]
+
+
 @contextmanager
-def announced(outputs: Iterable[Path], results_dir: Path) -> Iterator[None]:
+def announced(outputs: Iterable[Path], results_dir: Path, keep: bool) -> Iterator[None]:
     """Write the names of the files that a run will write to a journal, which is deleted at the end of the block.
 
     A killed process leaves its journal, and the next run may then overwrite the files in it. The journal also stays
-    after an error, if one of the files exists. Raises BpnetError where the folder can't be written to.
+    after an error, if one of the files exists. keep: it stays in any case, for runs that write no file that shows who
+    wrote it. Raises BpnetError where the folder can't be written to.
     """
     journal, outputs = results_dir / JOURNAL, list(outputs)
     names = _unfinished(results_dir) | {path.relative_to(results_dir).as_posix() for path in outputs}
@@ -71,10 +124,11 @@ def announced(outputs: Iterable[Path], results_dir: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not any(path.exists() for path in outputs):
+        if not any(existing_files(path) for path in outputs):
             _remove(journal)
         raise
-    _remove(journal)
+    if not keep:
+        _remove(journal)
 
 
 def _remove(journal: Path) -> None:

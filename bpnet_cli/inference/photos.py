@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError, DataError
+from bpnet_cli.inference.kinds import kind_of
+from bpnet_cli.inference.photo_files import read_photo
 from bpnet_cli.inference.search import search_folder
-from bpnet_cli.inference.sources import IMAGE_SUFFIXES, read_photo, spread
+from bpnet_cli.inference.sources import spread
 from bpnet_cli.log import counted
 
 # Fewer photos show too little of what a network will see.
@@ -57,7 +59,7 @@ def photos_of_folder(folder: str | Path, purpose: str, fewest: int = MIN_PHOTOS,
     path = Path(folder)
     if not path.is_dir():
         raise BpnetError(f"{folder}: no such folder of {purpose} photos")
-    files = [file for file, _ in search_folder(path).files if file.suffix.lower() in IMAGE_SUFFIXES]
+    files = [file for file, _ in search_folder(path).files if kind_of(file) == "photo"]
     if len(files) < fewest:
         raise BpnetError(
             f"{folder}: has {counted(len(files), 'photo')}, {purpose} needs at least {fewest}; use photos like those"

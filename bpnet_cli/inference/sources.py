@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import re
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from bpnet_cli.data.images import read_image
+from bpnet_cli.data.video import is_address, without_login
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.files import atomic_path
+from bpnet_cli.inference.kinds import kind_of
 from bpnet_cli.inference.search import Found, search_folder, search_glob
 from bpnet_cli.log import counted
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _CAMERA = "camera:"
+# Linux' names of cameras.
+_DEVICE = re.compile(r"/dev/video(\d+)")
+# Text of an address that is no letter, number, dot, dash or underscore.
+_ODD = re.compile(r"[^\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,23 @@ class PhotoInput:
 
 @dataclass(frozen=True)
 class VideoInput:
-    """A video file, or a camera with the path `camera:0`. name: its name in the results, as for photos."""
+    """A video.
 
-    path: Path
+    source: a file's path, an address, or the number of a camera. name: its name in the results, as for photos.
+    """
+
+    source: str | int
     name: str
 
     @property
-    def source(self) -> str:
-        """The path as text, for `read_frames`."""
-        return str(self.path)
+    def path(self) -> Path:
+        """The path of a file; otherwise a path that doesn't exist."""
+        return Path(self.shown)
+
+    @property
+    def shown(self) -> str:
+        """The source as text for messages."""
+        return f"{_CAMERA}{self.source}" if isinstance(self.source, int) else without_login(self.source)
 
 
 Input = TypeVar("Input", PhotoInput, VideoInput)
@@ -74,8 +81,11 @@ class Inputs:
 
 
 def find_inputs(words: Sequence[str]) -> Inputs:
-    """Expand files, folders (with subfolders), globs and cameras.
+    """Expand files, folders (with subfolders), globs, cameras, addresses and lists of them.
 
+    A camera is `camera:0`, `0` or `/dev/video0`. An address begins with http://, https://, rtsp:// or another scheme
+    that FFmpeg knows. `@list.txt` and `-` stand for the names in that file or in the standard input, one a line or
+    separated by NUL; a missing one is among the problems.
     Names in the results are unique: where two would be the same, the parent folder's name is put in front.
     See `search` for what is left out of folders and globs; a file that the user names is never left out.
     Raises BpnetError for an input that doesn't exist, and where there is no photo and no video.
@@ -85,31 +95,35 @@ def find_inputs(words: Sequence[str]) -> Inputs:
     problems: list[Failure] = []
     others: set[Path] = set()
     passed: dict[str, list[str]] = {}
-    for word in words:
-        if word.startswith(_CAMERA):
-            videos.append(_camera(word))
+    for word, listed in _words(words):
+        if (video := _not_a_file(word)) is not None:
+            videos.append(video)
             continue
-        found = _expand(word)
+        try:
+            found = _expand(word)
+        except BpnetError as error:
+            if not listed:
+                raise
+            problems.append(Failure(word, str(error).removeprefix(f"{word}: "), word))
+            continue
         for folder, reason in found.left_out:
             passed.setdefault(reason, []).append(str(folder))
         for path, name in found.files:
-            suffix = path.suffix.lower()
-            if suffix in IMAGE_SUFFIXES:
+            kind = kind_of(path)
+            if kind == "photo":
                 photos.append(PhotoInput(path, name))
-            elif suffix in VIDEO_SUFFIXES:
-                videos.append(VideoInput(path, name))
+            elif kind == "video":
+                videos.append(VideoInput(str(path), name))
             elif Path(word).is_dir():
                 others.add(path)
             else:
-                reason = f"its ending {suffix!r} is not one of a photo or video"
-                problems.append(Failure(str(path), reason, name))
+                problems.append(Failure(str(path), "is not a photo or video of a known format", name))
     left_out = [f"left out: {_some(folders, 3)}, {reason}" for reason, folders in passed.items()] + _other_files(others)
     unique = tuple(_unique(photos)), tuple(_unique(videos))
     if again := len(photos) + len(videos) - sum(map(len, unique)):
         left_out.append(f"left out: {counted(again, 'input')} given twice or as a link to another input")
     if not photos and not videos and not problems:
-        text = f"{', '.join(words)}: no photos or videos found (photos end in {_listed(IMAGE_SUFFIXES)})"
-        raise BpnetError("; ".join([text, *left_out]))
+        raise BpnetError("; ".join([f"{', '.join(words) or 'no input'}: no photos or videos found", *left_out]))
     return Inputs(*unique, tuple(problems), tuple(left_out))
 
 
@@ -117,75 +131,6 @@ def spread(items: Sequence[Item], most: int) -> list[Item]:
     """All items, or `most` of them, spread evenly from the first to the last."""
     chosen = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int)
     return [items[index] for index in chosen]
-
-
-def read_photo(path: str | Path) -> NDArray[np.uint8]:
-    """A photo as (H, W, 3) uint8 RGB, turned as its EXIF orientation says. Raises DataError, a BpnetError."""
-    return np.asarray(cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def write_photo(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write a (H, W, 3) uint8 RGB photo in the format of the path's ending. Raises BpnetError."""
-    try:
-        ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    except cv2.error as error:
-        raise BpnetError(f"{path}: can't be encoded: {error.err}") from None
-    if not ok:
-        raise BpnetError(f"{path}: can't be encoded as {path.suffix} by OpenCV")
-    # A picture can be drawn again, so it is not worth waiting for the disk.
-    with atomic_path(path, flush=False) as temporary:
-        temporary.write_bytes(data.tobytes())
-
-
-def read_frames(source: str) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a video file or camera as (H, W, 3) uint8 RGB. Raises BpnetError where it can't be opened."""
-    capture = cv2.VideoCapture(int(source[len(_CAMERA) :]) if source.startswith(_CAMERA) else opencv_path(source))
-    try:
-        if not capture.isOpened():
-            raise BpnetError(f"{source}: can't be opened as a video")
-        while True:
-            ok, frame = capture.read()
-            if not ok:
-                return
-            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
-    finally:
-        capture.release()
-
-
-def opencv_path(path: str | Path) -> str:
-    """A video's path for OpenCV. Raises BpnetError for a path with bytes that are not UTF-8: OpenCV would crash."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise BpnetError(f"{path}: OpenCV can't open a video whose path is not UTF-8; rename it") from None
-    return str(path)
-
-
-def read_ahead(items: Iterable[Item], read: Callable[[Item], Result], depth: int = 4) -> Iterator[Result]:
-    """Yield read(item) for each item in order; two threads read up to `depth` items ahead.
-
-    An exception in `read` is raised when its item is due.
-    """
-    with ThreadPoolExecutor(2) as pool:
-        pending: deque[Future[Result]] = deque()
-        for item in items:
-            pending.append(pool.submit(read, item))
-            if len(pending) > depth:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def video_rate(source: str) -> tuple[float, int | None]:
-    """(frames per second, number of frames). 25 frames per second and None where they are unknown."""
-    if source.startswith(_CAMERA):
-        return 25.0, None
-    capture = cv2.VideoCapture(opencv_path(source))
-    try:
-        rate, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    finally:
-        capture.release()
-    return (rate if 0 < rate < 1000 else 25.0), (count if count > 0 else None)
 
 
 def _expand(word: str) -> Found:
@@ -233,12 +178,37 @@ def _unique(inputs: Sequence[Input]) -> list[Input]:
     return result
 
 
-def _camera(word: str) -> VideoInput:
-    number = word[len(_CAMERA) :]
-    if not number.isdigit():
+def _words(words: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Each word, and whether it comes from a list. Raises BpnetError for a list that can't be read."""
+    for word in words:
+        if word == "-":
+            yield from ((name, True) for name in _names(sys.stdin.buffer.read()))
+        elif word.startswith("@") and not os.path.exists(word):
+            try:
+                data = Path(word[1:]).read_bytes()
+            except OSError as error:
+                raise BpnetError(f"{word}: the list can't be read: {error.strerror or error}") from None
+            yield from ((name, True) for name in _names(data))
+        else:
+            yield word, False
+
+
+def _names(data: bytes) -> Iterator[str]:
+    """Names in a list: separated by NUL where it has one, otherwise one a line; empty ones are left out."""
+    parts = data.split(b"\0") if b"\0" in data else data.removeprefix(b"\xef\xbb\xbf").splitlines()
+    return (os.fsdecode(part) for part in parts if part.strip())
+
+
+def _not_a_file(word: str) -> VideoInput | None:
+    """A camera or an address; None for any other word. Raises BpnetError for a camera without a number."""
+    if is_address(word):
+        place = without_login(word).split("?")[0].split("://", 1)[1]
+        return VideoInput(word, _ODD.sub("_", place).strip("_"))
+    number = word.removeprefix(_CAMERA)
+    if (match := _DEVICE.fullmatch(word)) and os.path.exists(word):
+        number = match[1]
+    elif number == word and (not word.isdecimal() or os.path.exists(word)):
+        return None
+    if not number.isdecimal():
         raise BpnetError(f"{word}: a camera needs a number, as in camera:0")
-    return VideoInput(Path(word), f"camera_{number}.mp4")
-
-
-def _listed(suffixes: frozenset[str]) -> str:
-    return ", ".join(sorted(suffixes))
+    return VideoInput(int(number), f"camera_{int(number)}.mp4")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,21 +106,3 @@ def persons(bpnet: Run, model: Path, photos: Path, results: Path) -> list:
     result = bpnet("infer", photos, "-m", model, "-r", results, "--no-annotate", *FINDING)
     assert result.exit_code == 0, result.output
     return [image["persons"] for image in json.loads((results / "detections.json").read_text())["images"]]
-
-
-class _SignalStack(ctypes.Structure):
-    """Linux's stack_t."""
-
-    _fields_ = [("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
-
-
-@pytest.fixture
-def own_stack() -> None:
-    """Signals use the stack of this thread.
-
-    Native libraries that earlier tests loaded may have given the thread a stack for signals and freed it since: the
-    next signal would end the process.
-    """
-    if sys.platform == "linux":
-        disabled = _SignalStack(None, 2, 0)
-        assert ctypes.CDLL(None).sigaltstack(ctypes.byref(disabled), None) == 0

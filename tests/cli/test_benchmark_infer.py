@@ -21,8 +21,8 @@ from bpnet_cli.benchmark.infer import benchmark_infer, find_people, summarise
 from bpnet_cli.benchmark.report import describe_inference, model_names
 from bpnet_cli.data.synthetic import generate
 from bpnet_cli.inference.backends import Backend, load_backend
+from bpnet_cli.inference.photo_files import read_photo
 from bpnet_cli.inference.predictor import InputSize
-from bpnet_cli.inference.sources import read_photo
 from tests.cli.conftest import Run
 
 pytest.importorskip("tf2onnx")

@@ -80,7 +80,7 @@ def test_calibration_sees_what_inference_sees(
 ) -> None:
     from bpnet_cli import load_predictor
     from bpnet_cli.export import quantize
-    from bpnet_cli.inference.sources import read_photo
+    from bpnet_cli.inference.photo_files import read_photo
 
     seen = []
     get_next = quantize._Inputs.get_next

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from bpnet_cli.inference import workflow
+from bpnet_cli.inference import people
 from tests.cli.conftest import Run
 
 KILLED_AT_THE_SECOND_PHOTO = """
 import os, signal, sys
 from bpnet_cli.cli import main
-from bpnet_cli.inference import workflow
+from bpnet_cli.inference import photo_run
 
-draw, drawn = workflow.draw_persons, []
+write, written = photo_run.write_photo, []
 
 def once(*arguments):
-    drawn.append(1)
-    if len(drawn) == 2:
+    if len(written) >= 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return draw(*arguments)
+    write(*arguments)
+    written.append(1)
 
-workflow.draw_persons = once
+photo_run.write_photo = once
 main(sys.argv[1:])
 """
 
@@ -40,22 +42,24 @@ def files_of(results: Path) -> list[str]:
 def test_sigterm_keeps_what_is_done_as_ctrl_c_does(
     exported: Path, drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, draw = signal.getsignal(signal.SIGTERM), workflow.draw_persons
+    before, draw = signal.getsignal(signal.SIGTERM), people.draw_persons
     pictures = []
 
-    def third(*arguments: object) -> object:
+    def third(*arguments: object, **options: object) -> object:
         pictures.append(1)
         if len(pictures) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return draw(*arguments)
+            time.sleep(1)  # the signal comes to the main thread
+        return draw(*arguments, **options)
 
-    monkeypatch.setattr(workflow, "draw_persons", third)
+    monkeypatch.setattr(people, "draw_persons", third)
     words = ("infer", drawn / "images", "-m", exported, "-r", tmp_path / "out")
     result = bpnet(*words)
     assert result.exit_code == 1
-    assert "stopped after 2 of 12 photos" in result.output
+    done = int(re.search(r"stopped after (\d+) of 12 photos", result.output)[1])
+    assert done in (2, 3, 4)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert len(files_of(tmp_path / "out")) == 2
+    assert files_of(tmp_path / "out") == [f"{number:012}.jpg" for number in range(1, done + 1)]
     assert bpnet(*words).exit_code == 0
     assert len(files_of(tmp_path / "out")) == 12
 
@@ -66,7 +70,7 @@ def test_a_killed_run_does_not_stand_in_the_way_of_the_next(
     words = ["infer", str(drawn / "images"), "-m", str(exported), "-r", str(tmp_path / "out")]
     killed = subprocess.run([sys.executable, "-c", KILLED_AT_THE_SECOND_PHOTO, *words], capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    (left,) = (tmp_path / "out" / "annotated").iterdir()
+    left, *_ = (tmp_path / "out" / "annotated").iterdir()
     assert not (tmp_path / "out" / "detections.json").exists()
     # What the killed run drew is no input of the next one.
     assert "drawn by an earlier run" in bpnet("infer", tmp_path / "out", drawn / "images", *words[2:]).output
@@ -87,4 +91,4 @@ def test_one_drawn_copy_that_cannot_be_written_is_one_failure(
     result = bpnet("infer", drawn / "images", "-m", exported, "-r", tmp_path / "out")
     assert result.exit_code == 3
     assert f"{photos[4]}: its drawn copy can't be written: Is a directory" in result.output
-    assert files_of(tmp_path / "out") == [*photos[:4], *photos[5:]]
+    assert files_of(tmp_path / "out") == photos

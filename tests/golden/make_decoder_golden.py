@@ -15,7 +15,7 @@ import numpy as np
 
 from bpnet_cli import decode, load_predictor
 from bpnet_cli.data.synthetic import generate
-from bpnet_cli.inference.sources import read_photo
+from bpnet_cli.inference.photo_files import read_photo
 
 SEED, PEOPLE = 11, (4, 4)
 

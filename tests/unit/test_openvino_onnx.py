@@ -15,7 +15,7 @@ from bpnet_cli.errors import ModelFileError
 from bpnet_cli.export.peaks import add_peaks
 from bpnet_cli.inference.backends import Backend, OnnxBackend, load_backend
 from bpnet_cli.inference.openvino import OpenVinoNetwork
-from bpnet_cli.inference.sources import read_photo
+from bpnet_cli.inference.photo_files import read_photo
 from bpnet_cli.models.box import box_keras, box_onnx
 from tests.unit.test_onnx_layout import write_network
 from tests.unit.test_runtimes import export_network

@@ -1,3 +1,6 @@
+"""Inputs, and the contents of result files."""
+
+import io
 import json
 import os
 from pathlib import Path
@@ -9,8 +12,9 @@ import pytest
 from bpnet_cli import BODY_18, BpnetError, Person, Skeleton
 from bpnet_cli.files import atomic_path, write_text
 from bpnet_cli.inference.outputs import drawn_before
+from bpnet_cli.inference.photo_files import read_photo
 from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, image_ids
-from bpnet_cli.inference.sources import find_inputs, read_ahead, read_frames, read_photo
+from bpnet_cli.inference.sources import find_inputs
 from tests.conftest import COCO_NAMES
 
 
@@ -47,12 +51,38 @@ def test_a_photo_given_twice_runs_once_and_equal_names_are_told_apart(tmp_path: 
     assert names(find_inputs([str(a), str(a), str(b)])) == ["1.jpg", "b/1.jpg"]
 
 
-def test_videos_and_cameras(tmp_path: Path) -> None:
+def test_videos_and_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v.mp4").write_bytes(b"")
-    found = find_inputs([str(tmp_path / "v.mp4"), "camera:0"])
-    assert [v.name for v in found.videos] == ["v.mp4", "camera_0.mp4"]
+    found = find_inputs([str(tmp_path / "v.mp4"), "camera:0", "3"])
+    assert [v.name for v in found.videos] == ["v.mp4", "camera_0.mp4", "camera_3.mp4"]
+    assert [v.source for v in found.videos] == [str(tmp_path / "v.mp4"), 0, 3]
     with pytest.raises(BpnetError, match="a camera needs a number"):
         find_inputs(["camera:front"])
+    monkeypatch.chdir(photo(tmp_path / "3" / "a.jpg").parents[1])
+    assert names(find_inputs(["3"])) == ["a.jpg"]  # a folder of that name
+
+
+def test_addresses_keep_their_login_to_themselves() -> None:
+    (video,) = find_inputs(["rtsp://me:secret@camera.lan:554/live/main?x=1"]).videos
+    assert video.source == "rtsp://me:secret@camera.lan:554/live/main?x=1"
+    assert video.shown == "rtsp://camera.lan:554/live/main?x=1"
+    assert video.name == "camera.lan_554_live_main"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0"])
+def test_lists_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
+    paths = [photo(tmp_path / "a b.jpg"), tmp_path / "caf\udce9.jpg"]
+    paths[1].write_bytes(paths[0].read_bytes())
+    data = end.join(os.fsencode(path) for path in [*paths, tmp_path / "none.jpg"]) + end
+    (tmp_path / "list.txt").write_bytes(data)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    for word in (f"@{tmp_path / 'list.txt'}", "-"):
+        found = find_inputs([word])
+        assert names(found) == ["a b.jpg", "caf\udce9.jpg"]
+        assert [failure.path for failure in found.problems] == [str(tmp_path / "none.jpg")]
+        assert found.problems[0].reason == "no such file, folder or match"
+    with pytest.raises(BpnetError, match="@none.txt: the list can't be read: No such file"):
+        find_inputs(["@none.txt"])
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
@@ -62,7 +92,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     with pytest.raises(BpnetError, match="no photos or videos found"):
         find_inputs([str(tmp_path / "empty")])
     (tmp_path / "x.txt").write_text("")
-    assert "its ending '.txt' is not one of a photo or video" in find_inputs([str(tmp_path / "x.txt")]).problems[0][1]
+    assert "is not a photo or video of a known format" in find_inputs([str(tmp_path / "x.txt")]).problems[0][1]
 
 
 def results_of_a_run(folder: Path, *names: str) -> Path:
@@ -83,7 +113,7 @@ def test_what_an_earlier_run_drew_is_left_out_of_searches(tmp_path: Path) -> Non
         assert found.left_out[0] == f"left out: {drawn}, drawn by an earlier run"
     for word in (drawn, drawn / "a.jpg", drawn / "*.jpg"):
         assert names(find_inputs([str(word)])) == ["a.jpg"]
-    with pytest.raises(BpnetError, match="no photos or videos found .*; left out: .*annotated, drawn"):
+    with pytest.raises(BpnetError, match="no photos or videos found; left out: .*annotated, drawn"):
         find_inputs([str(tmp_path / "out")])
 
 
@@ -97,15 +127,15 @@ def test_drawn_videos_are_known_by_their_frames(tmp_path: Path) -> None:
 
 def test_hidden_and_other_files_are_left_out_of_folders(tmp_path: Path) -> None:
     photo(tmp_path / "1.jpg")
-    for name in ("._1.jpg", ".trash/2.jpg", "a.gif", "b.AVIF", "c"):
+    for name in ("._1.jpg", ".trash/2.jpg", "a.txt", "b.MP3", "c"):
         write_text(tmp_path / name, "")
     found = find_inputs([str(tmp_path)])
     assert names(found) == ["1.jpg"]
-    assert found.left_out == ("left out: 3 files that are not photos or videos (.avif, .gif, no ending)",)
+    assert found.left_out == ("left out: 3 files that are not photos or videos (.mp3, .txt, no ending)",)
     assert names(find_inputs([str(tmp_path / "._1.jpg")])) == ["._1.jpg"]
     (tmp_path / "c").unlink()
-    (tmp_path / "b.AVIF").unlink()
-    assert find_inputs([str(tmp_path)]).left_out == ("left out: 1 file that is not a photo or video (.gif)",)
+    (tmp_path / "b.MP3").unlink()
+    assert find_inputs([str(tmp_path)]).left_out == ("left out: 1 file that is not a photo or video (.txt)",)
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -147,29 +177,6 @@ def test_grey_and_16_bit_photos_become_rgb(tmp_path: Path) -> None:
         assert image.shape == (4, 5, 3)
         assert image.dtype == np.uint8
         assert image[0, 0].tolist() == [9, 9, 9]
-
-
-def test_frames_of_a_video(tmp_path: Path) -> None:
-    path = str(tmp_path / "v.avi")
-    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for value in (10, 120, 240):
-        writer.write(np.full((48, 64, 3), value, np.uint8))
-    writer.release()
-    assert [round(float(frame.mean()), -1) for frame in read_frames(path)] == [10, 120, 240]
-    with pytest.raises(BpnetError, match="can't be opened as a video"):
-        list(read_frames(str(tmp_path / "none.avi")))
-
-
-def test_reading_ahead_keeps_order_and_raises_in_place() -> None:
-    def read(i: int) -> int:
-        if i == 5:
-            raise ValueError("five")
-        return 10 * i
-
-    stream = read_ahead(range(9), read, depth=3)
-    assert [next(stream) for _ in range(5)] == [0, 10, 20, 30, 40]
-    with pytest.raises(ValueError, match="five"):
-        next(stream)
 
 
 def test_result_entries() -> None:

@@ -1,0 +1,87 @@
+"""Decoded pictures of a video: their time stamps, and pictures without interlacing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import av
+import av.filter
+
+# A step back in time of more seconds than this is a new clock, as after a cut or a new connection.
+_NEW_CLOCK = 0.5
+
+
+class Clock:
+    """Time stamps of decoded pictures in one unit, which never go back.
+
+    A missing time stamp follows from the rate. A small step back counts as the next moment; a large one starts a new
+    clock, which goes on where the old one ended.
+    """
+
+    def __init__(self, stream: Any, rate: Fraction) -> None:
+        self.base = Fraction(stream.time_base)
+        self._step = max(1, round(1 / (rate * self.base)))
+        self._last: int | None = None
+        self._shift = 0
+
+    def stamp(self, picture: Any) -> tuple[int, int]:
+        """(time, duration) of a picture in units of `base`; duration 0: unknown."""
+        duration = round(picture.duration * Fraction(picture.time_base) / self.base) if picture.duration else 0
+        if picture.pts is None:
+            time = 0 if self._last is None else self._last + self._step
+        else:
+            time = round(picture.pts * Fraction(picture.time_base) / self.base) + self._shift
+        if self._last is not None and time <= self._last:
+            after = self._last + (self._step if (self._last - time) * self.base > _NEW_CLOCK else 1)
+            if (self._last - time) * self.base > _NEW_CLOCK:
+                self._shift += after - time
+            time = after
+        self._last = time
+        return time, duration
+
+
+class Deinterlacer:
+    """FFmpeg's filter `bwdif`, from the first interlaced picture on. Progressive pictures pass as they are."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._graph: Any = None
+
+    def through(self, pictures: Iterable[Any]) -> Iterator[Any]:
+        """The same pictures without interlacing; some come later."""
+        for picture in pictures:
+            if self._graph is None and picture.interlaced_frame:
+                self._graph = self._built()
+            if self._graph is None:
+                yield picture
+            else:
+                self._graph.push(picture)
+                yield from self._pulled()
+
+    def rest(self) -> Iterator[Any]:
+        """The pictures that the filter still holds."""
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._pulled()
+
+    def _built(self) -> Any:
+        graph = av.filter.Graph()
+        nodes = [
+            graph.add_buffer(template=self._stream, time_base=self._stream.time_base),
+            graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+            graph.add("buffersink"),
+        ]
+        for one, two in pairwise(nodes):
+            one.link_to(two)
+        graph.configure()
+        return graph
+
+    def _pulled(self) -> Iterator[Any]:
+        while True:
+            try:
+                yield self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return

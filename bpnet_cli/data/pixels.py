@@ -1,0 +1,86 @@
+"""From decoded values to the pixels that a viewer shows: bit depths, transparent pixels, pages."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+PNG, GIF, WEBP = b"\x89PNG\r\n\x1a\n", b"GIF8", b"WEBP"
+TIFF = {b"II*\x00": "<", b"MM\x00*": ">"}
+# Cameras and sensors write these depths into 16 bits, in the lower bits.
+_FULL = {"uint8": 255.0, "uint16": 65535.0}
+_DEPTHS = (10, 12, 14, 16)
+
+
+def eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values of any type as uint8, with the brightness that a viewer shows.
+
+    uint16 is taken as the smallest of 10, 12, 14 or 16 bits that holds all values; as 16 bits if all values are
+    multiples of 257, as in copies of 8-bit images. Floats are taken as 0 to 1 if none is larger, otherwise as 0 to 255;
+    NaN is black.
+    """
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        most = int(image.max(initial=0))
+        stretched = most % 257 == 0 and not (image % 257).any()
+        bits = 16 if stretched else next(bits for bits in _DEPTHS if most < 1 << bits)
+        return np.asarray(image >> (bits - 8), np.uint8)
+    values = np.nan_to_num(image.astype(np.float32), nan=0.0, posinf=255.0, neginf=0.0)
+    scale = 255.0 if values.max(initial=0) <= 1 else 1.0
+    return np.asarray(np.clip(values * scale, 0, 255).round(), np.uint8)
+
+
+def may_be_transparent(data: bytes) -> bool:
+    """Whether an encoded image may have transparent pixels, by its first bytes."""
+    if data.startswith(PNG):
+        return data[25] in (4, 6) or b"tRNS" in data[:4096] if len(data) > 25 else False
+    if data[8:12] == WEBP:
+        return data[12:16] != b"VP8 "
+    return not data.startswith(b"\xff\xd8")
+
+
+def on_white(image: NDArray[np.uint8], data: bytes) -> NDArray[np.uint8]:
+    """The decoded image (H, W, 3) where its file is opaque, and white where it is transparent, as in a browser.
+
+    A file may hold any colours under transparent pixels. data: the encoded image.
+    """
+    whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if whole is None or whole.ndim != 3 or whole.shape[2] != 4:
+        return image
+    opacity: NDArray[Any] = np.asarray(whole[..., 3] / _FULL.get(str(whole.dtype), 1.0), np.float32)
+    if opacity.min() >= 1:
+        return image
+    height, width = image.shape[:2]
+    if (whole.shape[0] > whole.shape[1]) != (height > width):
+        return image  # turned by EXIF, which the opacity is not
+    if opacity.shape != (height, width):
+        opacity = cv2.resize(opacity, (width, height), interpolation=cv2.INTER_AREA)
+    mixed = 255 - opacity[..., None] * (255 - image.astype(np.float32))
+    return np.asarray(mixed.round(), np.uint8)
+
+
+def has_more_pages(data: bytes) -> bool:
+    """Whether an encoded image has more than one page or frame; only the first one is ever decoded."""
+    if data[:4] in TIFF:
+        return _has_second_page(data, TIFF[data[:4]])
+    if data.startswith(PNG):
+        return b"acTL" in data[:4096]
+    if data[8:12] == WEBP:
+        return data[12:16] == b"VP8X" and len(data) > 20 and bool(data[20] & 2)
+    return data[4:12] == b"ftypavis"
+
+
+def _has_second_page(data: bytes, order: str) -> bool:
+    """Follow a TIFF's first directory to the place of the second; 0: there is none."""
+    try:
+        (first,) = struct.unpack_from(f"{order}I", data, 4)
+        (entries,) = struct.unpack_from(f"{order}H", data, first)
+        (second,) = struct.unpack_from(f"{order}I", data, first + 2 + 12 * entries)
+    except struct.error:
+        return False  # cut off; decoding tells
+    return bool(second)
