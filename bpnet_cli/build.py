@@ -16,6 +16,7 @@ from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
+from bpnet_cli.sides import without_partner
 from bpnet_cli.spec.dataset import RecordSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.network import StageSpec
@@ -35,6 +36,23 @@ def named_skeleton(given: str | SkeletonFile) -> Skeleton:
     with naming("skeleton"):
         file = load_skeleton_file(given) if isinstance(given, str) else given
         return Skeleton.from_dict(skeleton_values(file))
+
+
+def tell_sides(given: str | SkeletonFile, skeleton: Skeleton) -> None:
+    """Print a line if mirrored photos may mix up left and right, because keypoints have no partner on the other side.
+
+    given: the same skeleton in its written form. There, `flip_pairs: []` says that it has no sides.
+    """
+    if isinstance(given, str) and given not in BUILT_IN_SKELETONS:
+        given = load_skeleton_file(given)
+    alone = without_partner(skeleton.keypoints, skeleton.flip_pairs)
+    if (isinstance(given, SkeletonFile) and given.flip_pairs == ()) or (skeleton.flip_pairs and not alone):
+        return
+    found = f"no partner is found for {', '.join(alone)}" if alone else "no left/right pairs are found"
+    say(
+        f"skeleton {skeleton.name}: {found}, so mirrored crops (augmentation.flip_probability) teach the wrong side;"
+        " in the skeleton file, write `flip_pairs: [[left name, right name], ...]`, or `flip_pairs: []` without sides"
+    )
 
 
 def with_whole_skeleton(spec: ExperimentSpec) -> ExperimentSpec:
@@ -184,6 +202,8 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     from bpnet_cli.data.samples import list_samples
     from bpnet_cli.pose.targets import reach_px
 
+    if spec.augmentation.flip_probability:
+        tell_sides(spec.skeleton, skeleton)
     if not spec.dataset.train_sources:
         raise SpecError("dataset.train: needed for training: {images: FOLDER, annotations: FILE} or {records: GLOB}")
     with hinting("dataset.train; paths are relative to the working directory"):

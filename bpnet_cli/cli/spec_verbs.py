@@ -123,11 +123,13 @@ def init(name: str, output: str, overwrite: bool) -> None:
 
 def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:
     """Checks that need more than the text of a spec: files and folders. Raises SpecError."""
-    from bpnet_cli.build import check_input_size, graph_file_of, skeleton_of
+    from bpnet_cli.build import check_input_size, graph_file_of, skeleton_of, tell_sides
     from bpnet_cli.errors import SpecError
     from bpnet_cli.log import say
 
-    skeleton_of(loaded)
+    skeleton = skeleton_of(loaded)
+    if loaded.augmentation.flip_probability:
+        tell_sides(loaded.skeleton, skeleton)
     graph_file = graph_file_of(loaded)
     if graph_file is not None and os.path.exists(graph_file):
         check_input_size(loaded)
@@ -139,12 +141,14 @@ def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:
 
 def _check_skeleton(file: SkeletonFile, path: str) -> None:
     """Check that names in a skeleton file match. Raises SpecError with the file's name."""
+    from bpnet_cli.build import tell_sides
     from bpnet_cli.errors import naming
     from bpnet_cli.pose.skeleton import Skeleton
     from bpnet_cli.spec.skeleton_file import skeleton_values
 
     with naming(path):
-        Skeleton.from_dict(skeleton_values(file))
+        skeleton = Skeleton.from_dict(skeleton_values(file))
+    tell_sides(file, skeleton)
 
 
 def _print_or_write(text: str, output: str | None) -> None:

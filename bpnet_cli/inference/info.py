@@ -113,6 +113,7 @@ def _common(spec: ExperimentSpec, metadata: ModelMetadata) -> dict[str, Any]:
         "skeleton": skeleton.name,
         "keypoints": list(skeleton.keypoints),
         "limbs": [f"{a} - {b}" for a, b in skeleton.limbs],
+        "flip_pairs": [list(pair) for pair in skeleton.flip_pairs],
     }
 
 
@@ -130,5 +131,6 @@ def _costs(network: Any, spec: ExperimentSpec) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, list):
+        value = [" - ".join(item) if isinstance(item, list) else item for item in value]
         return " x ".join(map(str, value)) if all(isinstance(v, int) for v in value) else ", ".join(value)
     return f"{value:,}" if isinstance(value, int) else str(value)

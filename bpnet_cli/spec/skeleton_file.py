@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, PositiveFloat, Tag, model_validator
 
+from bpnet_cli.sides import canonical, pairs_by_name
 from bpnet_cli.spec.base import Model, refusal
 from bpnet_cli.spec.problems import check
 from bpnet_cli.spec.yaml_text import load_yaml
@@ -58,7 +58,7 @@ class SkeletonFile(Model):
     flip_pairs: tuple[_Pair, ...] | None = Field(
         default=None,
         description="[left, right] pairs of keypoints that swap in a mirrored photo; null: found by name (left_hip, "
-        "right_hip or l_hip, r_hip)",
+        "LHip, leftHip, hip.l and the like); []: there are none",
     )
     sigmas: _Sigmas = Field(
         default={},
@@ -89,7 +89,7 @@ def skeleton_values(file: SkeletonFile) -> dict[str, Any]:
     Returns what `Skeleton.from_dict` takes: name, keypoints (K names), limbs ([from, to] each), flip_pairs ([left,
     right] each), sigmas (K floats), midpoints ({keypoint: [a, b]}). `Skeleton` checks whether the names match.
     """
-    pairs = _pairs_by_name(file.keypoints) if file.flip_pairs is None else file.flip_pairs
+    pairs = pairs_by_name(file.keypoints) if file.flip_pairs is None else file.flip_pairs
     return {
         "name": file.name,
         "keypoints": list(file.keypoints),
@@ -98,18 +98,6 @@ def skeleton_values(file: SkeletonFile) -> dict[str, Any]:
         "sigmas": _sigmas(file),
         "midpoints": {keypoint: list(ends) for keypoint, ends in file.midpoints.items()},
     }
-
-
-def _pairs_by_name(keypoints: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(left, right) pairs, found by name, in the order of the left keypoints."""
-    mirrored = ((name, _to_right(name)) for name in keypoints)
-    return [(left, right) for left, right in mirrored if left != right and right in keypoints]
-
-
-def _to_right(name: str) -> str:
-    """The name with the word `left` replaced by `right`, or the prefix `l_` by `r_`."""
-    swapped = re.sub(r"(?<![a-z])left(?![a-z])", "right", name)
-    return swapped if swapped != name else re.sub(r"^l_", "r_", name)
 
 
 def _sigmas(file: SkeletonFile) -> list[float]:
@@ -121,4 +109,6 @@ def _sigmas(file: SkeletonFile) -> list[float]:
 
 
 def _coco_sigma(name: str) -> float:
-    return _COCO_SIGMAS.get(re.sub(r"^(left|right)_", "", name), _DEFAULT_SIGMA)
+    words = canonical(name)
+    kind = words[1:] if words[:1] in (("left",), ("right",)) else words
+    return _COCO_SIGMAS.get(" ".join(kind), _DEFAULT_SIGMA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -160,7 +161,7 @@ def test_paths_that_are_there_are_not_named(bpnet: Run) -> None:
 
 
 def test_a_skeleton_file_is_checked_as_such(bpnet: Run) -> None:
-    Path("hand.yaml").write_text("name: hand\nkeypoints: [a, b]\nlimbs: [[a, b]]\n")
+    Path("hand.yaml").write_text("name: hand\nkeypoints: [a, b]\nlimbs: [[a, b]]\nflip_pairs: []")
     result = bpnet("spec", "check", "hand.yaml")
     assert result.exit_code == 0
     assert result.output == "hand.yaml: ok; this is a skeleton file, `skeleton: hand.yaml` in a spec points to it\n"
@@ -220,3 +221,35 @@ def test_the_readme_says_which_commands_take_set() -> None:
 def test_the_readme_lists_all_shipped_specs() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert [name for name in NAMES if f"| `{name}` |" in readme] == NAMES
+
+
+SIDES = "name: paw\nkeypoints: [%s]\nlimbs: [[a, b]]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (SIDES % "a, b", "no left/right pairs are found"),
+        (SIDES % "a, b, LHip, RHip", ""),
+        (SIDES % "a, b, LHip, RHip, tip.l", "no partner is found for tip.l"),
+        (SIDES % "a, b" + "flip_pairs: []", ""),
+        (SIDES % "a, b, LHip" + "flip_pairs: [[a, b]]", "no partner is found for LHip"),
+        (SIDES % "a, b" + "flip_pairs: [[a, b]]", ""),
+    ],
+)
+def test_keypoints_without_a_partner_are_told(bpnet: Run, text: str, line: str) -> None:
+    Path("paw.yaml").write_text(text)
+    Path("spec.yaml").write_text("skeleton: paw.yaml")
+    for file in ("paw.yaml", "spec.yaml"):
+        output = bpnet("spec", "check", file).output
+        assert (f"skeleton paw: {line}" in output) if line else ("skeleton paw" not in output)
+    silent = bpnet("spec", "check", "spec.yaml", "--set", "augmentation.flip_probability=0").output
+    assert "skeleton paw" not in silent
+
+
+def test_pairs_that_were_found_are_in_info(bpnet: Run) -> None:
+    Path("paw.yaml").write_text(SIDES % "a, b, LHip, RHip")
+    Path("spec.yaml").write_text("{skeleton: paw.yaml, model: {backbone: tiny, input_height: 64, input_width: 64}}")
+    assert json.loads(bpnet("info", "-e", "spec.yaml", "--json").stdout)["flip_pairs"] == [["LHip", "RHip"]]
+    assert "flip pairs" in (text := bpnet("info", "-e", "spec.yaml").output)
+    assert "LHip - RHip" in text

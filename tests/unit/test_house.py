@@ -16,7 +16,7 @@ PACKAGE = Path(bpnet_cli.__file__).parent
 LAYERS = (
     {"__init__"},
     {"errors"},
-    {"log", "files", "engine", "timing", "strides", "signals"},
+    {"log", "files", "engine", "timing", "strides", "signals", "sides"},
     {"pose", "spec"},
     {"data", "models"},
     {"build"},
