@@ -153,32 +153,48 @@ def decode_options_of(spec: ExperimentSpec) -> DecodeOptions:
     return DecodeOptions(**spec.inference.decode.model_dump())
 
 
-def open_sources(sources: Sequence[Source]) -> list[Any]:
-    """Checked labels and photos of all sources (`LabelSource`). Prints what was left out. Raises DataError."""
-    from bpnet_cli.data.checks import summarise
+def open_sources(sources: Sequence[Source], skeleton: Skeleton) -> list[Any]:
+    """Checked labels and photos of all sources (`LabelSource`), as far as they fit the skeleton.
+
+    Prints how they were read and what was left out. Raises DataError.
+    """
+    from bpnet_cli.data.labels import summarise
     from bpnet_cli.data.sources import open_sources as open_labels
 
     opened = []
     for source in sources:
         if isinstance(source, RecordSource):
-            opened += open_labels(source.records)
+            found = open_labels(source.records, choice=choice_of(source, skeleton))
         else:
-            opened += open_labels(source.annotations, source.images)
+            found = open_labels(source.annotations, source.images, choice_of(source, skeleton))
+        for line in (line for one in found for line in one.notes):
+            say(line)
+        opened += found
     for line in summarise(problem for source in opened for problem in source.problems):
         say(line)
     return opened
 
 
-def coco_sets_of(spec: ExperimentSpec) -> dict[str, list[tuple[str, str]]]:
-    """Folder of photos and annotation file of each source, by "train" and "validation". Raises SpecError."""
+def choice_of(source: Source, skeleton: Skeleton) -> Any:
+    """What is wanted of the labels of a source (`data.choice.Choice`)."""
+    from bpnet_cli.data.choice import choice_for
+
+    if isinstance(source, RecordSource):
+        return choice_for(skeleton)
+    return choice_for(skeleton, source.categories or (), source.rename)
+
+
+def coco_sets_of(spec: ExperimentSpec) -> dict[str, list[tuple[str, str, Any]]]:
+    """Folder of photos, annotation file and `choice_of` each source, by "train" and "validation". Raises SpecError."""
     if not spec.dataset.train_sources:
         raise SpecError("dataset.train: needed for converting: {images: FOLDER, annotations: FILE}")
-    sets: dict[str, list[tuple[str, str]]] = {}
+    skeleton = skeleton_of(spec)
+    sets: dict[str, list[tuple[str, str, Any]]] = {}
     for name, sources in (("train", spec.dataset.train_sources), ("validation", spec.dataset.validation_sources)):
         for source in sources:
             if isinstance(source, RecordSource):
                 raise SpecError(f"dataset.{name}: {source.records} are records already; give images and annotations")
-            sets.setdefault(name, []).append((source.images, source.annotations))
+            sets.setdefault(name, []).append((source.images, source.annotations, choice_of(source, skeleton)))
     return sets
 
 
@@ -186,7 +202,7 @@ def photos_of(sources: Sequence[Source], skeleton: Skeleton) -> list[Any]:
     """The photos (`data.photos.Photo`) of all sources, source after source. Raises DataError."""
     from bpnet_cli.data.photos import photos_of_source
 
-    return [photo for source in open_sources(sources) for photo in photos_of_source(source, skeleton)]
+    return [photo for source in open_sources(sources, skeleton) for photo in photos_of_source(source, skeleton)]
 
 
 def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:

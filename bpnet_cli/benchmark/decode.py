@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.benchmark.crowds import draw_crowd
+from bpnet_cli.data.choice import choice_for
 from bpnet_cli.data.coco import read_coco_file
 from bpnet_cli.data.labels import Labels
 from bpnet_cli.data.photos import people_of
+from bpnet_cli.data.plausible import make_plausible
 from bpnet_cli.errors import DataError
 from bpnet_cli.evaluation.coco import evaluate_detections, restrict
 from bpnet_cli.inference.results import coco_entries
@@ -62,7 +64,7 @@ def benchmark_rendered(
     decoding of each photo. ratio: decode_ms / upsample_ms, the median over the photos.
     Raises DataError for a file that can't be used.
     """
-    truth = restrict(read_coco_file(annotations), skeleton)
+    truth = restrict(make_plausible(read_coco_file(annotations, choice_for(skeleton))), skeleton)
     return _measure(truth, _render(truth, skeleton, height, width), skeleton, options, f"rendered {height}x{width}")
 
 
@@ -74,7 +76,7 @@ def benchmark_stored(
     maps: a `.npz` file with one (h, w, K + 1 + 2L) array per photo, named by the photo's id with 12 digits. The
     network's input was the photo resized to (8h, 8w) pixels. Raises DataError for a file that doesn't fit.
     """
-    truth = restrict(read_coco_file(annotations), skeleton)
+    truth = restrict(make_plausible(read_coco_file(annotations, choice_for(skeleton))), skeleton)
     return _measure(truth, _load(truth, maps, skeleton), skeleton, options, f"stored {Path(maps).name}")
 
 

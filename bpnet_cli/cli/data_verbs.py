@@ -11,7 +11,7 @@ from bpnet_cli.cli.options import set_option, spec_option
 
 @click.group()
 def dataset() -> None:
-    """Make and show data sets."""
+    """Make, check and show data sets."""
 
 
 @dataset.command()
@@ -56,6 +56,33 @@ def synthetic(
     )
     path = draw(people=people, height=height, width=width, seed=seed, overwrite=overwrite)
     click.echo(f"film and its truth: {path}" if video else f"{images or 100} photos: {path}")
+
+
+@dataset.command("check")
+@spec_option(required=False)
+@click.option("--images", metavar="DIR", help="Folder of photos, to check without a spec.")
+@click.option("--annotations", metavar="FILE", help="COCO keypoint JSON file, to check without a spec.")
+@set_option
+def check_data(spec_path: str | None, images: str | None, annotations: str | None, overrides: tuple[str, ...]) -> None:
+    """Open all photos and labels once, and say what is there, what is used, and what looks wrong.
+
+    \b
+    Example: bpnet dataset check -e mine.yaml
+             bpnet dataset check --images photos --annotations labels.json
+    """
+    if bool(spec_path) == bool(images and annotations):
+        raise click.UsageError("give a spec (-e), or --images and --annotations")
+    from bpnet_cli.inspection.check import check_files, check_spec
+
+    if spec_path is None:
+        reports, refused = check_files(str(images), str(annotations))
+    else:
+        from bpnet_cli.spec.loader import load_spec
+
+        reports, refused = check_spec(load_spec(spec_path, overrides))
+    click.echo("\n\n".join(reports))
+    if refused:
+        raise click.exceptions.Exit(1)
 
 
 @dataset.command("show")

@@ -44,6 +44,9 @@ def check(spec_path: str, overrides: tuple[str, ...], paths: bool) -> None:
     loaded, absent = load_to_check(spec_path, overrides)
     if isinstance(loaded, ExperimentSpec):
         _check_spec(loaded, absent, paths)
+        if loaded.dataset.train_sources or loaded.dataset.validation_sources:
+            command = f"bpnet dataset check -e {shlex.quote(spec_path)}"
+            click.echo(f"photos and annotations were not opened; to check them: {command}", err=True)
         click.echo(f"{spec_path}: ok")
     else:
         _check_skeleton(loaded, spec_path)

@@ -6,7 +6,9 @@ photo or person is left out and counted, so that one bad file among many doesn't
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +17,13 @@ from typing import BinaryIO
 import numpy as np
 
 from bpnet_cli.data.images import EncodedImage, image_file, read_header
-from bpnet_cli.data.labels import Image, Labels, Problem, select
+from bpnet_cli.data.labels import Image, Labels, Problem, select, summarise
+from bpnet_cli.data.plausible import photo_sizes
 from bpnet_cli.errors import DataError
 
 DAMAGED = "photos left out: damaged, cut off or of an unknown format"
 TURNED = "photos left out: rotated by EXIF, and the size doesn't show whether the labels are for the rotated photo"
+ELSEWHERE = "photos found under another path than their file_name"
 PHOTO_REASONS = frozenset({DAMAGED, TURNED})
 BOX_OUTSIDE = "people left out: box outside of the photo"
 BOX_CUT = "boxes cut at the photo's edge"
@@ -33,12 +37,26 @@ _TAIL_BYTES = 64
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
 
 
-def summarise(problems: Iterable[Problem]) -> list[str]:
-    """One line per reason: the count and the first example."""
-    by_reason: dict[str, list[str]] = {}
-    for reason, name in problems:
-        by_reason.setdefault(reason, []).append(name)
-    return [f"{reason}: {len(names)} (first: {names[0]})" for reason, names in by_reason.items()]
+def find_photos(folder: Path, images: Mapping[int, Image]) -> tuple[dict[int, Image], list[Problem]]:
+    """The images with the file names under which they are found in the folder, and a problem for each other name.
+
+    Names may have backslashes, and folders in front that are not there: `images\\x.jpg` is found as `x.jpg`.
+    Names that are not found, or that would be found where another one is, stay as they are.
+    """
+    with ThreadPoolExecutor(16) as pool:
+        names = dict(zip(images, pool.map(lambda image: _find(folder, image.file_name), images.values()), strict=True))
+    times = Counter(names.values())
+    moved = {i: name for i, name in names.items() if name != images[i].file_name and times[name] == 1}
+    found = {i: image._replace(file_name=moved.get(i, image.file_name)) for i, image in images.items()}
+    return found, [Problem(ELSEWHERE, f"{images[i].file_name} is {name}") for i, name in moved.items()]
+
+
+def _find(folder: Path, name: str) -> str:
+    if (folder / name).is_file():
+        return name
+    parts = [part for part in re.split(r"[\\/]+", name) if part]
+    tails = ["/".join(parts[start:]) for start in range(len(parts))]
+    return next((tail for tail in tails if (folder / tail).is_file()), name)
 
 
 def check_images(
@@ -71,10 +89,8 @@ def clean_people(labels: Labels) -> tuple[Labels, list[Problem]]:
     Points on the photo's edges are inside, both if pixel centres are counted from 0 and if they are counted from 0.5.
     """
     people = labels.people
-    names, sizes = [], np.zeros((len(people), 2))
-    for image, rows in zip(labels.images.values(), labels.rows.values(), strict=True):
-        sizes[rows] = image.width, image.height
-        names += [image.file_name] * (rows.stop - rows.start)
+    sizes = photo_sizes(labels)
+    names = [labels.images[i].file_name for i, rows in labels.rows.items() for _ in range(rows.start, rows.stop)]
     points = people.keypoints
     outside = (points[..., :2] < -0.5) | (points[..., :2] > sizes[:, None])
     far = np.asarray(outside.any(axis=-1) & (points[..., 2] > 0))
@@ -95,7 +111,6 @@ def clean_people(labels: Labels) -> tuple[Labels, list[Problem]]:
         people,
         keypoints=points,
         boxes=np.where(cut[:, None], np.concatenate([low, high - low], axis=1), people.boxes),
-        counts=np.where(far.any(axis=1), (points[..., 2] > 0).sum(axis=1), people.counts),
     )
     return select(replace(labels, people=cleaned), labels.images, ~gone), problems
 

@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bpnet_cli.data.entries import checked_annotation, checked_image, keypoint_category, limbs_of, refuse_repeated
-from bpnet_cli.data.labels import Entry, Image, Labels, gather
+from bpnet_cli.data.categories import Categories, choose_categories, is_labelled
+from bpnet_cli.data.choice import ANYTHING, Choice
+from bpnet_cli.data.entries import checked_annotation, checked_image, loose_region
+from bpnet_cli.data.identity import Id, id_of, number_ids, refuse_repeated
+from bpnet_cli.data.labels import CategoryCount, Entry, Labels, Problem, gather, summarise
 from bpnet_cli.errors import DataError
 
 
-def read_coco_file(path: str | Path) -> Labels:
-    """Read and check an annotation file. Raises DataError that names the file and the first wrong entry."""
+def read_coco_file(path: str | Path, choice: Choice = ANYTHING) -> Labels:
+    """Read and check an annotation file. Raises DataError that names the file and the first wrong entry.
+
+    Boxes and areas are those of the file; `data.plausible` checks whether they can be true.
+    """
     path = Path(path)
     raw = _read_json(path)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(raw.get(key), list):
-            raise DataError(f"{path}: not a COCO file: needs a list {key!r} at the top level")
-        if not all(isinstance(entry, dict) for entry in raw[key]):
-            raise DataError(f"{path}: {key} must hold mappings")
     if not raw["images"]:
         raise DataError(f"{path}: lists no images")
-    category = keypoint_category(path, raw["categories"])
-    images = {checked_image(path, entry)["id"]: entry for entry in raw["images"]}
+    categories = choose_categories(path, raw, choice)
+    listed = [checked_image(path, entry) for entry in raw["images"]]
     refuse_repeated(path, "image", raw["images"])
     refuse_repeated(path, "annotation", raw["annotations"])
-    named = {i: Image(entry["file_name"], entry["height"], entry["width"]) for i, entry in images.items()}
-    names, limbs = category["keypoints"], limbs_of(category.get("skeleton"), len(category["keypoints"]))
-    labels = gather(path, names, named, _entries(path, raw, category, named), limbs, category["id"])
-    if not len(labels.people):
-        raise DataError(f"{path}: no annotation of category {category.get('name', category['id'])!r}; nothing to use")
-    return labels
+    numbers = number_ids([key for key, _ in listed])
+    images = {numbers[key]: image for key, image in listed}
+    notes: list[Problem] = []
+    entries, others = _entries(path, raw, categories, numbers, notes)
+    if not entries:
+        used = ", ".join(repr(category.name) for category in categories.used)
+        raise DataError(f"{path}: no annotation of category {used}; nothing to use")
+    stated = {numbers[key]: entry["id"] for (key, _), entry in zip(listed, raw["images"], strict=True)}
+    return gather(
+        path,
+        categories.keypoint_names,
+        images,
+        entries,
+        categories.limbs,
+        categories.category_id,
+        others=gather(path, (), images, others) if others else None,
+        stated_ids={number: given for number, given in stated.items() if given != number},
+        notes=(*categories.lines, *summarise(notes)),
+        categories=tuple(
+            CategoryCount(category.name, category in categories.used, category.annotations, category.people)
+            for category in (*categories.used, *categories.unused)
+        ),
+    )
 
 
 def to_coco(labels: Labels) -> dict[str, Any]:
@@ -43,13 +62,14 @@ def to_coco(labels: Labels) -> dict[str, Any]:
     """
     people = labels.people
     image_ids = [image_id for image_id, rows in labels.rows.items() for _ in range(rows.start, rows.stop)]
+    counts = (people.keypoints[..., 2] > 0).sum(axis=1).tolist()
     annotations = [
         {
             "id": row + 1,
             "image_id": image_id,
             "category_id": labels.category_id,
             "iscrowd": int(people.crowds[row]),
-            "num_keypoints": int(people.counts[row]),
+            "num_keypoints": counts[row],
             "area": area,
             "bbox": box,
             "keypoints": keypoints,
@@ -80,17 +100,47 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not JSON: {hint}") from None
     if not isinstance(raw, dict):
         raise DataError(f"{path}: not a COCO file: the top level is a {type(raw).__name__}, not a mapping")
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(raw.get(key), list):
+            raise DataError(f"{path}: not a COCO file: needs a list {key!r} at the top level")
+        if not all(isinstance(entry, dict) for entry in raw[key]):
+            raise DataError(f"{path}: {key} must hold mappings")
     return raw
 
 
 def _entries(
-    path: Path, raw: Mapping[str, Any], category: Mapping[str, Any], images: Mapping[int, Image]
-) -> Iterator[Entry]:
-    """The people and crowds of a category. Raises DataError for a wrong annotation."""
-    categories = [entry.get("id") for entry in raw["categories"]]
+    path: Path, raw: Mapping[str, Any], categories: Categories, numbers: Mapping[Id, int], notes: list[Problem]
+) -> tuple[list[Entry], list[Entry]]:
+    """The people and crowds of the used categories, and the places of other ones that have keypoints of their own.
+
+    notes: takes what was unusual. Raises DataError for a wrong annotation.
+    """
+    used = {category.id: category for category in categories.used}
+    known = used.keys() | {category.id for category in categories.unused}
+    count = len(categories.keypoint_names)
+    columns = {key: _as_range(own, count) for key, own in categories.columns.items()}
+    entries, others = [], []
     for entry in raw["annotations"]:
-        if entry.get("category_id") not in categories:
+        key = id_of(entry.get("category_id"))
+        if key not in known:
             where = f"{path}: annotation {entry.get('id', '?')}"
             raise DataError(f"{where}: category_id {entry.get('category_id')!r} is not among the categories")
-        if entry["category_id"] == category["id"]:
-            yield checked_annotation(path, entry, len(category["keypoints"]), images)
+        if key in used:
+            entries.append(checked_annotation(path, entry, used[key], numbers, columns[key], count, notes))
+        elif is_labelled(entry) and (other := loose_region(entry, numbers)):
+            others.append(other)
+    if not any("keypoints" in entry for entry in raw["annotations"]):
+        _refuse_other_key(path, raw["annotations"])
+    return entries, others
+
+
+def _as_range(columns: tuple[int, ...], count: int) -> tuple[int, ...] | None:
+    """None for all columns in their order, which need not be moved."""
+    return None if columns == tuple(range(count)) else columns
+
+
+def _refuse_other_key(path: Path, annotations: list[dict[str, Any]]) -> None:
+    """Raise DataError if annotations seem to have their keypoints under another key."""
+    lists = dict.fromkeys(key for entry in annotations for key, value in entry.items() if isinstance(value, list))
+    if near := difflib.get_close_matches("keypoints", lists, n=1):
+        raise DataError(f"{path}: no annotation has the key 'keypoints', but there is {near[0]!r}; rename it")

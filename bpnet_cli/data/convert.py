@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bpnet_cli.data.checks import DAMAGED, PHOTO_REASONS, summarise
-from bpnet_cli.data.labels import LabelSource, Problem
+from bpnet_cli.data.checks import DAMAGED, PHOTO_REASONS
+from bpnet_cli.data.choice import Choice
+from bpnet_cli.data.labels import LabelSource, Problem, summarise
 from bpnet_cli.data.records import (
     FORMAT,
     INDEX_SUFFIX,
@@ -61,8 +62,12 @@ class _Plan:
         return self.photos[start:end]
 
 
+# Folder of photos, annotation file and, if not everything is wanted, what is wanted of the labels.
+Paths = tuple[str, str] | tuple[str, str, Choice]
+
+
 def convert(
-    sets: Mapping[str, Sequence[tuple[str, str]]],
+    sets: Mapping[str, Sequence[Paths]],
     directory: str | Path,
     *,
     shards: int,
@@ -71,7 +76,7 @@ def convert(
 ) -> dict[str, Any]:
     """Write the shards of each set and DIR/summary.json; return the summary.
 
-    sets: by name, the (folder of photos, annotation file) of each source. shards: number per set; a set gets at most
+    sets: by name, the `Paths` of each source. shards: number per set; a set gets at most
     one shard per photo. workers: photos checked at once, by default one per core; the written bytes don't depend on
     it. Complete shards of the same photos and labels are kept. overwrite: replace other shards instead of refusing.
     Raises DataError for unusable sources, and BpnetError for a directory that can't be used or written.
@@ -102,13 +107,14 @@ def convert(
     return summary
 
 
-def _make_plan(name: str, sources: Sequence[tuple[str, str]], shards: int) -> _Plan:
-    opened = [open_source(images, annotations) for images, annotations in sources]
+def _make_plan(name: str, sources: Sequence[Paths], shards: int) -> _Plan:
+    opened = [open_source(*paths) for paths in sources]
     photos = [(number, i) for number, source in enumerate(opened) for i in sorted(source.labels.images)]
     shards = min(shards, len(photos))
     content = hashlib.sha256(f"{FORMAT} {name} {shards}".encode())
-    for (images, labels), source in zip(sources, opened, strict=True):
+    for (images, labels, *choice), source in zip(sources, opened, strict=True):
         content.update(hashlib.sha256(Path(labels).read_bytes()).digest())
+        content.update(repr([tuple(wanted) for wanted in choice]).encode() if choice else b"")
         for i in sorted(source.labels.images):
             state = (Path(images) / source.labels.images[i].file_name).stat()
             content.update(f"{i} {state.st_size} {state.st_mtime_ns} ".encode())
@@ -153,6 +159,7 @@ def _write_shard(plan: _Plan, shard: int, directory: Path, pool: ThreadPoolExecu
 
     path = plan.path(directory, shard)
     problems = [problem for source in plan.sources for problem in source.problems] if shard == 0 else []
+    notes = [list(source.notes) for source in plan.sources] if shard == 0 else []
     rows, people, end = [], 0, 0
     try:
         # The inner file gets its final name first, so there is never a shard without its index.
@@ -169,7 +176,7 @@ def _write_shard(plan: _Plan, shard: int, directory: Path, pool: ThreadPoolExecu
                     rows.append(row)
                     end += RECORD_HEAD_BYTES + len(record) + RECORD_TAIL_BYTES
                     people += int(source.labels.people_of(image_id).labelled.sum())
-            header = ShardHeader(plan.fingerprint, shard, plan.shards, end, len(rows), people, problems)
+            header = ShardHeader(plan.fingerprint, shard, plan.shards, end, len(rows), people, problems, notes)
             with tf.io.TFRecordWriter(str(index_path)) as writer:
                 for row in (header.to_json(), *rows):
                     writer.write(row)
@@ -219,7 +226,8 @@ def _summary(plan: _Plan, directory: Path) -> dict[str, Any]:
     photos, people = sum(header.photos for header in headers), sum(header.people for header in headers)
     if not photos:
         raise DataError(f"{plan.name}: no photo is left: {'; '.join(summarise(problems))}")
-    for line in summarise(problems):
+    notes = [note for header in headers for lines in header.notes for note in lines]
+    for line in (*notes, *summarise(problems)):
         say(f"{plan.name}: {line}")
     reasons = {reason: [name for other, name in problems if other == reason] for reason, _ in problems}
     return {
@@ -227,5 +235,6 @@ def _summary(plan: _Plan, directory: Path) -> dict[str, Any]:
         "bytes": sum(header.size for header in headers),
         "photos": {"kept": photos, "left_out": sum(reason in PHOTO_REASONS for reason, _ in problems)},
         "people": {"kept": people, "left_out": sum(source.people for source in plan.sources) - people},
+        "notes": notes,
         "problems": {reason: {"count": len(names), "names": names} for reason, names in reasons.items()},
     }

@@ -1,107 +1,178 @@
-"""Checks of single entries of a COCO file.
+"""Reading single entries of a COCO file, as many tools write them.
 
-The faults found here are faults of the program that wrote the file. So they stop the run, and nothing is left out.
+What has only one meaning is read, whatever its form. The faults that are refused here are faults of the program that
+wrote the file. So they stop the run, and nothing is left out.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bpnet_cli.data.labels import Entry, Region
+from bpnet_cli.data.categories import Category
+from bpnet_cli.data.identity import Id, id_of, whole
+from bpnet_cli.data.labels import Entry, Image, Problem, Region
 from bpnet_cli.errors import DataError
 
-_LARGEST, _LARGEST_COUNT = 1e30, 10**9
+_LARGEST = 1e30
+NESTED = "keypoints read from nested lists"
+_CROWDS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "0.0": False, "1.0": True}
+# By key of an image, in the order of `Image`: the reader, which returns None for what it can't read, and the kind.
+_IMAGE_KEYS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "id": (id_of, "a whole number or text"),
+    "file_name": (lambda value: value if isinstance(value, str) else None, "text"),
+    "height": (whole, "a whole number"),
+    "width": (whole, "a whole number"),
+}
+NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
-def keypoint_category(path: Path, categories: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first category that has keypoints. Raises DataError."""
-    for category in categories:
-        names = category.get("keypoints")
-        if isinstance(names, list) and names and "id" in category and all(isinstance(name, str) for name in names):
-            return category
-    raise DataError(f"{path}: no category with an id and a list of keypoint names; is it a keypoint annotation file?")
-
-
-def limbs_of(pairs: Any, count: int) -> tuple[tuple[int, int], ...]:
-    """Pairs of keypoints, counted from 0, from COCO's `skeleton`, which counts from 1.
-
-    Pairs that make no sense are skipped without an error, because most programs don't read `skeleton`.
-    """
-    known = [[a, b] for a in range(1, count + 1) for b in range(1, count + 1)]
-    return tuple((pair[0] - 1, pair[1] - 1) for pair in (pairs if isinstance(pairs, list) else []) if pair in known)
-
-
-def refuse_repeated(path: Path, kind: str, entries: list[dict[str, Any]]) -> None:
-    """Raise DataError if two entries have the same id. kind: "image" or "annotation", for the message."""
-    counts = Counter(repr(entry["id"]) for entry in entries if "id" in entry)
-    repeated = [key for key, count in counts.items() if count > 1]
-    if repeated:
-        more = f" and {len(repeated) - 1} others" if len(repeated) > 1 else ""
-        raise DataError(f"{path}: {kind} id {repeated[0]}{more} occurs more than once")
-
-
-def checked_image(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """Check the entry of an image and return it. Raises DataError for a missing key or a value of the wrong type."""
+def checked_image(path: Path, entry: dict[str, Any]) -> tuple[Id, Image]:
+    """Check the entry of an image; returns its id too. Raises DataError for a missing key or a wrong value."""
     label = entry.get("file_name", entry.get("id", "?"))
-    for key, kind in (("id", int), ("file_name", str), ("width", int), ("height", int)):
+    values: list[Any] = []
+    for key, (read, kind) in _IMAGE_KEYS.items():
         if key not in entry:
             raise DataError(f"{path}: image {label}: {key} is missing")
-        if not isinstance(entry[key], kind):
-            raise DataError(f"{path}: image {label}: {key} must be {kind.__name__} (got {entry[key]!r})")
-    return entry
+        values.append(read(entry[key]))
+        if values[-1] is None:
+            raise DataError(f"{path}: image {label}: {key} must be {kind} (got {entry[key]!r})")
+    return values[0], Image(*values[1:])
 
 
-def checked_annotation(path: Path, entry: dict[str, Any], count: int, images: Mapping[int, Any]) -> Entry:
-    """Check the entry of a person or crowd with `count` keypoints and convert it.
+def checked_annotation(
+    path: Path,
+    entry: dict[str, Any],
+    category: Category,
+    numbers: Mapping[Id, int],
+    columns: Sequence[int] | None,
+    count: int,
+    notes: list[Problem],
+) -> Entry:
+    """Check the entry of a person or crowd of a category and convert it.
 
-    The list of keypoints may be missing if no keypoint is labelled. images: by id. Raises DataError for a missing key,
-    a value of the wrong type, or an impossible value.
+    The list of keypoints may be missing if no keypoint is labelled; a box may be missing, which gives `NO_BOX`.
+    numbers: of the images, by id. columns: the place of each of the category's keypoints among all `count`, None for
+    the same places; keypoints that the category lacks are unknown. notes: takes what was unusual.
+    Raises DataError for a missing key, a value of the wrong type, or an impossible value.
     """
     place = f"annotation {entry.get('id', '?')}"
     where = f"{path}: {place}"
-    if not isinstance(entry.get("image_id"), int) or entry["image_id"] not in images:
+    size = len(category.keypoints)
+    number = numbers.get(_known_id(entry.get("image_id")))
+    if number is None:
         raise DataError(f"{where}: image_id {entry.get('image_id')!r} is not among the images")
-    if "bbox" not in entry:
-        raise DataError(f"{where}: bbox is missing; it must be 4 numbers x, y, width, height")
-    box, area = entry["bbox"], entry.get("area") or 0
+    box: Any = entry.get("bbox") or NO_BOX
+    area: Any = entry.get("area") or 0
     if not _are_numbers(box) or len(box) != 4:
         raise DataError(f"{where}: bbox must be 4 finite numbers x, y, width, height (got {box!r})")
     if min(box[2:]) < 0 or not _are_numbers([area]) or area < 0:
         raise DataError(f"{where}: bbox sizes and area must not be negative (got {box}, area {area!r})")
-    stated = entry.get("num_keypoints", 0)
-    if not isinstance(stated, int) or not 0 <= stated < _LARGEST_COUNT:
-        raise DataError(f"{where}: num_keypoints must be a whole number (got {stated!r})")
     unknown = entry.get("unknown_keypoints", [])
-    if not isinstance(unknown, list) or not all(isinstance(k, int) and 0 <= k < count for k in unknown):
-        raise DataError(f"{where}: unknown_keypoints must be a list of numbers from 0 to {count - 1} (got {unknown!r})")
-    keypoints = _checked_keypoints(where, entry, count)
-    labelled = stated if "num_keypoints" in entry else sum(v > 0 for v in keypoints[2::3])
-    region, crowd = _compact(entry.get("segmentation")), bool(entry.get("iscrowd"))
-    return Entry(entry["image_id"], keypoints, box, float(area), crowd, labelled, unknown, region, place)
+    if not isinstance(unknown, list) or not all(isinstance(k, int) and 0 <= k < size for k in unknown):
+        raise DataError(f"{where}: unknown_keypoints must be a list of numbers from 0 to {size - 1} (got {unknown!r})")
+    keypoints = _checked_keypoints(where, entry, category, size)
+    if keypoints is not entry.get("keypoints") and isinstance(_first(entry.get("keypoints")), list):
+        notes.append(Problem(NESTED, place))
+    if columns is not None:
+        keypoints, unknown = _placed(keypoints, unknown, columns, count)
+    region, crowd = _compact(entry.get("segmentation")), _checked_crowd(where, entry.get("iscrowd"))
+    return Entry(number, keypoints, box, float(area), crowd, unknown, region, place)
 
 
-def _checked_keypoints(where: str, entry: Mapping[str, Any], count: int) -> list[float]:
-    keypoints = entry.get("keypoints")
+def loose_region(entry: dict[str, Any], numbers: Mapping[Id, int]) -> Entry | None:
+    """The place of somebody whose category is not used, as an entry without keypoints; None if it can't be told.
+
+    The box is taken from the keypoints if there is none.
+    """
+    number = numbers.get(_known_id(entry.get("image_id")))
+    box: Any = entry.get("bbox")
+    if not _are_numbers(box) or len(box) != 4 or min(box[2:]) <= 0:
+        box = None
+    region = _compact(entry.get("segmentation"))
+    if box is None:
+        values = [v for part in entry["keypoints"] for v in (part if isinstance(part, list) else [part])]
+        if len(values) % 3 or not _are_numbers(values):
+            return None
+        points = np.reshape(values, (-1, 3))
+        points = points[points[:, 2] > 0, :2]
+        box = [*points.min(axis=0).tolist(), *np.ptp(points, axis=0).tolist()]
+    if number is None:
+        return None
+    return Entry(number, [], box, 0.0, False, (), region, f"annotation {entry.get('id', '?')}")
+
+
+def _known_id(value: Any) -> Id:
+    """The id of a value; something that is no id of anything for a value that can't be one."""
+    found = id_of(value)
+    return repr(value) if found is None else found
+
+
+def _first(values: Any) -> Any:
+    return values[0] if isinstance(values, list) and values else None
+
+
+def _checked_crowd(where: str, value: Any) -> bool:
+    crowd = _CROWDS.get(str(value).strip().lower()) if value not in (None, "") else False
+    if crowd is None:
+        raise DataError(f"{where}: iscrowd must be 0 or 1 (got {value!r})")
+    return crowd
+
+
+def _checked_keypoints(where: str, entry: Mapping[str, Any], category: Category, size: int) -> list[float]:
+    keypoints: Any = entry.get("keypoints")
     if not keypoints and not entry.get("num_keypoints"):
-        keypoints = [0] * (3 * count)
-    if not isinstance(keypoints, list) or len(keypoints) != 3 * count:
-        got = len(keypoints) if isinstance(keypoints, list) else repr(keypoints)
-        raise DataError(f"{where}: keypoints must hold 3 x {count} = {3 * count} numbers (got {got})")
+        keypoints = [0] * (3 * size)
+    if isinstance(_first(keypoints), list):
+        keypoints = _flat(where, keypoints)
+    if not isinstance(keypoints, list) or len(keypoints) != 3 * size:
+        raise DataError(f"{where}: {_wrong_length(keypoints, category, size)}")
     if not _are_numbers(keypoints):
-        # Some programs write NaN for a missing point. Only unlabelled points may have it: a labelled one needs a place.
+        # Some programs write NaN or null for a missing point. Only unlabelled points may have it: a labelled one needs
+        # a place.
         points = [keypoints[i : i + 3] for i in range(0, len(keypoints), 3)]
-        keypoints = [value for point in points for value in ([0, 0, 0] if point[2] == 0 else point)]
+        keypoints = [value for point in points for value in ([0, 0, 0] if point[2] in (0, None) else point)]
     if not _are_numbers(keypoints):
         raise DataError(f"{where}: keypoints must be finite numbers")
     if not set(keypoints[2::3]) <= {0, 1, 2}:
         raise DataError(f"{where}: visibilities must be 0, 1 or 2 (got {sorted(set(keypoints[2::3]))})")
-    return keypoints
+    checked: list[float] = keypoints
+    return checked
+
+
+def _flat(where: str, points: Sequence[Any]) -> list[Any]:
+    """Nested points x, y, visibility as one list. Raises DataError for points of another length."""
+    lengths = {len(point) if isinstance(point, list) else 0 for point in points}
+    if lengths == {2}:
+        raise DataError(f"{where}: keypoints are points of two numbers; {_TWO}")
+    if lengths != {3}:
+        raise DataError(f"{where}: keypoints are nested lists, but not all of three numbers x, y, visibility")
+    return [value for point in points for value in point]
+
+
+_TWO = "each needs three: x, y, visibility (0 unlabelled, 1 occluded, 2 visible)"
+
+
+def _wrong_length(keypoints: Any, category: Category, size: int) -> str:
+    got = len(keypoints) if isinstance(keypoints, list) else repr(keypoints)
+    text = f"keypoints must hold 3 x {size} = {3 * size} numbers (got {got})"
+    if got == 2 * size:
+        return f"{text}; these look like two numbers for each point, and {_TWO}"
+    return f"{text}, because category {category.name!r} names {size} keypoints"
+
+
+def _placed(
+    keypoints: Sequence[float], unknown: Sequence[int], columns: Sequence[int], count: int
+) -> tuple[list[float], list[int]]:
+    """The keypoints of one category among those of all; the others are unknown."""
+    wide = [0.0] * (3 * count)
+    for k, column in enumerate(columns):
+        wide[3 * column : 3 * column + 3] = keypoints[3 * k : 3 * k + 3]
+    return wide, [*(columns[k] for k in unknown), *sorted(set(range(count)) - set(columns))]
 
 
 def _are_numbers(values: Any) -> bool:
@@ -109,7 +180,7 @@ def _are_numbers(values: Any) -> bool:
     # Each line is a loop in C, because a data set has tens of millions of values. NaN is checked separately: `max` may
     # miss larger values after a NaN.
     return (
-        isinstance(values, list)
+        isinstance(values, list | tuple)
         and set(map(type, values)) <= {int, float}
         and max(map(abs, values), default=0) < _LARGEST
         and not any(map(math.isnan, values))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,14 @@ class Problem(NamedTuple):
     name: str
 
 
+def summarise(problems: Iterable[Problem]) -> list[str]:
+    """One line per reason: the count and the first example."""
+    by_reason: dict[str, list[str]] = {}
+    for reason, name in problems:
+        by_reason.setdefault(reason, []).append(name)
+    return [f"{reason}: {len(names)} (first: {names[0]})" for reason, names in by_reason.items()]
+
+
 class Image(NamedTuple):
     """A labelled photo. file_name: relative to the folder of photos. height, width: in pixels."""
 
@@ -40,8 +48,8 @@ class Image(NamedTuple):
 class Entry(NamedTuple):
     """A person or crowd as a reader returns it; `People` describes the parts.
 
-    keypoints: 3N numbers x, y, visibility. labelled: number of labelled keypoints that the file states. unknown:
-    indices of keypoints. where: the entry's place in the file, for messages.
+    keypoints: 3N numbers x, y, visibility. box: of width or height 0 if there is none. unknown: indices of keypoints.
+    where: the entry's place in the file, for messages.
     """
 
     image_id: int
@@ -49,10 +57,18 @@ class Entry(NamedTuple):
     box: Sequence[float]
     area: float
     crowd: bool
-    labelled: int
     unknown: Sequence[int]
     region: Region
     where: str
+
+
+class CategoryCount(NamedTuple):
+    """A category of a file: its name, whether it is used, and its annotations, those with keypoints apart."""
+
+    name: str
+    used: bool
+    annotations: int
+    people: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +77,8 @@ class People:
 
     keypoints: (P, N, 3) float64 x, y, visibility (0 unlabelled, 1 occluded, 2 visible) of the data set's N keypoints.
     boxes: (P, 4) float64 x, y, width, height. areas: (P,) float64 square pixels, 0 if the file gives no area.
-    crowds: (P,) bool, True for a region of many people without keypoints. counts: (P,) int, number of labelled
-    keypoints that the file states. unknown: (P, N) bool, True if a keypoint is unlabelled but may be visible.
+    crowds: (P,) bool, True for a region of many people without keypoints. unknown: (P, N) bool, True if a
+    keypoint is unlabelled but may be visible.
     regions: (P,) `Region`. places: (P,) str, the place in the file, for messages.
     """
 
@@ -70,7 +86,6 @@ class People:
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
     crowds: NDArray[np.bool_]
-    counts: NDArray[np.intp]
     unknown: NDArray[np.bool_]
     regions: NDArray[np.object_]
     places: NDArray[np.object_]
@@ -80,7 +95,7 @@ class People:
 
     def __getitem__(self, rows: Any) -> People:
         """Select people by a slice (gives views), by (Q,) indices or by a (P,) bool."""
-        return People(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return People(*(getattr(self, part.name)[rows] for part in fields(self)))
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -100,7 +115,9 @@ class Labels:
     path: file, folder or glob, for messages. keypoint_names: names and order of the data set. images: by image id.
     people: the people of all photos, photo after photo in the order of `images`. rows: by image id, the photo's rows in
     `people`. limbs: pairs of keypoints, counted from 0; empty if the file states none. category_id: the category of
-    people in COCO's results format.
+    people in COCO's results format. others: places of others, who have keypoints of their own but are not used; their
+    arrays of keypoints are empty. stated_ids: by image id, the photo's id in the file, where it is another one. notes:
+    lines on how the file was read. categories: all of the file; empty if the format has none.
     """
 
     path: Path | str
@@ -110,6 +127,10 @@ class Labels:
     rows: Mapping[int, slice]
     limbs: tuple[tuple[int, int], ...] = ()
     category_id: int = 1
+    others: Labels | None = None
+    stated_ids: Mapping[int, int | str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    categories: tuple[CategoryCount, ...] = ()
 
     def people_of(self, image_id: int) -> People:
         """The people and crowds of a photo, as views."""
@@ -122,7 +143,8 @@ class LabelSource:
 
     labels: of the usable photos and people. files: the photos, by image id. ignore: returns the ignore region of an
     image id as run lengths, or None. problems: what was left out or changed. people: number of people with keypoints;
-    if the source is an annotation file, people that were left out count too.
+    if the source is an annotation file, people that were left out count too. notes: lines on how the labels were
+    read, with their path.
     """
 
     labels: Labels
@@ -130,6 +152,7 @@ class LabelSource:
     ignore: Callable[[int], Mapping[str, Any] | None]
     problems: Sequence[Problem]
     people: int
+    notes: Sequence[str] = ()
 
 
 def gather(
@@ -139,10 +162,12 @@ def gather(
     entries: Iterable[Entry],
     limbs: tuple[tuple[int, int], ...] = (),
     category_id: int = 1,
+    **more: Any,
 ) -> Labels:
     """Make `Labels` from the entries of a reader.
 
-    images: by image id. entries: in any order; the entries of one photo keep their order. See `Labels` for the rest.
+    images: by image id. entries: in any order; the entries of one photo keep their order. See `Labels` for the rest,
+    and for `more`.
     """
     by_image: dict[int, list[Entry]] = {image_id: [] for image_id in images}
     for entry in entries:
@@ -158,13 +183,12 @@ def gather(
         boxes=np.array([entry.box for entry in listed], np.float64).reshape(people, 4),
         areas=np.array([entry.area for entry in listed], np.float64),
         crowds=np.array([entry.crowd for entry in listed], np.bool_),
-        counts=np.array([entry.labelled for entry in listed], np.intp),
         unknown=unknown,
         regions=_objects([entry.region for entry in listed]),
         places=_objects([entry.where for entry in listed]),
     )
     rows = _spans({image_id: len(group) for image_id, group in by_image.items()})
-    return Labels(path, tuple(keypoint_names), images, gathered, rows, limbs, category_id)
+    return Labels(path, tuple(keypoint_names), images, gathered, rows, limbs, category_id, **more)
 
 
 def select(labels: Labels, image_ids: Iterable[int], kept: NDArray[np.bool_] | None = None) -> Labels:
@@ -184,7 +208,7 @@ def pool(labels: Sequence[Labels]) -> tuple[Labels, list[dict[int, int]]]:
     """Merge several data sources into one. Also return, for each source, a mapping of old image ids to new ones.
 
     The photos get new ids from 1. All sources must have the keypoints of the first source. The result has the first
-    source's path, keypoint names, limbs and category.
+    source's path, keypoint names, limbs and category, and no `others`.
     """
     images: dict[int, Image] = {}
     counts: dict[int, int] = {}
@@ -195,8 +219,9 @@ def pool(labels: Sequence[Labels]) -> tuple[Labels, list[dict[int, int]]]:
         counts |= {new: part.rows[old].stop - part.rows[old].start for old, new in ids.items()}
         renumbered.append(ids)
     parts = [part.people for part in labels]
-    people = People(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(People)))
-    return replace(labels[0], images=images, people=people, rows=_spans(counts)), renumbered
+    people = People(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(People)))
+    pooled = replace(labels[0], images=images, people=people, rows=_spans(counts), others=None, stated_ids={})
+    return pooled, renumbered
 
 
 def _spans(counts: Mapping[int, int]) -> dict[int, slice]:

@@ -19,17 +19,22 @@ _FARTHEST_PX = 1e5
 
 
 def encode_ignore_region(
-    people: People, height: int, width: int, limbs: Sequence[tuple[int, int]] = ()
+    people: People,
+    height: int,
+    width: int,
+    limbs: Sequence[tuple[int, int]] = (),
+    others: People | None = None,
 ) -> Encoded | None:
     """Run-length encoding of the region that must not count in the loss; None if the region is empty.
 
     The region is the union of:
-    - crowds, without the regions of labelled people,
+    - crowds and `others`, without the regions of labelled people,
     - people without keypoints,
     - the surroundings of unknown keypoints of labelled people (see `data.unknown`).
 
     people: all of one image of height x width pixels. If a person has no region, the box is used. limbs: pairs of
-    keypoints, counted from 0; they show which keypoints are near an unknown keypoint.
+    keypoints, counted from 0; they show which keypoints are near an unknown keypoint. others: those of the image who
+    have keypoints of their own, but are not used.
     Raises DataError for a region that can't be decoded.
     """
     labelled = people.labelled
@@ -37,9 +42,10 @@ def encode_ignore_region(
     parts = _encoded(rest, height, width)
     for keypoints, box, unknown in zip(unsure.keypoints, unsure.boxes, unsure.unknown, strict=True):
         parts += [_encode_box(part, height, width) for part in unknown_boxes(keypoints, box, unknown, limbs)]
-    if people.crowds.any():
+    around = _encoded(people[people.crowds], height, width) + (_encoded(others, height, width) if others else [])
+    if around:
         # pycocotools can't subtract run lengths, so this part works on pixels. Most photos have no crowd.
-        region = _pixels(people[people.crowds], height, width) & ~_pixels(people[labelled], height, width)
+        region = _pixels(around, height, width) & ~_pixels(_encoded(people[labelled], height, width), height, width)
         parts.append(coco_mask.encode(np.asfortranarray(region.astype(np.uint8))))
     union = coco_mask.merge(parts) if parts else None
     return union if union is not None and coco_mask.area(union) > 0 else None
@@ -58,11 +64,22 @@ def warp_mask(ignore: Encoded | None, matrix: NDArray[np.float64], rows: int, co
     return 1 - np.asarray(warped, np.float32)
 
 
-def _pixels(people: People, height: int, width: int) -> NDArray[np.bool_]:
-    """(height, width) bool, the union of the people's regions. Raises DataError."""
-    if not len(people):
+def region_box(region: Region, place: str, height: int, width: int) -> list[float] | None:
+    """The box x, y, width, height around a region in an image of height x width pixels; None if the region is empty.
+
+    place: for messages. Raises DataError for a region that can't be decoded.
+    """
+    if region is None:
+        return None
+    box: list[float] = coco_mask.toBbox(_encode(region, (), place, height, width)).tolist()
+    return box if min(box[2:]) > 0 else None
+
+
+def _pixels(parts: list[Encoded], height: int, width: int) -> NDArray[np.bool_]:
+    """(height, width) bool, the union of encoded regions."""
+    if not parts:
         return np.zeros((height, width), bool)
-    return np.asarray(coco_mask.decode(coco_mask.merge(_encoded(people, height, width))), bool)
+    return np.asarray(coco_mask.decode(coco_mask.merge(parts)), bool)
 
 
 def _encode_box(box: Sequence[float], height: int, width: int) -> Encoded:

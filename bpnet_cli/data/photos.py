@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.data.choice import choice_for
 from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.data.labels import Labels, LabelSource
 from bpnet_cli.data.sources import open_source
@@ -43,7 +44,7 @@ class Photo:
 
 def load_photos(images: str | Path, annotations: str | Path, skeleton: Skeleton) -> list[Photo]:
     """Open the labels beside a folder of photos: `photos_of_source` of `open_source`. Raises DataError."""
-    return photos_of_source(open_source(images, annotations), skeleton)
+    return photos_of_source(open_source(images, annotations, choice_for(skeleton)), skeleton)
 
 
 def photos_of_source(source: LabelSource, skeleton: Skeleton) -> list[Photo]:

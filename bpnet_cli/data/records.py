@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from bpnet_cli.data.choice import ANYTHING, Choice, chosen_names
 from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.data.labels import Entry, Image, LabelSource, Problem, gather
 from bpnet_cli.engine import load_tensorflow
@@ -36,8 +37,8 @@ class ShardHeader:
 
     set: fingerprint of everything that was converted, the same in all shards of a set. shard: its number, from 0.
     shards: number of shards in the set. size: of the shard in bytes. photos: number in the shard. people: number with
-    keypoints in the shard. problems: what was left out or changed; problems of the labels are all in shard 0. format:
-    version of the shards.
+    keypoints in the shard. problems: what was left out or changed; problems of the labels are all in shard 0. notes: of
+    each source, all in shard 0. format: version of the shards.
     """
 
     set: str
@@ -47,6 +48,7 @@ class ShardHeader:
     photos: int
     people: int
     problems: list[Problem] = field(default_factory=list)
+    notes: list[list[str]] = field(default_factory=list)
     format: int = FORMAT
 
     def to_json(self) -> bytes:
@@ -83,7 +85,7 @@ def label_features(source: LabelSource, number: int, image_id: int) -> dict[str,
         "person/boxes": people.boxes.ravel().tolist(),
         "person/areas": people.areas.tolist(),
         "person/crowds": people.crowds.astype(int).tolist(),
-        "person/num_keypoints": people.counts.tolist(),
+        "person/num_keypoints": (people.keypoints[..., 2] > 0).sum(axis=1).tolist(),
         "ignore/counts": [ignore["counts"]] if ignore else [],
     }
 
@@ -128,10 +130,11 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
         raise DataError(f"{index_of(shard)}: can't be read ({text}); convert the data set again") from None
 
 
-def open_records(pattern: str) -> list[LabelSource]:
+def open_records(pattern: str, choice: Choice = ANYTHING) -> list[LabelSource]:
     """The data sources in the shards that a glob matches, in the order of the shards' names.
 
-    pattern: a glob for `tf.io.gfile`, so a local or a remote path. Raises DataError if nothing matches, a shard has
+    pattern: a glob for `tf.io.gfile`, so a local or a remote path. choice: gives the spelling of keypoints.
+    Raises DataError if nothing matches, a shard has
     another size than its index says, an index or a shard of a set is missing, or a folder has matches from more than
     one set (such as train and validation).
     """
@@ -145,7 +148,7 @@ def open_records(pattern: str) -> list[LabelSource]:
         groups.setdefault((str(PurePosixPath(shard).parent), header.set), []).append((shard, header, rows))
     if len({folder for folder, _ in groups}) < len(groups):
         raise DataError(f"{pattern}: matches more than one set of shards, such as train and validation; name one")
-    return [source for group in groups.values() for source in _sources_of(pattern, group)]
+    return [source for group in groups.values() for source in _sources_of(pattern, group, choice)]
 
 
 def _find(pattern: str) -> list[str]:
@@ -169,7 +172,7 @@ def _check_size(shard: str, header: ShardHeader) -> None:
 
 
 def _sources_of(
-    pattern: str, group: Sequence[tuple[str, ShardHeader, list[dict[str, list[Any]]]]]
+    pattern: str, group: Sequence[tuple[str, ShardHeader, list[dict[str, list[Any]]]]], choice: Choice
 ) -> Iterator[LabelSource]:
     """The sources of one converted set. Raises DataError if a shard of the set is missing."""
     first = group[0][1]
@@ -181,17 +184,22 @@ def _sources_of(
     for shard, _, rows in group:
         for row in rows:
             by_source.setdefault(row["source/number"][0], []).append((shard, row))
+    notes = dict(enumerate(group[0][1].notes))
     for number in sorted(by_source):
-        yield _source_of(pattern, by_source[number], problems)
+        yield _source_of(pattern, by_source[number], problems, notes.get(number, []), choice)
         problems = []
 
 
 def _source_of(
-    pattern: str, rows: Sequence[tuple[str, dict[str, list[Any]]]], problems: Sequence[Problem]
+    pattern: str,
+    rows: Sequence[tuple[str, dict[str, list[Any]]]],
+    problems: Sequence[Problem],
+    notes: Sequence[str],
+    choice: Choice,
 ) -> LabelSource:
     images, files, ignore = {}, {}, {}
     entries: list[Entry] = []
-    names = tuple(name.decode() for name in rows[0][1]["source/keypoint_names"])
+    names, lines = chosen_names([name.decode() for name in rows[0][1]["source/keypoint_names"]], choice)
     category_id = rows[0][1]["source/category_id"][0]
     for shard, row in rows:
         (image_id,), (height,), (width,) = row["image/id"], row["image/height"], row["image/width"]
@@ -204,8 +212,9 @@ def _source_of(
         counts = row["ignore/counts"]
         ignore[image_id] = {"size": [height, width], "counts": counts[0]} if counts else None
     labels = gather(pattern, names, images, entries, category_id=category_id)
-    people = sum(n > 0 for _, row in rows for n in row["person/num_keypoints"])
-    return LabelSource(labels, files, ignore.__getitem__, problems, people)
+    people = int(labels.people.labelled.sum())
+    told = [*notes, *(f"{pattern}: {line}" for line in lines)]
+    return LabelSource(labels, files, ignore.__getitem__, problems, people, told)
 
 
 def _entries_of(row: Mapping[str, list[Any]], image_id: int, count: int, where: str) -> Iterator[Entry]:
@@ -215,9 +224,9 @@ def _entries_of(row: Mapping[str, list[Any]], image_id: int, count: int, where: 
     keypoints[..., :2] = np.reshape(row["person/keypoints"], (people, count, 2))
     keypoints[..., 2] = np.reshape(row["person/visibilities"], (people, count))
     boxes = np.reshape(row["person/boxes"], (people, 4)).tolist()
-    parts = zip(boxes, row["person/areas"], row["person/crowds"], row["person/num_keypoints"], strict=True)
-    for points, (box, area, crowd, labelled) in zip(keypoints.reshape(people, -1).tolist(), parts, strict=True):
-        yield Entry(image_id, points, box, area, bool(crowd), labelled, (), None, where)
+    parts = zip(boxes, row["person/areas"], row["person/crowds"], strict=True)
+    for points, (box, area, crowd) in zip(keypoints.reshape(people, -1).tolist(), parts, strict=True):
+        yield Entry(image_id, points, box, area, bool(crowd), (), None, where)
 
 
 def _read_image(shard: str, name: str, offset: int, length: int, crc32: int) -> bytes:

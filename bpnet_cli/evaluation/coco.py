@@ -99,9 +99,7 @@ def restrict(truth: Labels, skeleton: Skeleton) -> Labels:
         return truth
     if not kept:
         raise DataError(f"{truth.path}: labels none of the keypoints of skeleton {skeleton.name}")
-    keypoints = truth.people.keypoints[:, kept]
-    counts = (keypoints[..., 2] > 0).sum(axis=1)
-    people = replace(truth.people, keypoints=keypoints, counts=counts, unknown=truth.people.unknown[:, kept])
+    people = replace(truth.people, keypoints=truth.people.keypoints[:, kept], unknown=truth.people.unknown[:, kept])
     return replace(truth, keypoint_names=tuple(truth.keypoint_names[i] for i in kept), people=people, limbs=())
 
 

@@ -61,7 +61,7 @@ def load_labelled(sources: Sequence[Source], skeleton: Skeleton) -> LabelledSet:
 
     Keypoints that are not in the skeleton are dropped, with a status line. People without an area also get a line.
     """
-    opened = open_sources(sources)
+    opened = open_sources(sources, skeleton)
     pooled, renumbered = merge([source.labels for source in opened])
     truth = restrict(pooled, skeleton)
     if truth is not pooled:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bpnet_cli.errors import BpnetError, hinting
 from bpnet_cli.evaluation.coco import MAX_DETECTIONS, METRICS
@@ -58,7 +59,7 @@ def evaluate_model(
     low, high = bootstrap_interval(result.scores.matches)
     write_text(results_dir / "metrics.json", json.dumps(metrics_entry(result, low, high), indent=2) + "\n")
     write_text(results_dir / "results.csv", _table(result))
-    write_text(results_dir / "coco_results.json", json.dumps(result.detections))
+    write_text(results_dir / "coco_results.json", json.dumps(_with_stated_ids(result)))
     write_text(results_dir / "report.html", render_report(result, (low, high), predictor.backend.metadata, model_path))
     metrics = result.scores.metrics
     shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50", "AP75", "APm", "APl", "AR"))
@@ -88,6 +89,12 @@ def metrics_entry(result: Evaluation, low: float, high: float) -> dict[str, floa
         "persons_found": len(result.detections),
         "seconds": round(result.seconds, 3),
     }
+
+
+def _with_stated_ids(result: Evaluation) -> list[dict[str, Any]]:
+    """The detections with the photos' ids as the file writes them."""
+    stated = result.labelled.truth.stated_ids
+    return [{**entry, "image_id": stated.get(entry["image_id"], entry["image_id"])} for entry in result.detections]
 
 
 def _constants(skeleton: Skeleton) -> str:

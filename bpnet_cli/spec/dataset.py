@@ -16,6 +16,17 @@ class DataSource(Model):
     annotations: Annotated[str, OnDisk("file")] = Field(
         description="COCO keypoint JSON file, relative to the working directory"
     )
+    # Not strict, because `_as_tuple` has left JSON, where a list is a tuple.
+    categories: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = Field(
+        default=None,
+        description="names of the categories to use; null: all whose keypoints fit the skeleton. People of other "
+        "categories with keypoints are ignored in the loss",
+    )
+    rename: dict[str, str] = Field(
+        default={},
+        description="{name of a keypoint in the file: its name in the skeleton}; other spellings of the same words "
+        "(L_Eye, leftEye) need no entry",
+    )
 
 
 class RecordSource(Model):

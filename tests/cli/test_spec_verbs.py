@@ -129,6 +129,7 @@ model:
   pretrained: start.keras
 """
 HINT = "(paths are relative to the working directory)"
+UNOPENED = "photos and annotations were not opened; to check them: bpnet dataset check -e s.yaml"
 LINES = [
     f"s.yaml:3: dataset.train.0.images: photos: no such folder {HINT}",
     f"s.yaml:4: dataset.train.0.annotations: train.json: no such file {HINT}",
@@ -141,7 +142,7 @@ LINES = [
 def test_absent_paths_are_named_and_with_paths_are_errors(bpnet: Run) -> None:
     Path("s.yaml").write_text(ABSENT)
     result = bpnet("spec", "check", "s.yaml")
-    assert (result.exit_code, result.output.splitlines()) == (0, [*LINES, "s.yaml: ok"])
+    assert (result.exit_code, result.output.splitlines()) == (0, [*LINES, UNOPENED, "s.yaml: ok"])
     result = bpnet("spec", "check", "s.yaml", "--paths")
     assert (result.exit_code, result.output) == (1, "Error: " + "\n".join(LINES) + "\n")
 
@@ -152,7 +153,7 @@ def test_paths_that_are_there_are_not_named(bpnet: Run) -> None:
     Path("shards").mkdir()
     for name in ("train.json", "shards/train-0.tfrecord", "teacher.onnx", "start.keras"):
         Path(name).touch()
-    assert bpnet("spec", "check", "s.yaml", "--paths").output == "s.yaml: ok\n"
+    assert bpnet("spec", "check", "s.yaml", "--paths").output == f"{UNOPENED}\ns.yaml: ok\n"
     for weights in ("none", "box", "imagenet"):
         words = ("--set", f"model.pretrained={weights}", "--set", "model.backbone=vgg19")
         assert bpnet("spec", "check", "s.yaml", "--paths", *words).output == "s.yaml: ok\n"
@@ -221,6 +222,11 @@ def test_the_readme_says_which_commands_take_set() -> None:
 def test_the_readme_lists_all_shipped_specs() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert [name for name in NAMES if f"| `{name}` |" in readme] == NAMES
+
+
+def test_a_spec_without_data_has_nothing_to_open(bpnet: Run) -> None:
+    Path("s.yaml").write_text("name: s")
+    assert bpnet("spec", "check", "s.yaml").output == "s.yaml: ok\n"
 
 
 SIDES = "name: paw\nkeypoints: [%s]\nlimbs: [[a, b]]\n"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bpnet_cli.data.checks import DAMAGED, summarise
+from bpnet_cli.data.checks import DAMAGED
 from bpnet_cli.data.convert import convert
+from bpnet_cli.data.labels import summarise
 from bpnet_cli.data.records import open_records
 from bpnet_cli.errors import BpnetError
 from tests.unit.test_bad_data import jpeg, noise, write_photos

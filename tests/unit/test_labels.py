@@ -10,9 +10,9 @@ import pytest
 from pycocotools.coco import COCO
 
 from bpnet_cli import BODY_18
-from bpnet_cli.data.checks import BOX_OUTSIDE, summarise
+from bpnet_cli.data.checks import BOX_OUTSIDE
 from bpnet_cli.data.coco import read_coco_file, to_coco
-from bpnet_cli.data.labels import Entry, Image, Labels, gather, pool, select
+from bpnet_cli.data.labels import Entry, Image, Labels, gather, pool, select, summarise
 from bpnet_cli.data.masks import encode_ignore_region, warp_mask
 from bpnet_cli.data.photos import photos_of_source
 from bpnet_cli.data.sources import FORMATS, Format, beside_photos, open_source
@@ -24,7 +24,7 @@ NAMES = ("nose", "left_shoulder", "right_shoulder")
 
 def entry(image_id: int, x: float, **changes: object) -> Entry:
     points = [x, 10, 2, x + 5, 20, 2, x - 5, 20, 1]
-    whole = Entry(image_id, points, [x - 9, 5, 18, 40], 300.0, False, 3, (), None, f"line {x:g}")
+    whole = Entry(image_id, points, [x - 9, 5, 18, 40], 300.0, False, (), None, f"line {x:g}")
     return whole._replace(**changes)
 
 
@@ -70,7 +70,7 @@ def test_written_for_pycocotools_it_says_what_the_file_says(tmp_path: Path) -> N
     assert [image.items() <= whole.imgs[image["id"]].items() for image in written["images"]] == [True, True]
 
 
-def read_lines(path: str | Path) -> Labels:
+def read_lines(path: str | Path, _: object) -> Labels:
     """A made-up format: a photo's name, size, and per keypoint x, y."""
     images, entries = {}, []
     for number, line in enumerate(Path(path).read_text().splitlines()[1:], start=1):
@@ -78,7 +78,7 @@ def read_lines(path: str | Path) -> Labels:
         images[number] = Image(name, int(height), int(width))
         points = np.insert(np.array(values, float).reshape(-1, 2), 2, 2, axis=1)
         box = [*points[:, :2].min(axis=0), *np.ptp(points[:, :2], axis=0)]
-        entries.append(Entry(number, points.ravel().tolist(), box, 0, False, len(points), (), None, f"line {number}"))
+        entries.append(Entry(number, points.ravel().tolist(), box, 0, False, (), None, f"line {number}"))
     return gather(path, NAMES, images, entries)
 
 

@@ -65,7 +65,7 @@ def test_what_was_left_out_is_told_alike(
 ) -> None:
     photos_of(from_files(sources), BODY_18)
     told = capsys.readouterr().err
-    assert told.count("(first: ") == 5
+    assert told.count("(first: ") == 6
     summary = convert({"train": sources}, tmp_path, shards=3)
     capsys.readouterr()
     photos_of(from_shards(tmp_path), BODY_18)
