@@ -233,8 +233,8 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     learnt = np.any([sample.photo.labelled for sample in samples], axis=0)
     if missing := [name for name, is_learnt in zip(skeleton.keypoints, learnt, strict=True) if not is_learnt]:
         say(
-            f"labelled nowhere in dataset.train: {', '.join(missing)}; the network won't learn them (files must have"
-            f" the keypoints of skeleton {skeleton.name} under the same names)"
+            f"labelled nowhere in dataset.train: {', '.join(missing)}; the network won't learn them (if they have"
+            " other names there, map them with dataset.train.rename)"
         )
     return make_loader(
         samples,

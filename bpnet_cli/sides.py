@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-_WORDS = {"left": "left", "right": "right", "l": "left", "r": "right"}
+_WORDS = {"left": "left", "right": "right", "l": "left", "r": "right", "lt": "left", "rt": "right"}
+# Front, hind, back and rear, as in FL (front left) and LF (left front).
+_ENDS = "fhbr"
 _BETWEEN = re.compile(r"[\W_]+")
 # Parts of bodies, whole and as data sets shorten them. A letter right in front of one of them is a side: Lshoulder,
 # lank. Names like Lip and Rip show that a letter alone is not enough.
@@ -131,6 +133,9 @@ def _spellings(name: str, habits: frozenset[str]) -> list[_Spelling]:
 
 def _glued(word: str, habits: frozenset[str]) -> list[tuple[str, str]]:
     """The side in front of a word or, if it is spelled out, behind it, and the rest: lefteye, eyeleft, lshoulder."""
+    if len(word) == 2:
+        ways = [(_WORDS[way[0]], way[1]) for way in (word, word[::-1]) if way[0] in "lr" and way[1] in _ENDS]
+        return ways[-1:]
     known = _PARTS | habits
     found = [(_WORDS[side], word.removeprefix(side)) for side in _WORDS if word.startswith(side)]
     found += [(side, word.removesuffix(side)) for side in ("left", "right") if word.endswith(side)]

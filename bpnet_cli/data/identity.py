@@ -16,7 +16,9 @@ _LONGEST = 400
 
 
 def whole(value: Any) -> int | None:
-    """The whole number that a value is, also where it is written as 466.0; None if it is none."""
+    """The whole number that a value is, also where it is written as 466.0 or as text; None if it is none."""
+    if isinstance(value, str) and len(value) < _LONGEST and value.strip().isdecimal():
+        return int(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

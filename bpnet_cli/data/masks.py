@@ -42,7 +42,10 @@ def encode_ignore_region(
     parts = _encoded(rest, height, width)
     for keypoints, box, unknown in zip(unsure.keypoints, unsure.boxes, unsure.unknown, strict=True):
         parts += [_encode_box(part, height, width) for part in unknown_boxes(keypoints, box, unknown, limbs)]
-    around = _encoded(people[people.crowds], height, width) + (_encoded(others, height, width) if others else [])
+    around = _encoded(people[people.crowds], height, width)
+    if others is not None:
+        around += _encoded(others[[region is not None for region in others.regions]], height, width)
+        around += [_encode_box(box, height, width) for box in others.boxes[[r is None for r in others.regions]]]
     if around:
         # pycocotools can't subtract run lengths, so this part works on pixels. Most photos have no crowd.
         region = _pixels(around, height, width) & ~_pixels(_encoded(people[labelled], height, width), height, width)

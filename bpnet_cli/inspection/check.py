@@ -18,6 +18,7 @@ from bpnet_cli.data.sources import open_sources
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.log import progress
 from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.sides import pairs_by_name, without_partner
 from bpnet_cli.spec.dataset import RecordSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -127,7 +128,10 @@ def _keypoints(labels: Labels, skeleton: Skeleton | None) -> list[str]:
     people = labels.people[labels.people.labelled]
     names, points = labels.keypoint_names, people.keypoints
     known = np.ones(len(names), np.bool_)
-    lines = []
+    pairs = pairs_by_name(names)
+    lines = [f"left/right pairs that are found by name: {len(pairs)}"]
+    if alone := without_partner(names, pairs):
+        lines.append(f"without a partner on the other side: {', '.join(alone)}")
     if skeleton:
         foreign = [name for name in names if name not in skeleton.keypoints]
         lines = [f"keypoints that skeleton {skeleton.name} doesn't have: {', '.join(foreign)}"] if foreign else []

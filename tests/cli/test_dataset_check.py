@@ -47,6 +47,7 @@ def test_one_table_says_what_is_there_and_what_is_unusual(messy: Path, bpnet: Ru
     assert "ball 1 1 no" in lines
     assert f"person {people} {people} yes" in lines
     assert any(line.startswith("snout ") for line in lines)
+    assert "left/right pairs that are found by name: 8" in lines
     assert "annotations of categories that are not used: 1 of 'ball' (1 with keypoints, ignored in the loss)" in lines
     assert any(line.startswith("photos that can't be decoded, where training would stop: 1 (first: ") for line in lines)
 

@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from bpnet_cli import BODY_18
 from bpnet_cli.build import open_sources, photos_of
 from bpnet_cli.data.checks import ELSEWHERE
-from bpnet_cli.data.choice import Choice, choice_for
+from bpnet_cli.data.choice import Choice, choice_for, names_for
 from bpnet_cli.data.convert import convert
 from bpnet_cli.data.labels import Labels
 from bpnet_cli.data.masks import warp_mask
@@ -175,6 +175,7 @@ SAME = {
     "no crowd": (without("iscrowd"), ""),
     "nested": (each(keypoints=nested), "keypoints read from nested lists: 12 (first: annotation 4)"),
     "float sizes": (images(width=float, height=float), ""),
+    "text sizes": (images(width=str, height=str), ""),
     "text ids": (ids(str), ""),
     "text in images": (ids(str, int), ""),
     "text in annotations": (ids(int, str), ""),
@@ -417,6 +418,24 @@ def test_a_category_with_fewer_keypoints_leaves_the_others_unknown(tmp_path: Pat
     labels, _ = read(write(tmp_path, upper))
     assert labels.people.unknown.sum(axis=1).tolist() == [6] + [0] * 11
     assert labels.people.unknown[0, 11:].all()
+
+
+def test_a_far_box_of_another_category_stops_nothing(tmp_path: Path) -> None:
+    source = write(tmp_path, ball_first, lambda data: data["annotations"][12].update(bbox=[-5e9, 270, 1e10, 20]))
+    mask = warp_mask(photos_of([source], BODY_18)[0].ignore, np.eye(3)[:2], *SIZE)
+    assert (mask[275] == 0).any()
+    assert (mask[:270] == 1).all()
+
+
+def test_names_of_keypoints_that_have_none() -> None:
+    choice = choice_for(BODY_18)
+    assert names_for(17, choice) == tuple(COCO_NAMES)
+    assert names_for(18, choice) == BODY_18.keypoints
+    assert names_for(16, choice) == ()
+    arm = choice._replace(keypoints=("neck", "hand", "elbow"))
+    assert names_for(3, arm) == ("neck", "hand", "elbow")
+    assert names_for(2, arm) == ("hand", "elbow")
+    assert names_for(17, arm) == ()
 
 
 def test_keypoints_can_be_renamed(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ PAIRS = [
     ("LEFT_EAR", "RIGHT_EAR"), ("Left front paw", "Right front paw"), ("L_F_Paw", "R_F_Paw"), ("F_L_Paw", "F_R_Paw"),
     ("front-left-1", "front-right-1"), ("lefteye", "righteye"), ("eyeleft", "eyeright"), ("lefthorn2", "righthorn2"),
     ("leftsnarf", "rightsnarf"), ("left", "right"), ("L", "R"), ("mixamo:LeftArm", "mixamo:RightArm"),
-    ("L Eye ", "R Eye "),
+    ("L Eye ", "R Eye "), ("Lt. eye", "Rt. eye"), ("eye (left)", "eye (right)"), ("forelegL1", "forelegR1"),
+    ("LF_paw", "RF_paw"), ("paw FL", "paw FR"), ("HL", "HR"), ("RL_paw", "RR_paw"),
 ]  # fmt: skip
 
 
@@ -54,6 +55,18 @@ def test_a_letter_in_front_is_a_side_where_a_file_has_the_habit() -> None:
     names = ["Lfoo", "Rfoo", "Lbar", "Rbar", "Lip", "Rip"]
     assert pairs_by_name(names[2:]) == []
     assert pairs_by_name(names) == [("Lfoo", "Rfoo"), ("Lbar", "Rbar"), ("Lip", "Rip")]
+
+
+def test_markers_of_motion_capture() -> None:
+    names = ["C7", "CLAV", "LASI", "RASI", "LPSI", "RPSI", "LTHI", "RTHI", "RBAK"]
+    assert pairs_by_name(names) == [("LASI", "RASI"), ("LPSI", "RPSI"), ("LTHI", "RTHI")]
+    assert without_partner(names, pairs_by_name(names)) == []
+
+
+def test_four_legs() -> None:
+    names = ["FL", "FR", "RL", "RR", "LF", "RF"]
+    assert pairs_by_name(names[:4]) == [("FL", "FR"), ("RL", "RR")]
+    assert pairs_by_name([f"{name}_paw" for name in names[2:]]) == [("RL_paw", "RR_paw"), ("LF_paw", "RF_paw")]
 
 
 def test_pairs_come_in_the_order_of_their_left_names() -> None:
