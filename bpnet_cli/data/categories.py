@@ -19,14 +19,13 @@ _NAMED = 5
 class Category(NamedTuple):
     """A category of a file.
 
-    id: see `id_of`. given_id: as in the file. name: for messages and for choosing. keypoints: names as in the file, or
+    id: see `id_of`. name: for messages and for choosing. keypoints: names as in the file, or
     () if it has none. limbs: pairs of keypoints, counted from 0. annotations, people: number of its annotations, and of
     those with labelled keypoints. size: number of keypoints that its annotations have, 0 if they have none. lines: what
     is unusual about it.
     """
 
     id: Id
-    given_id: Any
     name: str
     keypoints: tuple[str, ...]
     limbs: tuple[tuple[int, int], ...]
@@ -70,7 +69,7 @@ def read_categories(categories: Sequence[dict[str, Any]], annotations: Sequence[
             limbs = limbs_of(entry.get("skeleton"), len(names))
             name = str(entry.get("name", key)).strip()
             counts = numbers[key], people[key], sizes.get(key, 0)
-            found.append(Category(key, entry["id"], name, names, limbs, *counts, lines))
+            found.append(Category(key, name, names, limbs, *counts, lines))
     return found
 
 

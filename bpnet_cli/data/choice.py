@@ -65,9 +65,13 @@ def chosen_names(names: Sequence[str], choice: Choice) -> tuple[tuple[str, ...],
 
 
 def refuse_unknown_names(names: Sequence[str], choice: Choice) -> None:
-    """Raise DataError if `choice.rename` names a keypoint that is not among these names of the file."""
+    """Raise DataError if `choice.rename` names a keypoint that is not in the file, or gives a name that is not wanted.
+
+    names: those in the file.
+    """
     stripped = [name.strip() for name in names]
-    for name in choice.rename:
-        if name not in stripped and name not in names:
-            hint = did_you_mean(name, stripped) or f"; it has {', '.join(stripped)}"
-            raise DataError(f"rename: the file has no keypoint {name!r}{hint}")
+    for name, new in choice.rename.items():
+        for owner, word, known in (("file", name, [*stripped, *names]), ("skeleton", new, choice.keypoints or (new,))):
+            if word not in known:
+                hint = did_you_mean(word, known) or f"; it has {', '.join(dict.fromkeys(known))}"
+                raise DataError(f"rename: the {owner} has no keypoint {word!r}{hint}")

@@ -12,7 +12,7 @@ from bpnet_cli.data.checks import PHOTO_REASONS
 from bpnet_cli.data.choice import ANYTHING, Choice
 from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.data.labels import Labels, LabelSource, Problem, summarise
-from bpnet_cli.data.photos import photos_of_source, to_skeleton
+from bpnet_cli.data.photos import Photo, photos_of_source, to_skeleton
 from bpnet_cli.data.samples import main_persons
 from bpnet_cli.data.sources import open_sources
 from bpnet_cli.errors import BpnetError, DataError
@@ -67,16 +67,19 @@ def _check(
 
 
 def _report(source: LabelSource, skeleton: Skeleton | None, training: ExperimentSpec | None) -> str:
-    damaged = _undecodable(list(source.files.values()))
-    problems = [*source.problems, *damaged]
+    """The tables of a source. Raises DataError if it can't be used with the skeleton."""
+    photos = photos_of_source(source, skeleton) if skeleton else []
+    for image_id in source.labels.images if not photos else ():
+        source.ignore(image_id)  # finds regions that can't be decoded, as making the photos does
+    problems = [*source.problems, *_undecodable(list(source.files.values()))]
     tables = [
         _contents(source, problems),
         _categories(source.labels),
         _sizes(source.labels),
         _keypoints(source.labels, skeleton),
     ]
-    if skeleton and training:
-        tables.append(_crops(source, skeleton, training))
+    if training:
+        tables.append(_crops(photos, training))
     told = [line.removeprefix(f"{source.labels.path}: ") for line in (*source.notes, *summarise(problems))]
     lines = ["what is unusual:", *(f"  {line}" for line in told)] if told else ["nothing is unusual"]
     return "\n\n".join("\n".join(f"  {line}" for line in part) for part in (*tables, lines) if part)
@@ -162,12 +165,11 @@ def _sizes(labels: Labels) -> list[str]:
     return _table(("", "smallest", "median", "largest"), rows)
 
 
-def _crops(source: LabelSource, skeleton: Skeleton, spec: ExperimentSpec) -> list[str]:
+def _crops(photos: Sequence[Photo], spec: ExperimentSpec) -> list[str]:
     """How many people get a training crop of their own."""
     if spec.augmentation.crop != "person":
         return []
     limits = spec.dataset.min_keypoints, spec.dataset.min_area_px, spec.dataset.min_distance_ratio
-    photos = photos_of_source(source, skeleton)
     crops, people = sum(len(main_persons(photo, *limits)) for photo in photos), sum(len(p.keypoints) for p in photos)
     return [
         f"{crops} of {people} people get a training crop of their own (dataset.min_keypoints {limits[0]}, min_area_px"

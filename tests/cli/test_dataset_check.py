@@ -79,6 +79,24 @@ def test_a_sound_set_has_nothing_unusual_and_a_refused_one_is_told(tmp_path: Pat
     assert "are crowds (iscrowd: 1)" in result.stdout
 
 
+def test_what_stops_training_is_found(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
+    raw = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
+    labels = tmp_path / "labels.json"
+    raw["annotations"][0] |= {"iscrowd": 1, "segmentation": "x"}
+    labels.write_text(json.dumps(raw))
+    words = ("dataset", "check", "--images", drawn / "images", "--annotations", labels)
+    assert "segmentation can't be decoded" in bpnet(*words).stdout
+    raw["annotations"][0]["segmentation"] = None
+    raw["categories"][0]["keypoints"] = [f"k{i}" for i in range(len(raw["categories"][0]["keypoints"]))]
+    labels.write_text(json.dumps(raw))
+    assert bpnet(*words).exit_code == 0
+    spec = write_spec(tmp_path, drawn, "{batch_size: 2}")
+    result = bpnet("dataset", "check", "-e", spec, "--set", f"dataset.validation.annotations={labels}")
+    assert result.exit_code == 1
+    assert "can't be used: " in result.stdout.partition("dataset.validation")[2]
+    assert "no keypoint in common with skeleton body_18" in result.stdout
+
+
 @pytest.mark.parametrize("words", [(), ("-e", "quickstart", "--images", "a", "--annotations", "b"), ("--images", "a")])
 def test_it_takes_a_spec_or_files(bpnet: Run, words: tuple[str, ...]) -> None:
     result = bpnet("dataset", "check", *words)

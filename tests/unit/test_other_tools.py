@@ -448,6 +448,8 @@ def test_keypoints_can_be_renamed(tmp_path: Path) -> None:
     assert labels.keypoint_names == tuple(COCO_NAMES)
     with pytest.raises(DataError, match="rename: the file has no keypoint 'kq1', did you mean 'kp1'?"):
         read(source, choice_for(BODY_18, rename={"kq1": "nose"}))
+    with pytest.raises(DataError, match="rename: the skeleton has no keypoint 'noose', did you mean 'nose'?"):
+        read(source, choice_for(BODY_18, rename={"kp1": "noose"}))
     with pytest.raises(DataError, match="no keypoint in common"):
         photos_of([source], BODY_18)
 
