@@ -12,7 +12,7 @@ from bpnet_cli.data.categories import Categories, choose_categories, is_labelled
 from bpnet_cli.data.choice import ANYTHING, Choice
 from bpnet_cli.data.entries import checked_annotation, checked_image, loose_region
 from bpnet_cli.data.identity import Id, id_of, number_ids, refuse_repeated
-from bpnet_cli.data.labels import CategoryCount, Entry, Labels, Problem, gather, summarise
+from bpnet_cli.data.labels import CategoryCount, Entry, Image, Labels, Problem, gather, summarise
 from bpnet_cli.errors import DataError
 
 
@@ -32,7 +32,7 @@ def read_coco_file(path: str | Path, choice: Choice = ANYTHING) -> Labels:
     numbers = number_ids([key for key, _ in listed])
     images = {numbers[key]: image for key, image in listed}
     notes: list[Problem] = []
-    entries, others = _entries(path, raw, categories, numbers, notes)
+    entries, others = _entries(path, raw, categories, numbers, images, notes)
     if not entries:
         used = ", ".join(repr(category.name) for category in categories.used)
         raise DataError(f"{path}: no annotation of category {used}; nothing to use")
@@ -109,7 +109,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _entries(
-    path: Path, raw: Mapping[str, Any], categories: Categories, numbers: Mapping[Id, int], notes: list[Problem]
+    path: Path,
+    raw: Mapping[str, Any],
+    categories: Categories,
+    numbers: Mapping[Id, int],
+    images: Mapping[int, Image],
+    notes: list[Problem],
 ) -> tuple[list[Entry], list[Entry]]:
     """The people and crowds of the used categories, and the places of other ones that have keypoints of their own.
 
@@ -127,7 +132,7 @@ def _entries(
             raise DataError(f"{where}: category_id {entry.get('category_id')!r} is not among the categories")
         if key in used:
             entries.append(checked_annotation(path, entry, used[key], numbers, columns[key], count, notes))
-        elif is_labelled(entry) and (other := loose_region(entry, numbers)):
+        elif is_labelled(entry) and (other := loose_region(entry, numbers, images)):
             others.append(other)
     if not any("keypoints" in entry for entry in raw["annotations"]):
         _refuse_other_key(path, raw["annotations"])

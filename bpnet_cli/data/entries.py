@@ -16,6 +16,7 @@ import numpy as np
 from bpnet_cli.data.categories import Category
 from bpnet_cli.data.identity import Id, id_of, whole
 from bpnet_cli.data.labels import Entry, Image, Problem, Region
+from bpnet_cli.data.plausible import box_around
 from bpnet_cli.errors import DataError
 
 _LARGEST = 1e30
@@ -84,12 +85,14 @@ def checked_annotation(
     return Entry(number, keypoints, box, float(area), crowd, unknown, region, place)
 
 
-def loose_region(entry: dict[str, Any], numbers: Mapping[Id, int]) -> Entry | None:
+def loose_region(entry: dict[str, Any], numbers: Mapping[Id, int], images: Mapping[int, Image]) -> Entry | None:
     """The place of somebody whose category is not used, as an entry without keypoints; None if it can't be told.
 
-    The box is taken from the keypoints if there is none.
+    The box is made from the keypoints if there is none. images: by number.
     """
     number = numbers.get(_known_id(entry.get("image_id")))
+    if number is None:
+        return None
     box: Any = entry.get("bbox")
     if not _are_numbers(box) or len(box) != 4 or min(box[2:]) <= 0:
         box = None
@@ -98,11 +101,8 @@ def loose_region(entry: dict[str, Any], numbers: Mapping[Id, int]) -> Entry | No
         values = [v for part in entry["keypoints"] for v in (part if isinstance(part, list) else [part])]
         if len(values) % 3 or not _are_numbers(values):
             return None
-        points = np.reshape(values, (-1, 3))
-        points = points[points[:, 2] > 0, :2]
-        box = [*points.min(axis=0).tolist(), *np.ptp(points, axis=0).tolist()]
-    if number is None:
-        return None
+        points = np.reshape(np.array(values, np.float64), (-1, 3))
+        box = box_around(points[points[:, 2] > 0, :2], images[number].height, images[number].width)
     return Entry(number, [], box, 0.0, False, (), region, f"annotation {entry.get('id', '?')}")
 
 

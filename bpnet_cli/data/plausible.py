@@ -6,7 +6,6 @@ suspicion, because guessing wrong would spoil training and AP without a sign.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -154,28 +153,35 @@ def _suspicions(labels: Labels, sizes: NDArray[np.float64]) -> list[str]:
     return lines
 
 
+def box_around(points: NDArray[np.float64], height: int, width: int) -> list[float]:
+    """The box x, y, width, height of somebody with these (N, 2) labelled points in a photo of height x width pixels.
+
+    It has a margin, see `_MARGIN`, but is not larger than the photo and the points.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = _MARGIN * (high - low).max() or _ALONE / 2 * max(height, width)
+    size = np.array([width, height], float)
+    low, high = np.maximum(low - margin, np.minimum(low, 0)), np.minimum(high + margin, np.maximum(high, size))
+    return [*low.tolist(), *(high - low).tolist()]
+
+
 def _with_boxes(labels: Labels, sizes: NDArray[np.float64]) -> tuple[Labels, NDArray[np.bool_], list[Problem]]:
     """The labels with a box for everybody, (P,) bool which were made, and the problems."""
     people = labels.people
     absent = np.asarray((people.boxes[:, 2:] <= 0).any(axis=1))
     if not absent.any():
         return labels, absent, []
-    extents = _extents(people)
-    low, high = extents[:, :2], extents[:, 2:]
-    margin = _MARGIN * (high - low).max(axis=1, keepdims=True)
-    margin = np.where(margin > 0, margin, _ALONE / 2 * sizes.max(axis=1, keepdims=True))
-    low, high = np.maximum(low - margin, np.minimum(low, 0)), np.minimum(high + margin, np.maximum(high, sizes))
-    made = np.concatenate([low, high - low], axis=1)
     boxes, kept = people.boxes.copy(), np.ones(len(people), np.bool_)
     problems = []
     for row in np.flatnonzero(absent):
+        width, height = sizes[row].astype(int).tolist()
+        points, place = people.keypoints[row], str(people.places[row])
         if people.labelled[row]:
-            box: Sequence[float] | None = made[row].tolist()
+            box: list[float] | None = box_around(points[points[:, 2] > 0, :2], height, width)
         else:
-            width, height = sizes[row].astype(int).tolist()
-            box = region_box(people.regions[row], f"{labels.path}: {people.places[row]}", height, width)
+            box = region_box(people.regions[row], f"{labels.path}: {place}", height, width)
         boxes[row], kept[row] = box or 0, box is not None
-        problems.append(Problem(BOX_MADE if box else NOTHING, str(people.places[row])))
+        problems.append(Problem(BOX_MADE if box else NOTHING, place))
     labels = replace(labels, people=replace(people, boxes=boxes))
     return select(labels, labels.images, kept), absent[kept], problems
 

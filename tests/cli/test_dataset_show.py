@@ -41,6 +41,14 @@ def test_the_sheet_has_a_tile_for_each_sample(tmp_path: Path, spec: Path, bpnet:
     assert filled == [True] * 5 + [False]
 
 
+def test_a_skeleton_without_pairs_is_told(tmp_path: Path, spec: Path, bpnet: Run) -> None:
+    skeleton = "skeleton={name: head, keypoints: [nose, neck], limbs: [[nose, neck]]}"
+    words = ("dataset", "show", "-e", spec, "-o", tmp_path / "sheet.png", "--count", 1, "--set", skeleton)
+    assert "skeleton head: no left/right pairs are found" in bpnet(*words).output
+    assert "skeleton head" not in bpnet(*words, "--set", "augmentation.flip_probability=0").output
+    assert "skeleton head" not in bpnet(*words, "--set", "skeleton.flip_pairs=[]").output
+
+
 def test_the_sheet_follows_the_seed_and_is_the_same_twice(tmp_path: Path, spec: Path, bpnet: Run) -> None:
     sheets = []
     for name, seed in (("a", 1), ("b", 2), ("c", 1)):

@@ -427,6 +427,17 @@ def test_a_far_box_of_another_category_stops_nothing(tmp_path: Path) -> None:
     assert (mask[:270] == 1).all()
 
 
+def test_another_category_without_boxes_is_ignored_around_its_keypoints(tmp_path: Path) -> None:
+    def change(data: dict) -> None:
+        ball_first(data)
+        data["annotations"] = [data["annotations"][0], {**data["annotations"][12], "bbox": None}]
+        data["annotations"][0]["bbox"] = [10, 10, 50, 60]
+
+    mask = warp_mask(photos_of([write(tmp_path, change)], BODY_18)[0].ignore, np.eye(3)[:2], *SIZE)
+    rows, columns = np.nonzero(mask == 0)
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (270, 290, 340, 360)
+
+
 def test_names_of_keypoints_that_have_none() -> None:
     choice = choice_for(BODY_18)
     assert names_for(17, choice) == tuple(COCO_NAMES)
