@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.heic import is_heic, read_heic
-from bpnet_cli.data.pixels import eight_bits, may_be_transparent, on_white
+from bpnet_cli.data.pixels import eight_bits, hidden_as_white, may_be_transparent
 from bpnet_cli.errors import DataError
 
 # OpenCV's default limits, for messages only. The environment variables CV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT can
@@ -74,8 +74,8 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
     """Decode bytes with OpenCV, HEIC with pillow-heif: (H, W, 3) uint8 BGR. name: for messages. Raises DataError.
 
     flag: one of OpenCV's flags for colour. The pixels are those that a viewer shows, see `pixels`: of any bit depth,
-    white where the image is transparent. Decoding is from memory, because OpenCV's reading by path accepts files that
-    are cut off.
+    white where the image is wholly transparent. Decoding is from memory, because OpenCV's reading by path accepts files
+    that are cut off.
     """
     if is_heic(data):
         return read_heic(data, name, flag)
@@ -84,7 +84,7 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
         if image is None:
             raise DataError(f"{name}: {_refusal(data)}")
         shown = eight_bits(image)
-        return on_white(shown, data) if may_be_transparent(data) else shown
+        return hidden_as_white(shown, data) if may_be_transparent(data) else shown
     except cv2.error:
         raise DataError(f"{name}: {_refusal(data)}") from None
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 PNG, GIF, WEBP = b"\x89PNG\r\n\x1a\n", b"GIF8", b"WEBP"
 TIFF = {b"II*\x00": "<", b"MM\x00*": ">"}
 # Cameras and sensors write these depths into 16 bits, in the lower bits.
-_FULL = {"uint8": 255.0, "uint16": 65535.0}
 _DEPTHS = (10, 12, 14, 16)
 
 
@@ -44,24 +43,21 @@ def may_be_transparent(data: bytes) -> bool:
     return not data.startswith(b"\xff\xd8")
 
 
-def on_white(image: NDArray[np.uint8], data: bytes) -> NDArray[np.uint8]:
-    """The decoded image (H, W, 3) where its file is opaque, and white where it is transparent, as in a browser.
+def hidden_as_white(image: NDArray[np.uint8], data: bytes) -> NDArray[np.uint8]:
+    """The decoded image (H, W, 3), white where its file is wholly transparent: such pixels may hold any colours.
 
-    A file may hold any colours under transparent pixels. data: the encoded image.
+    Partly transparent pixels keep their colours. data: the encoded image.
     """
     whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if whole is None or whole.ndim != 3 or whole.shape[2] != 4:
-        return image
-    opacity: NDArray[Any] = np.asarray(whole[..., 3] / _FULL.get(str(whole.dtype), 1.0), np.float32)
-    if opacity.min() >= 1:
+    if whole is None or whole.ndim != 3 or whole.shape[2] != 4 or whole[..., 3].all():
         return image
     height, width = image.shape[:2]
     if (whole.shape[0] > whole.shape[1]) != (height > width):
         return image  # turned by EXIF, which the opacity is not
-    if opacity.shape != (height, width):
-        opacity = cv2.resize(opacity, (width, height), interpolation=cv2.INTER_AREA)
-    mixed = 255 - opacity[..., None] * (255 - image.astype(np.float32))
-    return np.asarray(mixed.round(), np.uint8)
+    seen = np.asarray(whole[..., 3] > 0, np.float32)
+    if seen.shape != (height, width):
+        seen = np.asarray(cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    return np.where(seen[..., None] > 0, image, np.uint8(255))
 
 
 def has_more_pages(data: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -40,22 +39,14 @@ def test_16_bits_and_floats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".png", ".webp", ".tif"])
 @pytest.mark.parametrize("factor", [1, 2])
-def test_transparent_pixels_are_white_as_in_a_browser(ending: str, factor: int) -> None:
-    from PIL import Image  # another reader's mixing
-
+def test_pixels_that_nobody_sees_are_white(ending: str, factor: int) -> None:
     image = np.dstack([np.full((32, 64, 3), (200, 40, 10), np.uint8), np.full((32, 64), 255, np.uint8)])
     image[:, 20:40, 3], image[:, 40:, 3] = 0, 128
     options = [cv2.IMWRITE_WEBP_QUALITY, 101] if ending == ".webp" else []
     data = cv2.imencode(ending, image, options)[1].tobytes()
-    flag = cv2.IMREAD_COLOR if factor == 1 else cv2.IMREAD_REDUCED_COLOR_2
-    shown = decode_image(data, "x", flag)
-    layer = Image.open(BytesIO(data)).convert("RGBA")
-    white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-    expected = np.asarray(Image.alpha_composite(white, layer).convert("RGB"))[..., ::-1]
-    places = [(8, 8), (8, 30), (8, 52)]
-    for row, column in places:
-        found = shown[row // factor, column // factor].astype(int)
-        np.testing.assert_allclose(found, expected[row, column], atol=1)
+    shown = decode_image(data, "x", cv2.IMREAD_COLOR if factor == 1 else cv2.IMREAD_REDUCED_COLOR_2)
+    for column, expected in ((8, (200, 40, 10)), (30, (255, 255, 255)), (52, (200, 40, 10))):
+        np.testing.assert_allclose(shown[8 // factor, column // factor].astype(int), expected, atol=1)
 
 
 def test_an_opaque_photo_with_an_alpha_channel_stays_as_it_is() -> None:
