@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.inference.blur import blur_faces, face_points
 from bpnet_cli.inference.draw import draw_persons
+from bpnet_cli.inference.looks import looks_of
 from bpnet_cli.inference.options import InferOptions
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.pose.person import Person
@@ -20,10 +21,14 @@ from bpnet_cli.pose.tracking import Tracker
 
 @dataclass(frozen=True)
 class Found:
-    """The people of one photo or frame: `strong` ones are for the results, `weak` ones have a lower score."""
+    """The people of one photo or frame: `strong` ones are for the results, `weak` ones have a lower score.
+
+    looks: for tracking, the colours of both, one after the other, see `looks_of`.
+    """
 
     strong: Sequence[Person]
     weak: Sequence[Person] = ()
+    looks: NDArray[np.float32] | None = None
 
 
 class People:
@@ -40,11 +45,16 @@ class People:
 
     def find(self, images: Sequence[NDArray[np.uint8]]) -> list[Found]:
         """The people of some images, (H, W, 3) uint8 RGB, the surest first."""
-        least = self.predictor.min_person_score
         return [
-            Found([p for p in people if p.score >= least], [p for p in people if p.score < least])
-            for people in self.predictor.everyone_in(images)
+            self._sorted(image, people)
+            for image, people in zip(images, self.predictor.everyone_in(images), strict=True)
         ]
+
+    def _sorted(self, image: NDArray[np.uint8], people: Sequence[Person]) -> Found:
+        least = self.predictor.min_person_score
+        strong, weak = [p for p in people if p.score >= least], [p for p in people if p.score < least]
+        looks = looks_of(image, [*strong, *weak], self.skeleton) if self.options.track else None
+        return Found(strong, weak, looks)
 
     def limited(self, persons: Sequence[Person]) -> list[Person]:
         """The people, or `max_people` of them, in their order."""
@@ -92,7 +102,7 @@ class Followed:
         """The people of the next frame, for the results. seconds: its time stamp."""
         persons = list(found.strong)
         if self._tracker is not None:
-            persons = self._tracker.update(persons, seconds, found.weak)
+            persons = self._tracker.update(persons, seconds, found.weak, found.looks)
         if self._smoother is not None:
             persons = self._smoother.update(persons, seconds)
         return self._people.limited(persons)

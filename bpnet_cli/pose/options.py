@@ -43,17 +43,21 @@ class TrackOptions:
     smooth_seconds: velocities are means over about this time.
     stay: similarity of people who are where they were seen last, relative to those who walked on as expected (0..1).
         It brings back people who turn round while they are hidden.
+    colour_difference: difference of colours that still counts as alike, a standard deviation; 0 to 255 in L, a, b.
+    least_likeness: people of wholly different colours are this likely the same person (0..1), as light changes.
     """
 
     lost_seconds: float = 3.0
     start_sightings: int = 2
-    least_similarity: float = 0.1
+    least_similarity: float = 0.05
     drift: float = 0.1
-    drift_rate: float = 0.25
+    drift_rate: float = 0.3
     drift_seconds: float = 2.0
     velocity_seconds: float = 3.0
     smooth_seconds: float = 0.3
     stay: float = 0.7
+    colour_difference: float = 25.0
+    least_likeness: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from bpnet_cli.pose.options import TrackOptions
 from bpnet_cli.pose.person import Person, body_size
@@ -25,6 +24,11 @@ _STAY_RATE = 1 / 3
 # What is added to `drift_rate` where a person was seen only once: the speed is unknown. Body sizes per second.
 _UNKNOWN_SPEED = 0.5
 
+# Colours of people are means over about this share's inverse of sightings: others who are in front count little.
+_COLOUR_SHARE = 0.05
+# With fewer limbs in common, colours tell nothing.
+_FEWEST_COLOURS = 3
+
 
 @dataclass
 class _Track:
@@ -32,11 +36,13 @@ class _Track:
 
     keypoints: (K, 3) x, y, score as last seen. A keypoint that is not found moves along with the person. NaN: never
         found. velocity: (2,) pixels per second. id: None until the person has its id.
+    look: (L, 3) colours, see `Tracker.update`; NaN: never seen.
     """
 
     keypoints: Array
     seen: float
     velocity: Array
+    look: Array
     sightings: int = 0
     id: int | None = None
 
@@ -55,34 +61,47 @@ class Tracker:
         self._clock = 0.0
         self._last_seconds: float | None = None
 
-    def update(self, persons: Sequence[Person], seconds: float, weak: Sequence[Person] = ()) -> list[Person]:
+    def update(
+        self,
+        persons: Sequence[Person],
+        seconds: float,
+        weak: Sequence[Person] = (),
+        looks: NDArray[np.floating[Any]] | None = None,
+    ) -> list[Person]:
         """The people of the next frame with their ids: all of `persons` in their order, then some of `weak`.
 
         A person's id is None in its first sightings (`TrackOptions.start_sightings`). People in `weak` continue tracks
         with an id that nobody in `persons` continues. The others of `weak` are left out.
         seconds: the frame's time stamp. Where it is not larger than the last one, no time passes.
+        looks: (P, L, 3) colours of persons and then of weak at L places of the body, in a space where distance is
+            difference to the eye; NaN where unknown. People of the same place and shape are told apart by them.
         """
+        known = np.full((len(persons) + len(weak), 1, 3), np.nan) if looks is None else np.asarray(looks, np.float64)
+        strong_looks, weak_looks = known[: len(persons)], known[len(persons) :]
         self._clock += 0.0 if self._last_seconds is None else max(seconds - self._last_seconds, 0.0)
         self._last_seconds = seconds
-        matched = self._match(persons, self._tracks)
+        matched = self._match(persons, strong_looks, self._tracks)
         taken = {id(track) for track in matched}
         free = [track for track in self._tracks if track.id is not None and id(track) not in taken]
-        pairs = list(zip(persons, matched, strict=True))
-        pairs += [pair for pair in zip(weak, self._match(weak, free), strict=True) if pair[1] is not None]
-        seen = [self._follow(track, person) for person, track in pairs]
+        pairs = list(zip(persons, strong_looks, matched, strict=True))
+        weak_matched = self._match(weak, weak_looks, free)
+        pairs += [pair for pair in zip(weak, weak_looks, weak_matched, strict=True) if pair[2] is not None]
+        seen = [self._follow(track, person, look) for person, look, track in pairs]
         # Matching comes first, so a film with few frames a second has tracks, too.
         oldest = self._clock - self._options.lost_seconds
         followed = {id(track) for track in seen}
         self._tracks = seen + [track for track in free if id(track) not in followed and track.seen > oldest]
-        return [replace(person, id=track.id) for (person, _), track in zip(pairs, seen, strict=True)]
+        return [replace(person, id=track.id) for (person, _, _), track in zip(pairs, seen, strict=True)]
 
-    def _match(self, persons: Sequence[Person], tracks: Sequence[_Track]) -> list[_Track | None]:
-        """The track that each person continues, or None: the assignment with the largest total similarity."""
+    def _match(self, persons: Sequence[Person], looks: Array, tracks: Sequence[_Track]) -> list[_Track | None]:
+        """The track that each person continues, or None. The most similar pairs come first."""
         matched: list[_Track | None] = [None] * len(persons)
         if persons and tracks:
-            similarity = self._similarities(persons, tracks)
-            for p, t in zip(*linear_sum_assignment(similarity, maximize=True), strict=True):
-                matched[p] = tracks[t] if similarity[p, t] > 0 else None
+            left = self._similarities(persons, tracks) * self._likeness(looks, tracks)
+            while left.max() > 0:
+                p, t = divmod(int(left.argmax()), len(tracks))
+                matched[p] = tracks[t]
+                left[p], left[:, t] = 0, 0
         return matched
 
     def _similarities(self, persons: Sequence[Person], tracks: Sequence[_Track]) -> Array:
@@ -107,19 +126,32 @@ class Tracker:
         weights = np.sqrt(options.drift / (options.drift + drifts))
         return np.where(score < options.least_similarity, 0, score * weights)
 
+    def _likeness(self, looks: Array, tracks: Sequence[_Track]) -> Array:
+        """(P, T) how alike the colours of people and tracks are, `least_likeness` to 1; 1 where too few are known."""
+        options = self._options
+        differences = np.linalg.norm(looks[:, None] - np.stack([track.look for track in tracks]), axis=-1)
+        count = (~np.isnan(differences)).sum(axis=-1)
+        middle = np.take_along_axis(np.sort(differences, axis=-1), np.maximum(count - 1, 0)[..., None] // 2, axis=-1)
+        alike = np.exp(-(middle[..., 0] ** 2) / (2 * options.colour_difference**2))
+        least = options.least_likeness
+        return np.where(count < _FEWEST_COLOURS, 1.0, least + (1 - least) * alike)
+
     def _shapes(self, rest: Array, scales: Array) -> Array:
         """(P, T) mean OKS of the common keypoints. rest: (P, T, K, 2) pixels. scales: (T,) roots of areas, pixels."""
         similarity = np.exp(-(rest**2).sum(axis=-1) / (2 * (2 * self._sigmas * scales[:, None]) ** 2))
         common = (~np.isnan(similarity)).sum(axis=-1)
         return np.asarray(np.nan_to_num(similarity, nan=0.0).sum(axis=-1) / np.maximum(common, _FEWEST))
 
-    def _follow(self, track: _Track | None, person: Person) -> _Track:
+    def _follow(self, track: _Track | None, person: Person, look: Array) -> _Track:
         """The track after it has seen this person; a new one for None."""
         keypoints = person.keypoints.astype(np.float64)
         if track is None:
-            track = _Track(keypoints, self._clock, np.zeros(2))
+            track = _Track(keypoints, self._clock, np.zeros(2), look)
         else:
             self._move(track, keypoints)
+            mixed = track.look + _COLOUR_SHARE * (look - track.look)
+            known = np.where(np.isnan(look), track.look, look)
+            track.look = np.where(np.isnan(mixed), known, mixed)
         track.seen = self._clock
         track.sightings += 1
         if track.id is None and track.sightings >= self._options.start_sightings:
@@ -129,7 +161,8 @@ class Tracker:
 
     def _move(self, track: _Track, keypoints: Array) -> None:
         """Take over new keypoints, and learn from them how fast the person moves."""
-        shift = _displacements(keypoints[None], track.keypoints[None])[0][0, 0]
+        shifts = keypoints[:, :2] - track.keypoints[:, :2]
+        shift = np.sort(shifts, axis=0)[(np.count_nonzero(~np.isnan(shifts[:, 0])) - 1) // 2]
         gap = self._clock - track.seen
         if gap > 0:
             share = max(1 - np.exp(-gap / self._options.smooth_seconds), 1 / track.sightings)
