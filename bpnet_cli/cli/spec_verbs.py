@@ -1,4 +1,4 @@
-"""The verbs of `bpnet spec`: check, show, schema, list, init."""
+"""The verbs of `bpnet spec`: check, show, schema, list, init, import-tao."""
 
 from __future__ import annotations
 
@@ -122,6 +122,39 @@ def init(name: str, output: str, overwrite: bool) -> None:
         click.echo("\n  ".join(["Next, write the paths of your files at:", *absent]))
     file, run = shlex.quote(str(target)), shlex.quote(f"runs/{target.stem}")
     click.echo(f"Then: bpnet spec check {file} --paths && bpnet train -e {file} -r {run}")
+
+
+@spec.command("import-tao")
+@click.argument("train_spec", metavar="TRAIN.yaml")
+@click.option("--dataset-spec", metavar="FILE", help="TAO's dataset spec (coco_spec.json).  [named by TRAIN.yaml]")
+@click.option("--infer-spec", metavar="FILE", help="TAO's inference spec (infer_spec.yaml).  [named by TRAIN.yaml]")
+@click.option("--pose-config", metavar="FILE", help="TAO's pose config.  [named by TRAIN.yaml]")
+@click.option("-o", "--output", metavar="FILE.yaml", required=True, help="File to write.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def import_tao(
+    train_spec: str,
+    dataset_spec: str | None,
+    infer_spec: str | None,
+    pose_config: str | None,
+    output: str,
+    overwrite: bool,
+) -> None:
+    """Translate the spec files of NVIDIA TAO's BodyPoseNet into a spec, and list what became of each key.
+
+    \b
+    Example: bpnet spec import-tao bpnet_train_m1_coco.yaml --dataset-spec coco_spec.json -o mine.yaml
+    """
+    from bpnet_cli.files import check_output, write_text
+    from bpnet_cli.spec.tao import report, text_of, translate_train
+    from bpnet_cli.spec.tao_file import DATASET, INFERENCE, POSE
+
+    others = {DATASET: dataset_spec, INFERENCE: infer_spec, POSE: pose_config}
+    result = translate_train(train_spec, others)
+    text, loaded = text_of(result, train_spec)
+    target = check_output(output, ".yaml", overwrite)
+    write_text(target, text)
+    click.echo(f"{report(result)}\n\n{target}: written")
+    _check_spec(loaded, [], paths=False)
 
 
 def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:

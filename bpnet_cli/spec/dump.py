@@ -14,11 +14,11 @@ from bpnet_cli.spec.yaml_text import resolve_as_yaml_1_2
 _WIDTH = 100
 
 
-class _Dumper(yaml.SafeDumper):
+class Dumper(yaml.SafeDumper):
     """Quotes texts that YAML 1.1 or bpnet's loader would read as another type."""
 
 
-resolve_as_yaml_1_2(_Dumper)
+resolve_as_yaml_1_2(Dumper)
 
 
 def dump_spec(spec: ExperimentSpec) -> str:
@@ -46,7 +46,7 @@ def _entry(name: str, value: Any) -> list[str]:
         return [f"{name}:", *_indented([line for first, *rest in items for line in ("- " + first[2:], *rest)])]
     style = None if isinstance(value, tuple) else False
     value = list(value) if isinstance(value, tuple) else value
-    text = yaml.dump({name: value}, Dumper=_Dumper, default_flow_style=style, allow_unicode=True, width=10**6)
+    text = yaml.dump({name: value}, Dumper=Dumper, default_flow_style=style, allow_unicode=True, width=10**6)
     return text.rstrip("\n").split("\n")
 
 

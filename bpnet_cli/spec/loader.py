@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bpnet_cli.errors import SpecError
+from bpnet_cli.log import say
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.overrides import override
@@ -14,19 +15,27 @@ from bpnet_cli.spec.paths import absent_paths
 from bpnet_cli.spec.problems import check
 from bpnet_cli.spec.shipped import find_spec
 from bpnet_cli.spec.skeleton_file import SkeletonFile
+from bpnet_cli.spec.tao import kind_of_tao, spec_of_tao
+from bpnet_cli.spec.tao_file import DATASET, INFERENCE, POSE, TRAIN
 from bpnet_cli.spec.yaml_text import Document, Place, load_yaml, parse_section
 
 __all__ = ["load_spec", "load_to_check", "load_spec_text", "apply_overrides", "dump_spec", "json_schema"]
 
+_USES_OF_TAO = {
+    DATASET: "`evaluate` and `dataset_convert` take it as -d, `bpnet spec import-tao` as --dataset-spec",
+    INFERENCE: "`evaluate` and `infer` take it as -i, `bpnet spec import-tao` as --infer-spec",
+    POSE: "`bpnet spec import-tao` takes it as --pose-config",
+}
+
 
 def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
-    """Read a spec file, or a shipped spec by its name.
+    """Read a spec file, a shipped spec by its name, or a train spec of NVIDIA TAO's, with a line that says so.
 
     Paths in the spec stay as written; they are relative to the working directory.
     overrides: changes such as `model.stages=2`, applied to the file in order.
     Raises SpecError with one line per problem: `file:line: dotted.path: what (got ...)`.
     """
-    document = load_yaml(find_spec(path))
+    document = _load(path)
     if _is_skeleton(document):
         raise SpecError(f"{path}: is a skeleton file, not a spec; to use it, write `skeleton: {path}` in a spec")
     return _checked(document, overrides)
@@ -37,7 +46,7 @@ def load_to_check(path: str | Path, overrides: Sequence[str] = ()) -> tuple[Expe
 
     Raises SpecError as `load_spec` does.
     """
-    document = load_yaml(find_spec(path))
+    document = _load(path)
     if _is_skeleton(document):
         override(document, overrides)
         return check(SkeletonFile, document), []
@@ -61,6 +70,19 @@ def json_schema() -> dict[str, Any]:
     """The JSON schema of spec files, which is checked in as specs/schema/experiment.schema.json."""
     schema = ExperimentSpec.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _load(path: str | Path) -> Document:
+    """A file as a document of our keys, also if it is TAO's train spec. Raises SpecError."""
+    document = load_yaml(find_spec(path))
+    if not (kind := kind_of_tao(document)):
+        return document
+    if kind != TRAIN:
+        raise SpecError(f"{path}: is NVIDIA TAO's {kind}, not a spec; {_USES_OF_TAO[kind]}")
+    translated, lines = spec_of_tao(path)
+    for line in lines:
+        say(line)
+    return translated
 
 
 def _is_skeleton(document: Document) -> bool:

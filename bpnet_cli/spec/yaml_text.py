@@ -100,7 +100,7 @@ resolve_as_yaml_1_2(_Loader)
 
 
 def load_yaml(path: str | Path) -> Document:
-    """Read a YAML file. Raises SpecError where it is missing, can't be read, isn't UTF-8 text, or isn't a mapping."""
+    """Read a YAML or JSON file. Raises SpecError where it is missing, unreadable, not UTF-8 text, or not a mapping."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -111,6 +111,8 @@ def load_yaml(path: str | Path) -> Document:
         raise SpecError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise SpecError(f"{path}: can't be read: {error.strerror}") from None
+    if str(path).endswith(".json"):
+        text = text.replace("\t", " ")  # JSON may be indented with tabs, which YAML refuses; no text in it has any
     return parse_section(text, str(path))
 
 
