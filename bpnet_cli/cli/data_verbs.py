@@ -7,6 +7,8 @@ from functools import partial
 import click
 
 from bpnet_cli.cli.options import set_option, spec_option
+from bpnet_cli.cli.tao_files import dataset_of
+from bpnet_cli.cli.tao_flags import tao_flags
 
 
 @click.group()
@@ -116,8 +118,17 @@ def show_samples(spec_path: str, output: str, count: int, columns: int, override
 
 
 @click.command("dataset_convert")
-@spec_option()
-@click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for the shards and summary.json.")
+@tao_flags("dataset_convert")
+@spec_option(required=False)
+@click.option(
+    "-o",
+    "--output",
+    "output",
+    "--output_filename",
+    metavar="DIR",
+    required=True,
+    help="Folder for the shards and summary.json.",
+)
 @click.option("--shards", type=click.IntRange(1, 99_999), default=16, show_default=True, help="Shards per data set.")
 @click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Photos read in parallel.  [default: CPU cores]"
@@ -125,7 +136,14 @@ def show_samples(spec_path: str, output: str, count: int, columns: int, override
 @click.option("--overwrite", is_flag=True, help="Replace shards of other photos or labels.")
 @set_option
 def dataset_convert(
-    spec_path: str, output: str, shards: int, workers: int | None, overwrite: bool, overrides: tuple[str, ...]
+    spec_path: str | None,
+    output: str,
+    shards: int,
+    workers: int | None,
+    overwrite: bool,
+    overrides: tuple[str, ...],
+    dataset_spec: str | None = None,
+    mode: str = "train",
 ) -> None:
     """Write a spec's photos and labels as TFRecord shards. Training reads them as {records: GLOB}.
 
@@ -134,15 +152,21 @@ def dataset_convert(
     \b
     Example: bpnet dataset_convert -e lite_coco -o shards --shards 32
     """
-    from bpnet_cli.spec.loader import load_spec
+    if (spec_path is None) == (dataset_spec is None):
+        raise click.UsageError("give either -e SPEC, or TAO's dataset spec with -d FILE")
+    if dataset_spec is not None:
+        sets = {"train" if mode == "train" else "validation": [dataset_of(dataset_spec, mode)]}
+        origin = dataset_spec
+    else:
+        from bpnet_cli.build import coco_sets_of
+        from bpnet_cli.spec.loader import load_spec
 
-    spec = load_spec(spec_path, overrides)
-    from bpnet_cli.build import coco_sets_of
+        sets, origin = coco_sets_of(load_spec(str(spec_path), overrides)), "dataset.train, dataset.validation"
     from bpnet_cli.data.convert import convert
     from bpnet_cli.errors import hinting
 
-    with hinting("dataset.train, dataset.validation; paths are relative to the working directory"):
-        summary = convert(coco_sets_of(spec), output, shards=shards, workers=workers, overwrite=overwrite)
+    with hinting(f"{origin}; paths are relative to the working directory"):
+        summary = convert(sets, output, shards=shards, workers=workers, overwrite=overwrite)
     for name, entry in summary.items():
         glob = f"{output}/{name}-*-of-{entry['shards']:05d}.tfrecord"
         size = f"{entry['photos']['kept']} photos, {entry['people']['kept']} people, {entry['bytes'] / 1e6:.1f} MB"

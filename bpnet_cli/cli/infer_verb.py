@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from bpnet_cli.cli.options import engine_option, model_option, model_or_box, results_option, set_option
+from bpnet_cli.cli.tao_flags import tao_flags
 
 EXIT_PARTIAL = 3
 # The values of --format; a test compares them with `inference.options.FORMATS`, which is not imported for --help.
@@ -38,7 +39,8 @@ def _seconds(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, metavar="INPUT...", required=True)
+@tao_flags("infer")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
 @model_option(box=True)
 @results_option(default="results")
 @engine_option()

@@ -17,9 +17,11 @@ from bpnet_cli.cli.options import (
     set_option,
     spec_option,
 )
+from bpnet_cli.cli.tao_flags import ListFlags, tao_flags
 
 
-@click.command()
+@click.command(cls=ListFlags)
+@tao_flags("train")
 @spec_option()
 @results_option()
 @set_option
@@ -42,6 +44,7 @@ def train(spec_path: str, results_dir: str, overrides: tuple[str, ...], resume: 
 
 
 @click.command()
+@tao_flags("evaluate")
 @spec_option(required=False)
 @model_option(box=True)
 @click.option("--images", metavar="DIR", help="Folder of photos to use instead of the spec's dataset.validation.")
@@ -91,6 +94,7 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 
 
 @click.command()
+@tao_flags("export")
 @model_option(box=True, keras=True)
 @click.option("-o", "--output", "output", "--output_file", metavar="OUT.onnx", help="File to write.")
 @click.option("--triton", metavar="DIR", help="Triton model repository to write to, with or without -o.")
@@ -194,7 +198,8 @@ def import_(
     click.echo(import_model(ImportRequest(model_path, output, overwrite, skeleton, colour, mean, scale, images)))
 
 
-@click.command()
+@click.command(cls=ListFlags)
+@tao_flags("prune")
 @model_option(keras=True)
 @click.option("-o", "--output", "output", "--output_file", metavar="OUT.keras", required=True, help="File to write.")
 @click.option(
@@ -240,6 +245,7 @@ def prune(
 
 
 @click.command()
+@tao_flags("info")
 @spec_option(required=False)
 @model_option(required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -19,6 +19,8 @@ from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata, read_keras_metada
 
 # So many bytes at the start of a file are enough to recognise its format.
 _HEAD = 64
+# Endings of files of NVIDIA TAO.
+_OF_TAO = (".tlt", ".hdf5", ".engine")
 # Possible first members of a `.keras` archive. The zip signature is not enough: a `.npz` is a zip archive too.
 _KERAS_MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
 # When OpenVINO converts an ONNX file, it keeps the file's metadata here.
@@ -64,7 +66,8 @@ def format_of(path: str | Path) -> Format:
         right = path.with_suffix(by_content.suffix).name
         raise ModelFileError(f"{path}: by its content, this is {by_content.words}; rename it to {right}")
     if by_ending is None:
-        raise ModelFileError(f"{path}: must be {_any_of(FORMATS)}")
+        hint = "; only TAO reads its own files: export this one with TAO to .onnx" if path.suffix in _OF_TAO else ""
+        raise ModelFileError(f"{path}: must be {_any_of(FORMATS)}{hint}")
     return by_ending
 
 

@@ -197,7 +197,7 @@ def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> Iterator[
 
 
 MORE = {"train": ["-r", "out"], "evaluate": ["-r", "out"], "dataset_convert": ["-o", "out"]}
-WITH_SPEC = [path for path, command in commands() if any("-e" in option.opts for option in command.params)]
+WITH_SPEC = [path for path, command in commands() if any(option.name == "spec_path" for option in command.params)]
 
 
 @pytest.mark.parametrize("path", WITH_SPEC, ids=" ".join)

@@ -74,6 +74,9 @@ def test_a_wrong_ending_is_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
     with pytest.raises(ModelFileError, match="arrays.npz: must be a .keras file, an .onnx file or an .xml file"):
         format_of(tmp_path / "arrays.npz")
+    (tmp_path / "model.tlt").write_bytes(b"encrypted")
+    with pytest.raises(ModelFileError, match=r"of OpenVINO; only TAO reads its own files: export .* to .onnx"):
+        format_of(tmp_path / "model.tlt")
 
 
 def test_who_needs_one_format_says_so() -> None:
