@@ -152,9 +152,9 @@ def import_tao(
     result = translate_train(train_spec, others)
     text, loaded = text_of(result, train_spec)
     target = check_output(output, ".yaml", overwrite)
+    _check_spec(loaded, [], paths=False)
     write_text(target, text)
     click.echo(f"{report(result)}\n\n{target}: written")
-    _check_spec(loaded, [], paths=False)
 
 
 def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:

@@ -77,7 +77,9 @@ def translate_train(path: str | Path, others: Mapping[str, str | None] | None = 
     for kind, key, option, assumed in _OTHERS:
         given = (others or {}).get(kind)
         named = train.get(key)
-        named = next(iter(named.values()), None) if isinstance(named, dict) else named
+        if isinstance(named, dict):  # of each data set
+            named, *more = list(named.values()) or [None]
+            result.missing += [f"TAO's {kind}: {path}: not read; add its photos to section dataset" for path in more]
         found = given or (_find(named, Path(path).parent) if isinstance(named, str) else None)
         if found:
             _add(result, load_yaml(found), kind)
@@ -148,11 +150,17 @@ def _find(named: str, folder: Path) -> Path | None:
 
 
 def _keep_what_a_graph_allows(result: Translation) -> None:
-    """With the graph of a file, leave out what the network's keys say."""
+    """With the graph of a file, leave out the keys that describe a network."""
     model = result.document.data["model"]
-    if model.get("graph") == "file":
-        for key in [key for key in model if key not in KEYS_OF_ANY_GRAPH]:
-            del model[key]
+    if model.get("graph") != "file":
+        return
+    for key in model.keys() - KEYS_OF_ANY_GRAPH:
+        del model[key]
+        for lines in (result.mapped, result.changed):
+            for line in [line for line in lines if f" -> model.{key}" in line]:
+                lines.remove(line)
+                if not line.startswith("("):  # a key of TAO's
+                    result.changed.append(f"{line.split(' -> ')[0]} (the graph is that of the file)")
 
 
 def _raise_problems(result: Translation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpnet_cli.spec.tao_file import Rule, Rules, TaoFile, TaoValueError, fixed, number, plain, same
+from bpnet_cli.spec.tao_file import Rule, Rules, TaoFile, TaoValueError, fixed, number, plain, same, truth
 
 _SECTION = "dataloader.augmentation_config"
 _PARAMS = f"{_SECTION}.spatial_aug_params"
@@ -27,8 +27,11 @@ CROPS_IN_TAO: dict[str, Any] = {
 def _mode(file: TaoFile, key: str, value: Any) -> None:
     if value == "person_centric":
         return file.maps(key, {"augmentation.crop": "person"})
-    reason = "the whole photo is letterboxed here; TAO cuts off or stretches what doesn't fit"
-    return file.changes(key, {"augmentation.crop": "photo"}, reason)
+    if value == "standard":
+        return file.maps(key, {"augmentation.crop": "photo"})
+    if value == "standard_with_fixed_aspect_ratio":
+        return file.changes(key, {"augmentation.crop": "photo"}, "photos are letterboxed here, not stretched")
+    raise TaoValueError("must be 'person_centric', 'standard' or 'standard_with_fixed_aspect_ratio'")
 
 
 def _flip_tb(file: TaoFile, key: str, value: Any) -> None:
@@ -70,7 +73,7 @@ def _translation(of_ratio: bool) -> Rule:
         reason = "input pixels here; there a share of the image"
 
     def rule(file: TaoFile, key: str, value: Any) -> None:
-        use_ratio = bool(file.get(f"{_PARAMS}.use_translate_ratio", False))
+        use_ratio = truth(file.get(f"{_PARAMS}.use_translate_ratio"))
         if use_ratio != of_ratio:
             return file.drops(key, f"use_translate_ratio is {use_ratio}")
         ends = [number(file.get(f"{_PARAMS}.translate_{name}", 0)) for name in names]

@@ -5,7 +5,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from bpnet_cli.spec.tao_file import Rule, Rules, TaoFile, TaoValueError, changed, fixed, number, only, plain, same
+from bpnet_cli.spec.tao_file import (
+    Rule,
+    Rules,
+    TaoFile,
+    TaoValueError,
+    changed,
+    fixed,
+    number,
+    only,
+    plain,
+    same,
+    truth,
+)
 
 _FLAGS = {"visible": 2, "occluded": 1, "not_labeled": 0}
 _MAPPING = {"visible": "visible", "occluded": "occluded", "not_labeled": "not_labeled"}
@@ -40,7 +52,7 @@ def _area(file: TaoFile, key: str, value: Any) -> None:
 
 
 def _centres(file: TaoFile, key: str, value: Any) -> None:
-    if value:
+    if truth(value):
         return file.maps(key, {}, "a crop for each person, with augmentation.crop: person")
     return file.changes(key, {}, "a crop for each person here, one for each photo there")
 

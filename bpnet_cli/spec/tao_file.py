@@ -138,7 +138,15 @@ def only(*values: Any, then: Rule | None = None) -> Rule:
 def translate_keys(file: TaoFile, rules: Rules) -> None:
     """Apply the rule of each key of a file. Unknown keys and refused values become problems of the result."""
     file.result.document.problems += file.source.problems
+    file.source.data = _as_yaml_1_1(file.source.data)
     _walk(file, rules, file.source.data, ())
+
+
+def truth(value: Any) -> bool:
+    """The value, if it is True, False or null. Raises TaoValueError."""
+    if value not in (True, False, None):
+        raise TaoValueError("must be True or False")
+    return bool(value)
 
 
 def number(value: Any) -> float:
@@ -158,6 +166,16 @@ def numbers(value: Any, count: int) -> list[float]:
 def plain(value: float) -> float:
     """The number without digits that only rounding makes."""
     return float(f"{value:.6g}")
+
+
+# Words that TAO's reader takes for True or False, unlike ours.
+_TRUTHS = {"yes": True, "on": True, "no": False, "off": False}
+
+
+def _as_yaml_1_1(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _as_yaml_1_1(value) for key, value in data.items()}
+    return _TRUTHS.get(data.lower(), data) if isinstance(data, str) else data
 
 
 def _walk(file: TaoFile, rules: Rules, data: Any, path: KeyPath) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpnet_cli.spec.tao_file import Rules, TaoFile, TaoValueError, changed, dropped, number, numbers
+from bpnet_cli.spec.tao_file import Rules, TaoFile, TaoValueError, changed, dropped, number, numbers, truth
 
 # TAO's values for keys that its file leaves out.
 INFERENCE_IN_TAO: dict[str, Any] = {"inference.input_height": 256, "inference.scales": [1.0]}
@@ -27,7 +27,7 @@ def _shape(file: TaoFile, key: str, value: Any) -> None:
 
 
 def _scales(file: TaoFile, key: str, value: Any) -> None:
-    multiple = bool(file.get("multi_scale_inference", False))
+    multiple = truth(file.get("multi_scale_inference"))
     if not multiple and key == "scales":
         return file.drops(key, "multi_scale_inference is False")
     scales = file.get("scales", [1.0])

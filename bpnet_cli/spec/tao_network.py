@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpnet_cli.spec.tao_file import Rule, Rules, TaoFile, TaoValueError, dropped, fixed, number, only, plain, same
+from bpnet_cli.spec.tao_file import (
+    Rule,
+    Rules,
+    TaoFile,
+    TaoValueError,
+    dropped,
+    fixed,
+    number,
+    only,
+    plain,
+    same,
+    truth,
+)
 from bpnet_cli.spec.tao_pose import channels
 
 # TAO's values for keys that its file leaves out.
@@ -68,11 +80,13 @@ def _regularization(file: TaoFile, key: str, value: Any) -> None:
 def _initializer(file: TaoFile, key: str, value: Any) -> None:
     if value == "random_normal":
         return file.maps(key, {"model.initializer": "random_normal"})
+    if value != "xavier":
+        raise TaoValueError("must be 'random_normal' or 'xavier'")
     return file.changes(key, {"model.initializer": "he_normal"}, "the nearest here; also random_normal, sigma 0.01")
 
 
 def _learning_rate_multipliers(file: TaoFile, key: str, value: Any) -> None:
-    file.maps(key, {"optimizer.layer_multipliers": "bodyposenet" if value else "none"})
+    file.maps(key, {"optimizer.layer_multipliers": "bodyposenet" if truth(value) else "none"})
 
 
 _RATE = "optimizer.learning_rate_schedule"
@@ -139,7 +153,7 @@ def _decay_epochs(file: TaoFile, key: str, value: Any) -> None:
 
 def _focal(name: str, factor: float = 1) -> Rule:
     def rule(file: TaoFile, key: str, value: Any) -> None:
-        if not file.get("loss.focal_loss_params.use_focal_loss"):
+        if not truth(file.get("loss.focal_loss_params.use_focal_loss")):
             return file.drops(key, "use_focal_loss is False")
         if factor == 1:
             return file.maps(key, {f"loss.focal.{name}": value})
@@ -150,7 +164,7 @@ def _focal(name: str, factor: float = 1) -> Rule:
 
 
 def _use_focal(file: TaoFile, key: str, value: Any) -> None:
-    if not value:
+    if not truth(value):
         return file.maps(key, {"loss.focal": None})
     return file.maps(key, {} if file.result.has("loss.focal") else {"loss.focal": {}}, "section loss.focal")
 

@@ -19,6 +19,7 @@ from bpnet_cli.spec.tao_file import (
     only,
     plain,
     same,
+    truth,
 )
 from bpnet_cli.spec.tao_network import NETWORK_IN_TAO, NETWORK_RULES
 from bpnet_cli.strides import STRIDE
@@ -39,15 +40,17 @@ def _pretrained(file: TaoFile, key: str, value: Any) -> None:
 
 
 def _load_graph(file: TaoFile, key: str, value: Any) -> None:
-    if not value:
+    if not truth(value):
         return file.maps(key, {"model.graph": "spec"})
     if str(file.get("pretrained_weights")).endswith(".keras"):
-        return file.maps(key, {"model.graph": "file"})
+        return file.changes(
+            key, {"model.graph": "file"}, "regularisation and layer-wise rates stay; TAO loses them then"
+        )
     return file.changes(key, {}, "model.graph: file, as soon as model.pretrained is a .keras file")
 
 
 def _finetuning(file: TaoFile, key: str, value: Any) -> None:
-    if not file.get("finetuning_config.is_finetune_exp"):
+    if not truth(file.get("finetuning_config.is_finetune_exp")):
         if key.endswith("is_finetune_exp"):
             return file.maps(key, {}, "off here too")
         return file.drops(key, "is_finetune_exp is False")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bpnet_cli.cli import main
+from bpnet_cli.cli import main, tao_table
 from bpnet_cli.cli.tao_flags import tao_flags
 from tests.cli.conftest import Run
 
@@ -59,6 +59,19 @@ def test_a_spec_that_is_refused_writes_nothing(bpnet: Run) -> None:
     assert "train.yaml:50: " in result.output
     assert "unknown key in TAO's train spec, did you mean 'flip_lr_prob'?" in result.output
     assert not Path("a.yaml").exists()
+
+
+def test_a_skeleton_that_does_not_fit_together_writes_nothing(bpnet: Run) -> None:
+    names = ["nose", "nose", "tail"]
+    category = {"num_joints": 3, "keypoints": names, "skeleton_edge_names": [["nose", "tail"]]}
+    Path("pose.json").write_text(json.dumps({"pose_config_type": "x", "categories": [category]}))
+    text = (
+        TRAIN_SPEC.read_text().replace("heat_channels: 19", "heat_channels: 4").replace("channels: 38", "channels: 2")
+    )
+    Path("train.yaml").write_text(text)
+    result = bpnet("spec", "import-tao", "train.yaml", "--pose-config", "pose.json", "-o", "a.yaml")
+    assert (result.exit_code, Path("a.yaml").exists()) == (1, False)
+    assert "skeleton x: has the keypoint nose twice" in result.output
 
 
 def test_taos_train_spec_is_taken_as_it_is(bpnet: Run, keras_loaded: None) -> None:
@@ -326,6 +339,13 @@ def test_a_dataset_spec_without_test_data(bpnet: Run) -> None:
     Path("coco_spec.json").write_text(json.dumps(spec))
     result = bpnet("dataset_convert", "-d", "coco_spec.json", "-o", "out", "-m", "test")
     assert (result.exit_code, result.output) == (1, "Error: coco_spec.json: has no test_data\n")
+
+
+def test_the_docs_name_every_flag() -> None:
+    words = set(re.findall(r"`(-[\w-]+)", (Path(__file__).parents[2] / "docs" / "tao.md").read_text()))
+    for verb, flags in tao_table.FLAGS.items():
+        for flag in flags:
+            assert words & set(flag.names), (verb, flag.names)
 
 
 @pytest.mark.parametrize("verb", [*TASKS, "info"])

@@ -128,6 +128,12 @@ def test_every_key_is_in_one_of_the_lists() -> None:
         (
             "dataloader.augmentation_config.spatial_augmentation_mode",
             "standard",
+            "mapped",
+            {"augmentation.crop": "photo"},
+        ),
+        (
+            "dataloader.augmentation_config.spatial_augmentation_mode",
+            "standard_with_fixed_aspect_ratio",
             "changed",
             {"augmentation.crop": "photo"},
         ),
@@ -167,6 +173,21 @@ def test_a_key_of_the_train_spec(specs: Path, key: str, value: Any, which: str, 
     for name, expected in ours.items():
         assert value_of(result, name) == expected
     load_spec_text(tao.text_of(result, "TAO's")[0], "translated")
+
+
+@pytest.mark.parametrize("word", ["yes", "On", "no", "OFF"])
+def test_words_that_taos_reader_takes_for_truth_values(specs: Path, word: str) -> None:
+    path = specs / TRAIN_SPEC.name
+    key = "use_stagewise_lr_multipliers"
+    path.write_text(path.read_text().replace(f"{key}: True", f"{key}: {word}"))
+    expected = "bodyposenet" if word in ("yes", "On") else "none"
+    assert load_spec(path).optimizer.layer_multipliers == expected
+
+
+def test_several_data_sets_are_named(specs: Path) -> None:
+    sets = {"coco": str(specs / "coco_spec.json"), "own": "own_spec.json"}
+    result = tao.translate_train(train_spec(specs, **{"dataloader.dataset_config.dataset_specs": sets}))
+    assert result.missing == ["TAO's dataset spec: own_spec.json: not read; add its photos to section dataset"]
 
 
 def test_l2_alone(specs: Path) -> None:
@@ -238,7 +259,11 @@ def test_focal_loss_with_nothing_but_the_switch(specs: Path) -> None:
 
 
 def test_a_graph_of_a_file_needs_no_keys_of_the_network(specs: Path) -> None:
-    spec = load_spec(train_spec(specs, load_graph=True, pretrained_weights="pruned.keras"))
+    path = train_spec(specs, load_graph=True, pretrained_weights="pruned.keras")
+    result = tao.translate_train(path)
+    for key in ("load_graph", "model.stages", "model.kernel_initializer", "model.stage1_kernel_sizes"):
+        assert the_list_with(result, key) == "changed"
+    spec = load_spec(path)
     assert (spec.model.graph, spec.model.pretrained, spec.model.input_height) == ("file", "pruned.keras", 256)
 
 
@@ -368,6 +393,11 @@ def test_another_body_becomes_a_skeleton_in_the_spec(specs: Path, limbs: list[li
             {"model.backbone_attributes.architecture": "helnet"},
             "model.backbone_attributes.architecture: only TAO's 'vgg' exists here; write a spec with another"
             " model.backbone instead (got 'helnet')",
+        ),
+        ({"load_graph": "maybe"}, "load_graph: must be True or False (got 'maybe')"),
+        (
+            {"model.kernel_initializer": "he"},
+            "model.kernel_initializer: must be 'random_normal' or 'xavier' (got 'he')",
         ),
         ({"model.__class_name__": "Net"}, "model.__class_name__: must be 'BpNetLiteModel' or 'BpNetModel' (got 'Net')"),
     ],
