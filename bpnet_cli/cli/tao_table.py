@@ -145,7 +145,7 @@ def _excluded_layers(call: Call, names: Sequence[str]) -> None:
 
 def _backend(call: Call, value: str) -> None:
     if value == "uff":
-        raise click.UsageError("--backend uff: a format of TensorRT up to version 8; only ONNX is written here")
+        raise click.UsageError("--backend uff: only ONNX is written here, which TensorRT reads too")
 
 
 def _data_format(call: Call, value: str) -> None:

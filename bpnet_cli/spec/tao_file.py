@@ -128,7 +128,7 @@ def only(*values: Any, then: Rule | None = None) -> Rule:
 
     def rule(file: TaoFile, key: str, value: Any) -> None:
         if value not in values:
-            near = did_you_mean(value, values) if isinstance(value, str) else ""
+            near = did_you_mean(value, map(str, values)) if isinstance(value, str) else ""
             raise TaoValueError(f"must be {' or '.join(map(repr, values))}{near}")
         then(file, key, value) if then else file.maps(key, {}, "the same here")
 

@@ -30,7 +30,7 @@ NETWORK_IN_TAO: dict[str, Any] = {
 
 def _model(file: TaoFile, key: str, value: Any) -> None:
     branches = {"BpNetLiteModel": "shared", "BpNetModel": "separate"}
-    if value not in branches:
+    if value not in [*branches]:
         raise TaoValueError("must be 'BpNetLiteModel' or 'BpNetModel'")
     file.maps(key, {"model.branches": branches[value]})
 
@@ -71,7 +71,7 @@ def _kernels(ours: str) -> Rule:
 def _regularization(file: TaoFile, key: str, value: Any) -> None:
     kinds = {"l1": ("l1",), "l2": ("l2",), "l1_l2": ("l1", "l2")}
     kind = file.get("model.regularization_type", "l1")
-    if kind not in kinds:
+    if kind not in [*kinds]:
         raise TaoValueError("regularization_type must be 'l1', 'l2' or 'l1_l2'")
     factor = file.get("model.kernel_regularization_factor", 0)
     file.maps(key, {f"loss.{name}": factor for name in kinds[kind]})

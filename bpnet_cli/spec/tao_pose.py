@@ -36,18 +36,23 @@ def _categories(file: TaoFile, key: str, value: Any) -> None:
 
 def _limbs(category: dict[str, Any], names: list[str]) -> tuple[list[list[str]], str]:
     """Pairs of names, and what was assumed about them. Raises TaoValueError."""
-    if edges := category.get("skeleton_edge_names"):
-        if not all(isinstance(edge, list) and len(edge) == 2 and set(edge) <= set(names) for edge in edges):
+    edges: Any = category.get("skeleton_edge_names")
+    if edges:
+        if not _are_pairs(edges) or not all(end in names for edge in edges for end in edge):
             raise TaoValueError("skeleton_edge_names must be pairs of its keypoints")
         return edges, ""
     edges = category.get("skeleton")
-    if not isinstance(edges, list) or not all(isinstance(edge, list) and len(edge) == 2 for edge in edges):
+    if not _are_pairs(edges):
         raise TaoValueError("needs skeleton: a list of pairs of keypoints")
     flat = [end for edge in edges for end in edge]
     first = 0 if 0 in flat else 1
     if not all(isinstance(end, int) and first <= end < len(names) + first for end in flat):
         raise TaoValueError(f"skeleton must be numbers of its {len(names)} keypoints")
     return [[names[a - first], names[b - first]] for a, b in edges], f"keypoints of limbs are counted from {first}"
+
+
+def _are_pairs(edges: Any) -> bool:
+    return isinstance(edges, list) and all(isinstance(edge, list) and len(edge) == 2 for edge in edges)
 
 
 def channels(skeleton: Any) -> tuple[int, int]:

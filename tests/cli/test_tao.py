@@ -240,7 +240,7 @@ def test_a_flag_of_taos(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("export -m box -o a.onnx -t uff", "--backend uff: a format of TensorRT up to version 8; only ONNX is written"),
+        ("export -m box -o a.onnx -t uff", "--backend uff: only ONNX is written here, which TensorRT reads too"),
         ("export -m box -o a.onnx -i channels_first", "--data_format channels_first: the input has its channels last"),
         ("export -m box -o a.onnx -d 3,288,384", "--input_dims: must be HEIGHT,WIDTH,3 (got '3,288,384')"),
         ("prune -m box -o a.keras -n L2", "--normalizer L2: here, thresholds are shares of the largest weight"),

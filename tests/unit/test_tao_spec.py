@@ -413,6 +413,43 @@ def test_what_is_refused_has_its_line(specs: Path, changes: dict[str, Any], mess
     assert any(f"{path}:{number}: {message}" in shown for number in matching), shown
 
 
+@pytest.mark.parametrize(
+    ("category", "message"),
+    [
+        (3, "must be a list of one category with keypoints and skeleton"),
+        ({"keypoints": [[1]]}, "needs keypoints: a list of names"),
+        ({"keypoints": ["a", "b"], "num_joints": 3}, "num_joints must be 2, the number of its keypoints"),
+        ({"keypoints": ["a", "b"], "skeleton_edge_names": 3}, "skeleton_edge_names must be pairs of its keypoints"),
+        ({"keypoints": ["a", "b"], "skeleton_edge_names": [["a", ["b"]]]}, "skeleton_edge_names must be pairs"),
+        ({"keypoints": ["a", "b"]}, "needs skeleton: a list of pairs of keypoints"),
+        ({"keypoints": ["a", "b"], "skeleton": [["a", "b"]]}, "skeleton must be numbers of its 2 keypoints"),
+        ({"keypoints": ["a", "b"], "skeleton": [[1, 3]]}, "skeleton must be numbers of its 2 keypoints"),
+    ],
+)
+def test_a_pose_config_that_is_wrong(specs: Path, category: Any, message: str) -> None:
+    write(specs / "bpnet_18joints.json", categories=[category])
+    with pytest.raises(SpecError, match=f"bpnet_18joints.json:2: categories: {message}"):
+        load_spec(specs / TRAIN_SPEC.name)
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, "x", 2.5])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "model.__class_name__",
+        "model.regularization_type",
+        "optimizer.__class_name__",
+        f"{RATE}.__class_name__",
+        "dataloader.image_config.image_dims.channels",
+        "dataloader.augmentation_config.spatial_augmentation_mode",
+        "use_stagewise_lr_multipliers",
+    ],
+)
+def test_values_of_other_types_are_refused(specs: Path, key: str, value: Any) -> None:
+    with pytest.raises(SpecError, match=f"{key.split('.')[-1]}.* must be "):
+        load_spec(train_spec(specs, **{key: value}))
+
+
 def test_absent_files_are_named_with_what_is_assumed(tmp_path: Path) -> None:
     path = Path(shutil.copy(TRAIN_SPEC, tmp_path))
     result = tao.translate_train(path)
