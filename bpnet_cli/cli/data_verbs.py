@@ -155,7 +155,9 @@ def dataset_convert(
     if (spec_path is None) == (dataset_spec is None):
         raise click.UsageError("give either -e SPEC, or TAO's dataset spec with -d FILE")
     if dataset_spec is not None:
-        sets = {"train" if mode == "train" else "validation": [dataset_of(dataset_spec, mode)]}
+        from bpnet_cli.data.choice import ANYTHING
+
+        sets = {"train" if mode == "train" else "validation": [(*dataset_of(dataset_spec, mode), ANYTHING)]}
         origin = dataset_spec
     else:
         from bpnet_cli.build import coco_sets_of

@@ -50,6 +50,7 @@ def make_predictor(backend: Backend, spec: ExperimentSpec) -> Predictor:
         section.scales,
         section.flip,
         section.min_drawn_score,
+        section.min_track_score,
     )
 
 

@@ -16,7 +16,7 @@ from bpnet_cli.inference.options import InferOptions
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.smoothing import Smoother
-from bpnet_cli.pose.tracking import Tracker
+from bpnet_cli.pose.tracking import Tracker, parts_of_others
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,22 @@ class Followed:
         """The people of the next frame, for the results. seconds: its time stamp."""
         persons = list(found.strong)
         if self._tracker is not None:
-            persons = self._tracker.update(persons, seconds, found.weak, found.looks)
+            persons = self._tracked(self._tracker, found, seconds)
         if self._smoother is not None:
             persons = self._smoother.update(persons, seconds)
         return self._people.limited(persons)
+
+    def _tracked(self, tracker: Tracker, found: Found, seconds: float) -> list[Person]:
+        """All strong people, those of a track with an id, and the weak people who continue a track."""
+        everyone = [*found.strong, *found.weak]
+        least = self._people.predictor.min_track_score
+        parts = parts_of_others(everyone)
+        starting = [i for i, person in enumerate(everyone) if person.score >= least and not parts[i]]
+        others = [i for i in range(len(everyone)) if i not in starting]
+        looks = None if found.looks is None else found.looks[[*starting, *others]]
+        persons = tracker.update([everyone[i] for i in starting], seconds, [everyone[i] for i in others], looks)
+        known = {id(person.keypoints) for person in persons}
+        return persons + [person for person in found.strong if id(person.keypoints) not in known]
 
 
 def _area(person: Person) -> float:

@@ -42,7 +42,7 @@ class Predictor:
     scales: factors of the input size; the maps of all are averaged on the grid of the first.
     flip: also average the maps of the mirrored input. Each further scale costs another run of the network, and flip
         doubles the number of runs.
-    min_drawn_score: see `shown`.
+    min_drawn_score: see `shown`. min_track_score: in videos, tracks begin with people of at least this score.
     """
 
     backend: Backend
@@ -52,6 +52,7 @@ class Predictor:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     min_drawn_score: float = 0.0
+    min_track_score: float = 0.0
 
     def predict(self, image: NDArray[np.uint8]) -> list[Person]:
         """People in a (H, W, 3) uint8 RGB photo, the highest score first; keypoints in the photo's pixels.

@@ -35,6 +35,9 @@ class TrackOptions:
 
     lost_seconds: a track ends where its person was not seen for this long.
     start_sightings: number of frames in a row after which a new person gets an id.
+    weak_seconds: weak people only continue tracks that were seen within the last so many seconds. Otherwise parts of
+        other people would take over the tracks of hidden people.
+    weak_similarity: weak people must be at least this similar to the expected person (0..1).
     least_similarity: a person can continue a track if the similarity to the expected person is at least this (0..1).
     drift: how far people may be from where they are expected, in body sizes; a standard deviation.
     drift_rate: growth of `drift` for each second without a sighting, for at most `drift_seconds`.
@@ -49,6 +52,8 @@ class TrackOptions:
 
     lost_seconds: float = 3.0
     start_sightings: int = 2
+    weak_seconds: float = 0.3
+    weak_similarity: float = 0.5
     least_similarity: float = 0.05
     drift: float = 0.1
     drift_rate: float = 0.3

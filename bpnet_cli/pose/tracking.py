@@ -26,6 +26,8 @@ _UNKNOWN_SPEED = 0.5
 
 # Colours of people are means over about this share's inverse of sightings: others who are in front count little.
 _COLOUR_SHARE = 0.05
+# A loose part of a person has this share of its box inside of the person's box, and less than this share of keypoints.
+_INSIDE, _FEWER = 0.7, 0.6
 # With fewer limbs in common, colours tell nothing.
 _FEWEST_COLOURS = 3
 
@@ -45,6 +47,18 @@ class _Track:
     look: Array
     sightings: int = 0
     id: int | None = None
+
+
+def parts_of_others(persons: Sequence[Person]) -> list[bool]:
+    """For each person, whether it looks like a loose part of another one: inside of its box, with fewer keypoints."""
+    boxes = np.array([person.box for person in persons]).reshape(-1, 4)
+    counts = np.array([person.found.sum() for person in persons])
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    common = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])
+    areas = np.maximum(boxes[:, 2:], 1).prod(axis=1)
+    inside = common.clip(min=0).prod(axis=-1) > _INSIDE * areas[:, None]
+    fewer = counts[:, None] < _FEWER * counts[None]
+    return (inside & fewer).any(axis=1).tolist() if persons else []
 
 
 class Tracker:
@@ -83,22 +97,29 @@ class Tracker:
         matched = self._match(persons, strong_looks, self._tracks)
         taken = {id(track) for track in matched}
         free = [track for track in self._tracks if track.id is not None and id(track) not in taken]
+        recent = self._clock - self._options.weak_seconds
+        watched = [track for track in free if track.seen >= recent]
         pairs = list(zip(persons, strong_looks, matched, strict=True))
-        weak_matched = self._match(weak, weak_looks, free)
+        weak_matched = self._match(weak, weak_looks, watched, self._options.weak_similarity)
         pairs += [pair for pair in zip(weak, weak_looks, weak_matched, strict=True) if pair[2] is not None]
-        seen = [self._follow(track, person, look) for person, look, track in pairs]
+        seen = [self._follow(t, person, look, i < len(persons)) for i, (person, look, t) in enumerate(pairs)]
         # Matching comes first, so a film with few frames a second has tracks, too.
         oldest = self._clock - self._options.lost_seconds
         followed = {id(track) for track in seen}
         self._tracks = seen + [track for track in free if id(track) not in followed and track.seen > oldest]
         return [replace(person, id=track.id) for (person, _, _), track in zip(pairs, seen, strict=True)]
 
-    def _match(self, persons: Sequence[Person], looks: Array, tracks: Sequence[_Track]) -> list[_Track | None]:
-        """The track that each person continues, or None. The most similar pairs come first."""
+    def _match(
+        self, persons: Sequence[Person], looks: Array, tracks: Sequence[_Track], least: float = 0.0
+    ) -> list[_Track | None]:
+        """The track that each person continues, or None. The most similar pairs come first.
+
+        least: smallest similarity.
+        """
         matched: list[_Track | None] = [None] * len(persons)
         if persons and tracks:
             left = self._similarities(persons, tracks) * self._likeness(looks, tracks)
-            while left.max() > 0:
+            while left.max() > least:
                 p, t = divmod(int(left.argmax()), len(tracks))
                 matched[p] = tracks[t]
                 left[p], left[:, t] = 0, 0
@@ -142,13 +163,13 @@ class Tracker:
         common = (~np.isnan(similarity)).sum(axis=-1)
         return np.asarray(np.nan_to_num(similarity, nan=0.0).sum(axis=-1) / np.maximum(common, _FEWEST))
 
-    def _follow(self, track: _Track | None, person: Person, look: Array) -> _Track:
-        """The track after it has seen this person; a new one for None."""
+    def _follow(self, track: _Track | None, person: Person, look: Array, strong: bool) -> _Track:
+        """The track after it has seen this person; a new one for None. strong: not a weak person."""
         keypoints = person.keypoints.astype(np.float64)
         if track is None:
             track = _Track(keypoints, self._clock, np.zeros(2), look)
         else:
-            self._move(track, keypoints)
+            self._move(track, keypoints, strong)
             mixed = track.look + _COLOUR_SHARE * (look - track.look)
             known = np.where(np.isnan(look), track.look, look)
             track.look = np.where(np.isnan(mixed), known, mixed)
@@ -159,12 +180,12 @@ class Tracker:
             track.id = self._last_id
         return track
 
-    def _move(self, track: _Track, keypoints: Array) -> None:
-        """Take over new keypoints, and learn from them how fast the person moves."""
+    def _move(self, track: _Track, keypoints: Array, strong: bool) -> None:
+        """Take over new keypoints, and learn from those of strong people how fast the person moves."""
         shifts = keypoints[:, :2] - track.keypoints[:, :2]
         shift = np.sort(shifts, axis=0)[(np.count_nonzero(~np.isnan(shifts[:, 0])) - 1) // 2]
         gap = self._clock - track.seen
-        if gap > 0:
+        if gap > 0 and strong:
             share = max(1 - np.exp(-gap / self._options.smooth_seconds), 1 / track.sightings)
             track.velocity = track.velocity + share * (shift / gap - track.velocity)
         absent = np.isnan(keypoints[:, 2])

@@ -72,4 +72,10 @@ class InferenceSpec(Model):
         description="keypoints with a lower score, and limbs to them, are not drawn; the result files have "
         "all keypoints",
     )
+    min_track_score: float = Field(
+        default=3.0,
+        ge=0,
+        description="infer --track: people with a lower score get no id of their own; they can only continue the track "
+        "of a person who was seen a moment before",
+    )
     decode: DecodeSpec = Field(default=DecodeSpec(), description="how maps become people")

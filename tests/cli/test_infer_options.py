@@ -23,6 +23,7 @@ from tests.unit.test_video import encode, read
 EVERYBODY = [
     *("--set", "inference.decode.peak_threshold=0", "--set", "inference.decode.person_threshold=0"),
     *("--set", "inference.decode.limb_threshold=0", "--set", "inference.min_person_score=0"),
+    *("--set", "inference.min_track_score=0"),
     *("--set", "inference.min_drawn_score=0"),
 ]
 

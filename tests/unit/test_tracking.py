@@ -11,7 +11,7 @@ from bpnet_cli.data.film import paint_film
 from bpnet_cli.pose.options import TrackOptions
 from bpnet_cli.pose.person import Person, labelled_persons
 from bpnet_cli.pose.skeleton import BODY_18, COCO_KEYPOINTS
-from bpnet_cli.pose.tracking import Tracker
+from bpnet_cli.pose.tracking import Tracker, parts_of_others
 from tests.unit.people import STANDING
 
 COCO_SIGMAS = [BODY_18.sigmas[BODY_18.keypoints.index(name)] for name in COCO_KEYPOINTS]
@@ -231,3 +231,49 @@ def idf1(truth: list[list[tuple[int, Person]]]) -> float:
 
 def test_drawn_people_keep_their_ids() -> None:
     assert np.mean([idf1(truth_of(seed, people, 6)) for seed, people in ((0, 2), (1, 4))]) > 0.95
+
+
+def colours(*values: int) -> np.ndarray:
+    """One colour for all limbs of each person."""
+    return np.stack([np.full((19, 3), value, float) for value in values])
+
+
+def test_colours_tell_apart_who_comes_out_of_a_hiding_place() -> None:
+    """Two people walk towards each other and stop behind a wall; then one of them comes out on the left side.
+
+    By motion that is the one who came from the right. By its colours it is the other one, who has turned round.
+    """
+    for look, expected in ((None, 2), (60, 2), (200, 1)):
+        tracker = Tracker(BODY_18.sigmas, AT_ONCE)
+        for frame in range(50):
+            persons = [standing(100 + 3 * frame), standing(500 - 3 * frame)]
+            tracker.update(persons, frame / 25, looks=None if look is None else colours(200, 60))
+        looks = None if look is None else colours(look)
+        assert ids_of_looks(tracker, [standing(270)], 3.2, looks) == [expected]
+
+
+def ids_of_looks(tracker: Tracker, persons: list[Person], seconds: float, looks: np.ndarray | None) -> list[int | None]:
+    return [person.id for person in tracker.update(persons, seconds, looks=looks)]
+
+
+def test_unknown_colours_change_nothing() -> None:
+    tracker = Tracker(BODY_18.sigmas, AT_ONCE)
+    assert ids_of_looks(tracker, [standing(100)], 0.0, colours(90)) == [1]
+    assert ids_of_looks(tracker, [standing(101)], 0.04, np.full((1, 19, 3), np.nan)) == [1]
+    assert ids_of_looks(tracker, [standing(102)], 0.08, None) == [1]
+    assert ids_of_looks(tracker, [standing(103)], 0.12, colours(91)) == [1]
+
+
+def test_weak_people_do_not_take_over_the_track_of_a_hidden_person() -> None:
+    tracker = Tracker(BODY_18.sigmas, AT_ONCE)
+    walked(tracker, speed=0, seconds=1)
+    assert tracker.update([], 1.5, weak=[standing(100)]) == []
+    assert ids_of(tracker, [standing(100)], 1.54) == [1]
+
+
+def test_a_loose_part_of_a_person_is_known_as_one() -> None:
+    whole, other = standing(100), standing(300)
+    leg, crouching = standing(100), standing(100, scale=0.4)
+    leg.keypoints[:11] = np.nan
+    assert parts_of_others([whole, leg, other, crouching]) == [False, True, False, False]
+    assert parts_of_others([]) == []
