@@ -54,7 +54,7 @@ class TrackOptions:
     start_sightings: int = 2
     weak_seconds: float = 0.3
     weak_similarity: float = 0.5
-    least_similarity: float = 0.05
+    least_similarity: float = 0.1
     drift: float = 0.1
     drift_rate: float = 0.3
     drift_seconds: float = 2.0

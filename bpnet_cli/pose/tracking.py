@@ -28,6 +28,8 @@ _UNKNOWN_SPEED = 0.5
 _COLOUR_SHARE = 0.05
 # A loose part of a person has this share of its box inside of the person's box, and less than this share of keypoints.
 _INSIDE, _FEWER = 0.7, 0.6
+# With colours, people may be found farther from where they are expected: this factor of `least_similarity` is enough.
+_WITH_COLOURS = 0.5
 # With fewer limbs in common, colours tell nothing.
 _FEWEST_COLOURS = 3
 
@@ -74,6 +76,7 @@ class Tracker:
         self._last_id = 0
         self._clock = 0.0
         self._last_seconds: float | None = None
+        self._coloured = False
 
     def update(
         self,
@@ -91,6 +94,7 @@ class Tracker:
             difference to the eye; NaN where unknown. People of the same place and shape are told apart by them.
         """
         known = np.full((len(persons) + len(weak), 1, 3), np.nan) if looks is None else np.asarray(looks, np.float64)
+        self._coloured = looks is not None
         strong_looks, weak_looks = known[: len(persons)], known[len(persons) :]
         self._clock += 0.0 if self._last_seconds is None else max(seconds - self._last_seconds, 0.0)
         self._last_seconds = seconds
@@ -143,9 +147,10 @@ class Tracker:
         drifts = (options.drift_rate + _UNKNOWN_SPEED * new) * np.minimum(gaps, options.drift_seconds)
         going = alike * _nearness(moved - ways, sizes * (options.drift + drifts))
         staying = alike * _nearness(moved, sizes * (options.drift + _STAY_RATE * drifts))
+        least = options.least_similarity * (_WITH_COLOURS if self._coloured else 1)
         score = np.maximum(going, options.stay * (gaps > _STAYS_AFTER) * staying)
         weights = np.sqrt(options.drift / (options.drift + drifts))
-        return np.where(score < options.least_similarity, 0, score * weights)
+        return np.where(score < least, 0, score * weights)
 
     def _likeness(self, looks: Array, tracks: Sequence[_Track]) -> Array:
         """(P, T) how alike the colours of people and tracks are, `least_likeness` to 1; 1 where too few are known."""
