@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.data.live import open_video
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.inference.load import load_predictor
+from bpnet_cli.inference.load import load_predictor, threads_for_many
 from bpnet_cli.inference.options import InferOptions
 from bpnet_cli.inference.people import People
 from bpnet_cli.inference.photo_files import read_photo
@@ -45,7 +45,9 @@ def benchmark_pace(model: str, engine: str, images: str | None, video: str | Non
     frames are used. Returns a row for each of the two that is given: `what`, `number` of photos or frames,
     `network_per_second`, `infer_per_second` and their `ratio`. Raises BpnetError for what can't be read.
     """
-    predictor = replace(load_predictor(model, engine=engine, threads=1), scales=(1.0,), flip=False)
+    predictor = replace(
+        load_predictor(model, engine=engine, threads=threads_for_many(model, engine)), scales=(1.0,), flip=False
+    )
     rows = []
     with one_opencv_thread(), ThreadPoolExecutor(core_count()) as pool, TemporaryDirectory() as folder:
         if images:

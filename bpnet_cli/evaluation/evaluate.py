@@ -14,7 +14,7 @@ from bpnet_cli.data.labels import Labels, select
 from bpnet_cli.evaluation.coco import Scores, evaluate_detections, merge, restrict, without_area
 from bpnet_cli.evaluation.keypoints import KeypointScores, score_keypoints
 from bpnet_cli.evaluation.limbs import LimbScores, score_limbs
-from bpnet_cli.inference.pipeline import in_order
+from bpnet_cli.inference.pipeline import core_count, in_order
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import coco_entries
 from bpnet_cli.inference.sources import spread
@@ -79,8 +79,12 @@ def part_of(labelled: LabelledSet, most: int) -> LabelledSet:
     return LabelledSet(select(labelled.truth, ids), {i: labelled.files[i] for i in ids})
 
 
-def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluating") -> Evaluation:
+def evaluate(
+    predictor: Predictor, labelled: LabelledSet, what: str = "evaluating", each_core: bool = False
+) -> Evaluation:
     """COCO metrics of a predictor on every photo of a labelled set. what: the word before the progress.
+
+    each_core: the predictor was loaded with one thread, so each core works on a photo of its own.
 
     AP counts all people and keypoints, without a threshold: it ranks people by score, and every right one raises it,
     however weak. The limb scores and the pictures show what `infer` draws.
@@ -91,10 +95,15 @@ def evaluate(predictor: Predictor, labelled: LabelledSet, what: str = "evaluatin
     detections: list[dict[str, Any]] = []
     start = time.perf_counter()
     image_ids = sorted(labelled.files)
-    with ThreadPoolExecutor(_READERS) as pool:
-        photos = in_order((labelled.files[image_id] for image_id in image_ids), EncodedImage.rgb, pool, 2 * _READERS)
-        for image_id, photo in progress(zip(image_ids, photos, strict=True), len(image_ids), what):
-            persons[image_id] = predictor.everyone(photo)
+    workers = core_count() if each_core else _READERS
+    with ThreadPoolExecutor(workers) as pool:
+        files = (labelled.files[image_id] for image_id in image_ids)
+        if each_core:
+            found = in_order(files, lambda file: predictor.everyone(file.rgb()), pool, 2 * workers)
+        else:
+            found = (predictor.everyone(photo) for photo in in_order(files, EncodedImage.rgb, pool, 2 * workers))
+        for image_id, people in progress(zip(image_ids, found, strict=True), len(image_ids), what):
+            persons[image_id] = people
             detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, truth.category_id)
     scores = evaluate_detections(truth, detections, skeleton)
     shown = {image_id: predictor.shown(predictor.strong(found)) for image_id, found in persons.items()}

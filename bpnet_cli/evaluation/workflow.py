@@ -15,7 +15,7 @@ from bpnet_cli.evaluation.evaluate import Evaluation, evaluate, load_labelled
 from bpnet_cli.evaluation.report import render_report
 from bpnet_cli.evaluation.resample import bootstrap_interval
 from bpnet_cli.files import check_folder, write_text
-from bpnet_cli.inference.load import load_predictor, spec_of
+from bpnet_cli.inference.load import load_predictor, spec_of, threads_for_many
 from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
@@ -38,7 +38,8 @@ def evaluate_model(
     them. engine: see `load_predictor`. Raises BpnetError.
     """
     check_folder(results_dir)
-    predictor = load_predictor(model_path, () if spec else overrides, spec, engine)
+    threads = threads_for_many(model_path, engine)
+    predictor = load_predictor(model_path, () if spec else overrides, spec, engine, threads)
     first = ""
     if images and annotations:
         sources: Sequence[Source] = [DataSource(images=images, annotations=annotations)]
@@ -55,7 +56,7 @@ def evaluate_model(
         first = "" if spec else "give --images and --annotations; the photos of the spec in the model can't be used: "
     with hinting(hint, first):
         labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
-    result = evaluate(predictor, labelled)
+    result = evaluate(predictor, labelled, each_core=threads == 1)
     low, high = bootstrap_interval(result.scores.matches)
     write_text(results_dir / "metrics.json", json.dumps(metrics_entry(result, low, high), indent=2) + "\n")
     write_text(results_dir / "results.csv", _table(result))

@@ -10,7 +10,7 @@ from pathlib import Path
 from bpnet_cli.data.video_writer import video_name
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import check_folder
-from bpnet_cli.inference.load import load_predictor
+from bpnet_cli.inference.load import load_predictor, threads_for_many
 from bpnet_cli.inference.openpose import openpose_frame
 from bpnet_cli.inference.options import InferOptions
 from bpnet_cli.inference.outputs import (
@@ -64,7 +64,8 @@ def infer_inputs(
     for outputs in (photos, *videos):
         check_overwriting(outputs, sources, results_dir)
     many = bool(inputs.videos) or len(inputs.photos) >= _MANY * core_count()
-    predictor = load_predictor(model_path, overrides, engine=engine, threads=1 if many else None)
+    threads = threads_for_many(model_path, engine) if many else None
+    predictor = load_predictor(model_path, overrides, engine=engine, threads=threads)
     workers = core_count() if many else 1
     summary = Summary(failed=list(inputs.problems))
     everything = [path for outputs in (photos, *videos) for path in outputs.files]
