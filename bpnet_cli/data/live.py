@@ -90,12 +90,12 @@ class Stream:
                     received = time.monotonic()
                     last = frame._replace(number=frame.number + number, time=frame.time + shift, sound=())
                     yield last
-                self.problem = self.reader.problem
+                self.problem, broken = self.reader.problem, self.reader.broken
             except DataError as error:  # connected, but no picture came
                 if last is None:
                     raise
-                self.problem = str(error)
-            if not self.problem or not self._connected_again():
+                self.problem, broken = str(error), True
+            if not broken or not self._connected_again():
                 return
 
     def _after(self, last: Frame | None, frame: Frame, away: float) -> tuple[int, int]:

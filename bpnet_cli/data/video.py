@@ -73,6 +73,7 @@ class VideoReader:
     count: number of frames that will be given, only roughly, because files state it so; None: unknown.
     sound: the first sound track, or None.
     problem: after reading, a reason why not all frames could be read; empty: all were read.
+    broken: after reading, whether an error ended it, such as a lost connection.
     late_sound: after reading, the packets of sound that came after the last frame.
     Raises DataError where the source can't be opened or has no pictures.
     """
@@ -82,6 +83,7 @@ class VideoReader:
     start: float | None = None
     end: float | None = None
     problem: str = field(init=False, default="")
+    broken: bool = field(init=False, default=False)
     late_sound: tuple[Any, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
@@ -219,7 +221,7 @@ class VideoReader:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
-                self.problem = f"the rest can't be read ({reason(error)})"
+                self.problem, self.broken = f"the rest can't be read ({reason(error)})", True
                 return
             if packet is None:
                 return
@@ -228,7 +230,7 @@ class VideoReader:
     def _decoded(self, packet: Any) -> list[Any]:
         try:
             return list(packet.decode())
-        except av.InvalidDataError:
+        except av.FFmpegError:
             self.problem = self.problem or "some frames are damaged and were left out"
             return []
 

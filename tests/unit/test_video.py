@@ -337,6 +337,16 @@ def test_a_stream_goes_on_after_a_lost_connection(served: str, monkeypatch: pyte
     assert all(one.time < two.time for one, two in pairwise(frames))
 
 
+def test_damaged_pictures_are_no_lost_connection(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the beginning of a stream that is joined in the middle."""
+    monkeypatch.setattr("bpnet_cli.data.live._WAITS", (0.0,))
+    Dropping.requests = 1  # this connection will end well
+    with open_video(served) as video:
+        video.reader.problem = "some frames are damaged and were left out"
+        assert len(list(video.frames())) == 30
+    assert Dropping.requests == 2
+
+
 def test_a_camera_that_is_not_there() -> None:
     with pytest.raises(BpnetError, match="camera:97: can't be opened; is it connected"):
         open_video(97)
