@@ -59,6 +59,8 @@ def infer_inputs(
     inputs = find_inputs(words)
     for line in inputs.left_out:
         say(line)
+    if options.track and not inputs.videos:
+        say("--track and --smooth have no effect: they are for videos, and there is none among the inputs")
     photos, videos = plan_outputs(inputs, results_dir, options)
     sources = [photo.path for photo in inputs.photos] + [video.path for video in inputs.videos]
     for outputs in (photos, *videos):

@@ -214,6 +214,12 @@ def test_a_list_with_a_missing_name_and_a_name_that_is_too_long(
     assert len(found["failed"]) == 2
 
 
+def test_tracking_without_a_video_is_told(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
+    result = bpnet("infer", drawn / "images", "-m", exported, "-r", tmp_path / "out", "--track", "--no-annotate")
+    assert result.exit_code == 0
+    assert "--track and --smooth have no effect: they are for videos" in result.output
+
+
 def test_further_pages_are_told(exported: Path, drawn: Path, tmp_path: Path, bpnet: Run) -> None:
     photos = [cv2.imread(str(path)) for path in sorted((drawn / "images").iterdir())[:2]]
     cv2.imwritemulti(str(tmp_path / "two.tif"), photos)
