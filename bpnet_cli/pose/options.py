@@ -62,7 +62,7 @@ class TrackOptions:
     smooth_seconds: float = 0.3
     stay: float = 0.7
     colour_difference: float = 25.0
-    least_likeness: float = 0.05
+    least_likeness: float = 0.01
 
 
 @dataclass(frozen=True)
