@@ -156,7 +156,7 @@ def test_paths_that_are_there_are_not_named(bpnet: Run) -> None:
     assert bpnet("spec", "check", "s.yaml", "--paths").output == f"{UNOPENED}\ns.yaml: ok\n"
     for weights in ("none", "box", "imagenet"):
         words = ("--set", f"model.pretrained={weights}", "--set", "model.backbone=vgg19")
-        assert bpnet("spec", "check", "s.yaml", "--paths", *words).output == "s.yaml: ok\n"
+        assert bpnet("spec", "check", "s.yaml", "--paths", *words).output == f"{UNOPENED}\ns.yaml: ok\n"
     result = bpnet("spec", "check", "s.yaml", "--set", "model.pretrained=b.npz")
     assert result.output.startswith(f"--set model.pretrained=b.npz: model.pretrained: b.npz: no such file {HINT}\n")
 

@@ -13,6 +13,7 @@ from contextlib import closing
 import pytest
 
 from bpnet_cli.inference.pipeline import groups, in_order
+from bpnet_cli.signals import handled
 
 
 def test_results_come_in_order_and_errors_in_their_place() -> None:
@@ -79,12 +80,13 @@ def test_ctrl_c_keeps_the_work_that_has_begun() -> None:
         return i
 
     taken = []
-    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
+    ending = handled((signal.SIGTERM,), signal.default_int_handler)  # as in the command; pytest's workers ignore SIGINT
+    with ending, ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
         for result in in_order(range(100), work, pool, 6):
             taken.append(result)
             if result == 2:
                 assert began.wait(5)
-                threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+                threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
     assert taken == [0, 1, 2, 3]
 
 
