@@ -53,11 +53,12 @@ def test_sigterm_keeps_what_is_done_as_ctrl_c_does(
         return draw(*arguments, **options)
 
     monkeypatch.setattr(people, "draw_persons", third)
+    monkeypatch.setattr("bpnet_cli.inference.workflow.core_count", lambda: 1)
     words = ("infer", drawn / "images", "-m", exported, "-r", tmp_path / "out")
     result = bpnet(*words)
     assert result.exit_code == 1
     done = int(re.search(r"stopped after (\d+) of 12 photos", result.output)[1])
-    assert done in (2, 3, 4)
+    assert done == 3  # work that has begun is finished, and nothing else begins
     assert signal.getsignal(signal.SIGTERM) == before
     assert files_of(tmp_path / "out") == [f"{number:012}.jpg" for number in range(1, done + 1)]
     assert bpnet(*words).exit_code == 0
