@@ -9,10 +9,9 @@ import click
 
 from bpnet_cli.cli.options import engine_option, model_option, model_or_box, results_option, set_option
 from bpnet_cli.cli.tao_flags import tao_flags
+from bpnet_cli.inference.options import FORMATS, InferOptions
 
 EXIT_PARTIAL = 3
-# The values of --format; a test compares them with `inference.options.FORMATS`, which is not imported for --help.
-FORMATS = ("json", "coco", "openpose", "csv")
 
 
 def _formats(_: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -124,10 +123,8 @@ def _options(
     colour: Literal["side", "person"] | None,
     label: str | None,
     **flags: Any,
-) -> Any:
+) -> InferOptions:
     """The flags as `InferOptions`. Raises click.UsageError for flags that don't go together."""
-    from bpnet_cli.inference.options import InferOptions
-
     if flags["start"] is not None and flags["end"] is not None and flags["end"] <= flags["start"]:
         raise click.UsageError(f"--end ({flags['end']:g} s) must be after --start ({flags['start']:g} s)")
     if flags["transparent"] and draw != "skeleton":

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import DataError
 
-_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+# What the first bytes of HEIC files name themselves.
+BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _REDUCED = {
     cv2.IMREAD_REDUCED_COLOR_2: 2,
     cv2.IMREAD_REDUCED_COLOR_4: 4,
@@ -23,7 +24,7 @@ def is_heic(data: bytes) -> bool:
     if data[4:8] != b"ftyp":
         return False
     brands = {data[8:12], *(data[i : i + 4] for i in range(16, min(len(data), int.from_bytes(data[:4], "big"), 64), 4))}
-    return bool(brands & set(_BRANDS)) and b"avif" not in brands
+    return bool(brands & set(BRANDS)) and b"avif" not in brands
 
 
 def read_heic(data: bytes, name: str, flag: int) -> NDArray[np.uint8]:

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from bpnet_cli.data.video import UNKNOWN_RATE, Frame, VideoReader, is_address
+from bpnet_cli.data.address import is_address
+from bpnet_cli.data.video import UNKNOWN_RATE, Frame, VideoReader
 from bpnet_cli.errors import DataError
 from bpnet_cli.log import say
 

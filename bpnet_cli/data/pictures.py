@@ -35,9 +35,9 @@ class Clock:
         else:
             time = round(picture.pts * Fraction(picture.time_base) / self.base) + self._shift
         if self._last is not None and time <= self._last:
-            after = self._last + (self._step if (self._last - time) * self.base > _NEW_CLOCK else 1)
-            if (self._last - time) * self.base > _NEW_CLOCK:
-                self._shift += after - time
+            is_new = (self._last - time) * self.base > _NEW_CLOCK
+            after = self._last + (self._step if is_new else 1)
+            self._shift += after - time if is_new else 0
             time = after
         self._last = time
         return time, duration

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-PNG, GIF, WEBP = b"\x89PNG\r\n\x1a\n", b"GIF8", b"WEBP"
+PNG, WEBP = b"\x89PNG\r\n\x1a\n", b"WEBP"
 TIFF = {b"II*\x00": "<", b"MM\x00*": ">"}
 # Cameras and sensors write these depths into 16 bits, in the lower bits.
 _DEPTHS = (10, 12, 14, 16)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.data.address import is_address, without_login
 from bpnet_cli.data.pictures import Clock, Deinterlacer
 from bpnet_cli.errors import DataError
 
@@ -23,9 +22,6 @@ from bpnet_cli.errors import DataError
 UNKNOWN_RATE = Fraction(25)
 # Containers without a rate are given one of tens of thousands.
 _MOST_RATE = 1000
-_ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-# The part of an address that may hold a name and a password.
-_LOGIN = re.compile(r"(?<=://)[^/@]*@")
 # Sample aspect ratios as close to 1 as this come from rounding the picture's size.
 _SQUARE = 0.02
 # A file that ends so much earlier than it says was cut off: seconds, and share of its length.
@@ -233,16 +229,6 @@ class VideoReader:
         except av.FFmpegError:
             self.problem = self.problem or "some frames are damaged and were left out"
             return []
-
-
-def is_address(word: str) -> bool:
-    """Whether a word is an address such as http://... or rtsp://..., and not the path of a file."""
-    return bool(_ADDRESS.match(word)) and not os.path.exists(word)
-
-
-def without_login(address: str) -> str:
-    """An address without a name and password in it, for messages and results; a path stays as it is."""
-    return _LOGIN.sub("", address) if is_address(address) else address
 
 
 def reason(error: BaseException) -> str:

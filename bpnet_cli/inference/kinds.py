@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import av
+from bpnet_cli.data.heic import BRANDS
+from bpnet_cli.data.pixels import PNG, TIFF
 
 Kind = Literal["photo", "video"]
 
@@ -57,14 +58,14 @@ _VIDEO_ENDINGS = frozenset(
 )
 _SOUND_ENDINGS = frozenset([".mp3", ".m4a", ".m4b", ".ogg", ".oga", ".opus", ".wma", ".mka", ".aac", ".flac", ".wav"])
 _PHOTOS = (
-    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
+    *(b"\xff\xd8\xff", PNG, b"BM", *TIFF, b"II+\x00", b"MM\x00+"),
     *(b"\x00\x00\x00\x0cjP  \r\n", b"\xff\x4f\xff\x51", b"#?RADIANCE", b"P5\n", b"P6\n", b"P5 ", b"P6 "),
 )
 _VIDEOS = (
     *(b"\x1a\x45\xdf\xa3", b"FLV\x01", b"OggS", b"\x30\x26\xb2\x75", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3"),
     *(b"\x06\x0e\x2b\x34", b"\x1f\x07\x00", b".RMF", b"YUV4MPEG2", b"DKIF"),
 )
-_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_STILL_BRANDS = (b"avif", b"avis", b"mif1", b"msf1", *BRANDS)
 # What QuickTime and MP4 begin with, after a length of four bytes.
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 # A transport stream has this byte at the start of each packet; packets of .mts have four bytes more, in front.
@@ -112,6 +113,8 @@ def _kind_of_ending(ending: str) -> Kind | None:
 
 def _moves(path: Path) -> bool:
     """Whether a GIF has more than one frame."""
+    import av  # not needed for a photo, and slow to load
+
     try:
         with open(path, "rb") as file, av.open(file, "r") as container:
             return sum(bool(packet.size) for packet, _ in zip(container.demux(video=0), range(2), strict=False)) > 1

@@ -22,7 +22,7 @@ from bpnet_cli.inference.photo_files import read_first_page, write_photo
 from bpnet_cli.inference.pipeline import groups, in_order
 from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, image_ids, skeleton_entry
 from bpnet_cli.inference.run import Run
-from bpnet_cli.inference.sources import Failure, PhotoInput
+from bpnet_cli.inference.sources import Failure, PhotoInput, some_of
 from bpnet_cli.inference.table import csv_header, csv_rows, csv_text
 from bpnet_cli.log import counted, progress, say
 from bpnet_cli.pose.person import Person
@@ -168,5 +168,4 @@ def _tell_of_pages(done: Sequence[_Done]) -> None:
     """A line about photos of which only the first page was looked at."""
     names = [one.job.photo.name for one in done if one.more_pages]
     if names:
-        some = ", ".join([*names[:_NAMED], *(["..."] if len(names) > _NAMED else [])])
-        say(f"only the first page or frame was used of {counted(len(names), 'photo')}: {some}")
+        say(f"only the first page or frame was used of {counted(len(names), 'photo')}: {some_of(names, _NAMED)}")

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from bpnet_cli.data.video import is_address, without_login
+from bpnet_cli.data.address import is_address, without_login
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.kinds import kind_of
 from bpnet_cli.inference.search import Found, search_folder, search_glob
@@ -118,7 +118,9 @@ def find_inputs(words: Sequence[str]) -> Inputs:
                 others.add(path)
             else:
                 problems.append(Failure(str(path), "is not a photo or video of a known format", name))
-    left_out = [f"left out: {_some(folders, 3)}, {reason}" for reason, folders in passed.items()] + _other_files(others)
+    left_out = [f"left out: {some_of(folders, 3)}, {reason}" for reason, folders in passed.items()] + _other_files(
+        others
+    )
     unique = tuple(_unique(photos)), tuple(_unique(videos))
     if again := len(photos) + len(videos) - sum(map(len, unique)):
         left_out.append(f"left out: {counted(again, 'input')} given twice or as a link to another input")
@@ -149,10 +151,11 @@ def _other_files(paths: set[Path]) -> list[str]:
     if not paths:
         return []
     what = counted(len(paths), "file that is not a photo or video", "files that are not photos or videos")
-    return [f"left out: {what} ({_some(sorted({path.suffix.lower() or 'no ending' for path in paths}), 5)})"]
+    return [f"left out: {what} ({some_of(sorted({path.suffix.lower() or 'no ending' for path in paths}), 5)})"]
 
 
-def _some(names: Sequence[str], most: int) -> str:
+def some_of(names: Sequence[str], most: int) -> str:
+    """The first `most` names, and dots if there are more."""
     return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 

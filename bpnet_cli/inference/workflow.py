@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from bpnet_cli.data.video_writer import video_name
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import check_folder
 from bpnet_cli.inference.load import load_predictor, threads_for_many
@@ -30,9 +29,8 @@ from bpnet_cli.inference.photo_run import infer_photos
 from bpnet_cli.inference.pipeline import core_count, one_opencv_thread
 from bpnet_cli.inference.results import model_entry
 from bpnet_cli.inference.run import Run
-from bpnet_cli.inference.sources import Inputs, find_inputs
+from bpnet_cli.inference.sources import Inputs, VideoInput, find_inputs
 from bpnet_cli.inference.summary import Summary
-from bpnet_cli.inference.video_run import infer_video
 from bpnet_cli.inference.window import Window
 from bpnet_cli.log import say
 
@@ -84,15 +82,22 @@ def infer_inputs(
         run = Run(People(predictor, options), options, model, results_dir, pool, 2 * workers, window, summary)
         if inputs.photos:
             infer_photos(inputs.photos, photos, run)
-        for video, outputs in zip(inputs.videos, videos, strict=True):
-            if not summary.stopped:
-                infer_video(video, outputs, run)
+        if inputs.videos:
+            _infer_videos(inputs.videos, videos, run)
     if summary.failed and not summary.photos and not summary.frames and not summary.stopped:
         reasons = "\n".join(f"  {failure.path}: {failure.reason}" for failure in summary.failed)
         raise BpnetError(f"none of the inputs could be used:\n{reasons}")
     if hint := summary.of_nobody(predictor):
         say(hint)
     return summary
+
+
+def _infer_videos(videos: Sequence[VideoInput], outputs: Sequence[Outputs], run: Run) -> None:
+    from bpnet_cli.inference.video_run import infer_video  # runs of photos don't load FFmpeg's libraries
+
+    for video, files in zip(videos, outputs, strict=True):
+        if not run.summary.stopped:
+            infer_video(video, files, run)
 
 
 @contextmanager
@@ -127,13 +132,19 @@ def plan_outputs(inputs: Inputs, results_dir: Path, options: InferOptions) -> tu
         tuple(pictures),
     )
     videos = [
-        Outputs(
-            chosen("json", frames_file(results_dir, video.name)),
-            None,
-            chosen("csv", results_dir / f"{video.name}.csv"),
-            tuple(openpose[len(inputs.photos) + place :][:1]),
-            (drawn / video_name(video.name),) if options.pictures else (),
-        )
+        _outputs_of_video(video.name, openpose[len(inputs.photos) + place :][:1], results_dir, options)
         for place, video in enumerate(inputs.videos)
     ]
     return photos, videos
+
+
+def _outputs_of_video(name: str, openpose: Sequence[Path], results_dir: Path, options: InferOptions) -> Outputs:
+    from bpnet_cli.data.video_writer import video_name
+
+    return Outputs(
+        frames_file(results_dir, name) if "json" in options.formats else None,
+        None,
+        results_dir / f"{name}.csv" if "csv" in options.formats else None,
+        tuple(openpose),
+        (results_dir / DRAWN / video_name(name),) if options.pictures else (),
+    )

@@ -44,12 +44,7 @@ class Translation:
 
     def has(self, key: str) -> bool:
         """Whether a key of our spec is set."""
-        holder = self.document.data
-        for part in key.split("."):
-            if not isinstance(holder, dict) or part not in holder:
-                return False
-            holder = holder[part]
-        return True
+        return _value_at(self.document.data, key, self) is not self
 
 
 @dataclass
@@ -62,12 +57,7 @@ class TaoFile:
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key of TAO's, such as `model.stages`."""
-        holder = self.source.data
-        for part in key.split("."):
-            if not isinstance(holder, dict) or part not in holder:
-                return default
-            holder = holder[part]
-        return holder
+        return _value_at(self.source.data, key, default)
 
     def place(self, key: str) -> Place:
         """The place of a key of TAO's; of its nearest parent if the file doesn't have it."""
@@ -93,6 +83,15 @@ class TaoFile:
         written = key if value is self else f"{key}: {shown(value)}"
         prefix = "" if self.kind == TRAIN else f"{self.kind}: "
         return f"{prefix}{written}{f' -> {pairs}' if pairs else ''}{f' ({note})' if note else ''}"
+
+
+def _value_at(data: Any, key: str, default: Any) -> Any:
+    """The value of a key such as `model.stages` in nested mappings."""
+    for part in key.split("."):
+        if not isinstance(data, dict) or part not in data:
+            return default
+        data = data[part]
+    return data
 
 
 Rule = Callable[[TaoFile, str, Any], None]

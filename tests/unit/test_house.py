@@ -66,6 +66,10 @@ def loaded_after(code: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
 
 
+def test_a_run_of_photos_does_not_load_the_libraries_of_video() -> None:
+    assert "av" not in loaded_after("import bpnet_cli.inference.workflow, bpnet_cli.inference.photo_run")
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = loaded_after("import bpnet_cli")
     assert not loaded & {"numpy", "cv2", "keras", "tensorflow", "pydantic", "click", "yaml"}

@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 
 from bpnet_cli import BpnetError
+from bpnet_cli.data.address import is_address
 from bpnet_cli.data.live import Camera, Stream, open_video
 from bpnet_cli.data.pictures import Clock
-from bpnet_cli.data.video import Frame, VideoReader, is_address
+from bpnet_cli.data.video import Frame, VideoReader
 from bpnet_cli.data.video_writer import VideoWriter, video_name
 
 GREY = tuple(range(20, 240, 20))
