@@ -7,7 +7,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SPECS = ("specs/*.yaml", "specs/schema/*.json")
+SPECS = ("specs/*.yaml", "specs/skeletons/*.yaml", "specs/schema/*.json")
 
 
 class BuildWithSpecs(build_py):

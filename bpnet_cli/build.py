@@ -15,12 +15,13 @@ from bpnet_cli.log import say
 from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.pose.options import DecodeOptions
-from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
-from bpnet_cli.sides import without_partner
+from bpnet_cli.pose.skeleton import BODY_18, Skeleton
+from bpnet_cli.sides import likely_partner, without_partner
 from bpnet_cli.spec.dataset import RecordSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.network import StageSpec
-from bpnet_cli.spec.skeleton_file import SkeletonFile, load_skeleton_file, skeleton_values
+from bpnet_cli.spec.shipped import shipped_skeletons, skeleton_names
+from bpnet_cli.spec.skeleton_file import SkeletonFile, keypoint_places, load_skeleton_file, skeleton_values
 from bpnet_cli.strides import INPUT_MULTIPLES, STRIDE
 
 
@@ -30,25 +31,39 @@ def skeleton_of(spec: ExperimentSpec) -> Skeleton:
 
 
 def named_skeleton(given: str | SkeletonFile) -> Skeleton:
-    """A skeleton from the name of a built-in one, the path of a skeleton file, or its keys. Raises SpecError."""
-    if isinstance(given, str) and given in BUILT_IN_SKELETONS:
-        return BUILT_IN_SKELETONS[given]
+    """A skeleton from the name of a shipped one, the path of a skeleton file, or its keys. Raises SpecError."""
+    if given == BODY_18.name:
+        return BODY_18
     with naming("skeleton"):
-        file = load_skeleton_file(given) if isinstance(given, str) else given
+        file = _load_skeleton(given) if isinstance(given, str) else given
         return Skeleton.from_dict(skeleton_values(file))
 
 
+def _load_skeleton(given: str) -> SkeletonFile:
+    """The skeleton file with this path, or the shipped one with this name. Raises SpecError."""
+    return load_skeleton_file(shipped_skeletons().get(given, given))
+
+
 def tell_sides(given: str | SkeletonFile, skeleton: Skeleton) -> None:
-    """Print a line if mirrored photos may mix up left and right, because keypoints have no partner on the other side.
+    """Print lines if mirrored photos may mix up left and right, because keypoints have no partner on the other side.
 
     given: the same skeleton in its written form. There, `flip_pairs: []` says that it has no sides.
     """
-    if isinstance(given, str) and given not in BUILT_IN_SKELETONS:
-        given = load_skeleton_file(given)
+    places: list[str] = []
+    if isinstance(given, str) and given != BODY_18.name:
+        path = shipped_skeletons().get(given, given)
+        given, places = load_skeleton_file(path), keypoint_places(path)
     alone = without_partner(skeleton.keypoints, skeleton.flip_pairs)
     if (isinstance(given, SkeletonFile) and given.flip_pairs == ()) or (skeleton.flip_pairs and not alone):
         return
-    found = f"no partner is found for {', '.join(alone)}" if alone else "no left/right pairs are found"
+    for i, name in enumerate(alone):
+        partner = likely_partner(name, alone)
+        if partner in alone[:i]:
+            continue  # told with the partner's own line
+        place = f"{places[skeleton.keypoints.index(name)]}: " if places else ""
+        hint = f"; is it meant to be the partner of {partner!r}?" if partner else ""
+        say(f"{place}keypoint {name!r} has no partner on the other side{hint}")
+    found = f"{len(alone)} keypoint(s) have no partner" if alone else "no left/right pairs are found"
     say(
         f"skeleton {skeleton.name}: {found}, so mirrored crops (augmentation.flip_probability) teach the wrong side;"
         " in the skeleton file, write `flip_pairs: [[left name, right name], ...]`, or `flip_pairs: []` without sides"
@@ -57,7 +72,7 @@ def tell_sides(given: str | SkeletonFile, skeleton: Skeleton) -> None:
 
 def with_whole_skeleton(spec: ExperimentSpec) -> ExperimentSpec:
     """The spec with the path of its skeleton file replaced by the content of the file. Raises SpecError."""
-    if not isinstance(spec.skeleton, str) or spec.skeleton in BUILT_IN_SKELETONS:
+    if not isinstance(spec.skeleton, str) or spec.skeleton in skeleton_names():
         return spec
     with naming("skeleton"):
         return spec.model_copy(update={"skeleton": load_skeleton_file(spec.skeleton)})

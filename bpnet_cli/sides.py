@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -75,6 +76,17 @@ def without_partner(names: Sequence[str], pairs: Iterable[Sequence[str]]) -> lis
         for name in names
         if name not in paired and any(not spelling.glued for spelling in _spellings(name, frozenset()))
     ]
+
+
+def likely_partner(name: str, names: Iterable[str]) -> str | None:
+    """Of names without a partner, the one on the other side whose spelling is nearest; None if none is near."""
+    (side, *rest), others = canonical(name), {}
+    for other in names:
+        other_side, *other_rest = canonical(other)
+        if {side, other_side} == {"left", "right"}:
+            others[" ".join(other_rest)] = other
+    near = difflib.get_close_matches(" ".join(rest), others, n=1)
+    return others[near[0]] if near else None
 
 
 def canonical(name: str, habits: frozenset[str] = frozenset()) -> tuple[str, ...]:

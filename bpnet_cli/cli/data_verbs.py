@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from bpnet_cli.cli.options import set_option, spec_option
 from bpnet_cli.cli.tao_files import dataset_of
 from bpnet_cli.cli.tao_flags import tao_flags
+
+if TYPE_CHECKING:
+    from bpnet_cli.pose.skeleton import Skeleton
 
 
 @click.group()
@@ -20,6 +24,9 @@ def dataset() -> None:
 @click.option("-o", "--output", "output", metavar="DIR", required=True, help="Folder for the data set or film.")
 @click.option("--images", type=click.IntRange(min=1), help="Number of photos.  [default: 100]")
 @click.option("--people", type=(int, int), default=(1, 4), show_default=True, help="Fewest and most people.")
+@click.option(
+    "--skeleton", metavar="NAME", help="What to draw: body_18, hand_21, animal_17 or a skeleton file.  [people]"
+)
 @click.option("--size", type=(int, int), help="Height and width in pixels.  [default: 256 256; of a film 360 640]")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed gives the same photos."
@@ -31,22 +38,26 @@ def synthetic(
     output: str,
     images: int | None,
     people: tuple[int, int],
+    skeleton: str | None,
     size: tuple[int, int] | None,
     seed: int,
     video: bool,
     seconds: float | None,
     overwrite: bool,
 ) -> None:
-    """Draw photos of people with exactly known keypoints, in COCO format, or a film of people who walk.
+    """Draw photos of people, hands or animals with exactly known keypoints, in COCO format, or a film of people.
 
     \b
     Example: bpnet dataset synthetic -o data/train --images 600 --people 1 4
+             bpnet dataset synthetic -o hands --images 600 --skeleton hand_21
              bpnet dataset synthetic -o film --video --seconds 20 --people 2 10
     """
     if video and images is not None:
         raise click.UsageError("--images is for photos; the length of a film is --seconds")
     if not video and seconds is not None:
         raise click.UsageError("--seconds is for films; add --video")
+    if video and skeleton is not None:
+        raise click.UsageError("--skeleton is for photos; films show people")
     from bpnet_cli.data.synthetic import generate
     from bpnet_cli.data.synthetic_video import generate_video
 
@@ -54,10 +65,16 @@ def synthetic(
     draw = (
         partial(generate_video, output, 20 if seconds is None else seconds)
         if video
-        else partial(generate, output, images or 100)
+        else partial(generate, output, images or 100, skeleton=_skeleton(skeleton))
     )
     path = draw(people=people, height=height, width=width, seed=seed, overwrite=overwrite)
     click.echo(f"film and its truth: {path}" if video else f"{images or 100} photos: {path}")
+
+
+def _skeleton(given: str | None) -> Skeleton | None:
+    from bpnet_cli.build import named_skeleton
+
+    return None if given is None else named_skeleton(given)
 
 
 @dataset.command("check")

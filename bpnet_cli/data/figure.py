@@ -1,99 +1,38 @@
 """The body of a synthetic person: convex hulls of balls, placed along a pose, with exact keypoints.
 
-The unit of length is the standing height. There is no perspective, so the hull of several balls looks like the hull of
-their circles. As in a photo, only the body itself tells left from right (face, neckline, feet, which limb is nearer).
-So a flipped photo with the sides renamed shows another valid person, which training relies on.
+The unit of length is the standing height. As in a photo, only the body itself tells left from right (face, neckline,
+feet, which limb is nearer). So a flipped photo with the sides renamed shows another valid person, which training relies
+on.
 """
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from bpnet_cli.data.poses import Pose, Vector, sample_pose
+from bpnet_cli.data.parts import DETAIL, Builder, Colour, Figure, Vector, shade
+from bpnet_cli.data.poses import Pose, sample_pose
 from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
-
-Colour = tuple[float, float, float]
 
 HEAD_KEYPOINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 SKINS = ((255, 219, 188), (241, 194, 155), (224, 172, 120), (198, 134, 86), (141, 85, 50), (94, 58, 38))
 HAIRS = ((28, 22, 20), (62, 40, 26), (110, 72, 40), (196, 156, 88), (150, 60, 30), (170, 168, 165))
 SHOES = ((30, 30, 34), (90, 60, 40), (225, 225, 225), (150, 40, 40))
 NECK = 0.29  # from the hips up to the line between the shoulders
-DETAIL = 0.001  # how much nearer to the viewer a detail is than the part below it
-
-
-@dataclass(frozen=True)
-class Part:
-    """A convex hull of balls, of one colour (RGB 0..255).
-
-    balls: (N, 4) rows x, y, z, radius. shows: keypoints that are visible on it. depth: parts are painted in the order
-    of their depth, the smallest (farthest) first.
-    """
-
-    balls: Vector
-    colour: Colour
-    shows: frozenset[str]
-    depth: float
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A posed person in camera axes (x right, y down, z towards the viewer), with the pelvis at the origin.
-
-    keypoints: (17, 3) positions in COCO's order. parts: the farthest first. hidden: head keypoints on the far side of
-    the head, which COCO's annotators don't label.
-    """
-
-    keypoints: Vector
-    parts: tuple[Part, ...]
-    hidden: frozenset[str]
-
-    @property
-    def bounds(self) -> Vector:
-        """(4,) x0, y0, x1, y1 of all parts."""
-        balls = np.concatenate([part.balls for part in self.parts])
-        low, high = balls[:, :2] - balls[:, 3:], balls[:, :2] + balls[:, 3:]
-        return np.concatenate([low.min(axis=0), high.max(axis=0)])
 
 
 @dataclass
-class _Body:
-    """A figure while it is built. Methods take points in body axes and store them in camera axes.
+class _Body(Builder):
+    """A person while it is built. The own axes are those of the pose, with the pelvis at the origin.
 
     girth: factor of the thickness of torso and limbs. outfit: RGB 0..255 of skin, hair and clothes by name.
     """
 
-    pose: Pose
-    girth: float
-    outfit: dict[str, Colour]
-    keypoints: dict[str, Vector] = field(default_factory=dict)
-    parts: list[Part] = field(default_factory=list)
-
-    def add(
-        self,
-        balls: Sequence[tuple[Vector, float]],
-        colour: Colour,
-        shows: Sequence[str] = (),
-        depth: float | None = None,
-    ) -> float:
-        """Add a part of balls (centre, radius). depth: by default the mean of the centres. Returns the depth."""
-        centres = np.array([centre for centre, _ in balls]) @ self.pose.view.T
-        depth = float(centres[:, 2].mean()) if depth is None else depth
-        stacked = np.column_stack([centres, [radius for _, radius in balls]])
-        self.parts.append(Part(stacked, colour, frozenset(shows), depth))
-        return depth
-
-    def place(self, name: str, point: Vector) -> None:
-        """Set a keypoint; point: in body axes."""
-        self.keypoints[name] = self.pose.view @ point
-
-    def depth_of(self, point: Vector) -> float:
-        """The z (towards the viewer) of a point or a direction in body axes."""
-        return float(self.pose.view[2] @ point)
+    pose: Pose = field(kw_only=True)
+    girth: float = field(kw_only=True)
+    outfit: dict[str, Colour] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -132,14 +71,13 @@ def sample_figure(rng: np.random.Generator) -> Figure:
 
 def build_figure(pose: Pose, looks: Looks) -> Figure:
     """A person of these looks in this pose."""
-    body = _Body(pose, looks.girth, looks.outfit)
+    body = _Body(pose.view, pose=pose, girth=looks.girth, outfit=looks.outfit)
     shoulders, hips = _add_torso(body, looks.shoulders, looks.hips)
     for side in (1, -1):
         _add_leg(body, side, hips[side])
         _add_arm(body, side, shoulders[side])
     hidden = _add_head(body, looks.head, looks.long_hair)
-    keypoints = np.array([body.keypoints[name] for name in COCO_KEYPOINTS])
-    return Figure(keypoints, tuple(sorted(body.parts, key=lambda part: part.depth)), hidden)
+    return body.figure(COCO_KEYPOINTS, hidden)
 
 
 def _sample_outfit(rng: np.random.Generator) -> dict[str, Colour]:
@@ -159,12 +97,6 @@ def _sample_cloth(rng: np.random.Generator, brightness: float) -> Colour:
     value = min(max(brightness + rng.uniform(-0.4, 0.25), 0.15), 0.95)
     red, green, blue = colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.1, 0.9), value)
     return 255 * red, 255 * green, 255 * blue
-
-
-def shade(colour: Colour, factor: float) -> Colour:
-    """The colour times a factor: lighter above 1, darker below."""
-    red, green, blue = (min(255.0, channel * factor) for channel in colour)
-    return red, green, blue
 
 
 def _sided(side: int, name: str) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+from bpnet_cli.data.parts import Vector
+
 Range = tuple[float, float]
 
 # Ranges in degrees for an arm: flexion (forwards), abduction (sideways), elbow, and inward turn of the forearm.

@@ -9,9 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.figure import Colour, Figure, shade
-from bpnet_cli.data.poses import Vector
-from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
+from bpnet_cli.data.parts import Colour, Figure, Vector, shade
 
 PART_IDS = 64  # ids per person in `owners`; more than a figure has parts
 NOBODY = -1
@@ -30,7 +28,7 @@ class Placed:
 
     @property
     def points(self) -> Vector:
-        """(17, 2) keypoints in pixels; they may be outside of the photo."""
+        """(K, 2) keypoints in pixels; they may be outside of the photo."""
         return self.scale * self.figure.keypoints[:, :2] + (self.x, self.y)
 
 
@@ -53,10 +51,10 @@ def paint_scene(
 
 
 def visibilities(person: int, placed: Placed, owners: NDArray[np.int32]) -> NDArray[np.intp]:
-    """(17,) COCO visibility: 2 visible, 1 occluded, 0 outside of the photo or on the far side of the head."""
+    """(K,) COCO visibility: 2 visible, 1 occluded, 0 outside of the photo or on the far side of the head."""
     height, width = owners.shape
-    result = np.zeros(len(COCO_KEYPOINTS), np.intp)
-    for k, (name, (x, y)) in enumerate(zip(COCO_KEYPOINTS, placed.points, strict=True)):
+    result = np.zeros(len(placed.figure.names), np.intp)
+    for k, (name, (x, y)) in enumerate(zip(placed.figure.names, placed.points, strict=True)):
         if name in placed.figure.hidden or not (0 <= x <= width - 1 and 0 <= y <= height - 1):
             continue
         owner, part = divmod(int(owners[round(y), round(x)]), PART_IDS)

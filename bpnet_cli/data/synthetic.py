@@ -1,4 +1,4 @@
-"""Synthetic data sets: drawn people with exact keypoints, in COCO's format, to try bpnet without a download.
+"""Synthetic data sets: drawn people, hands or animals with exact keypoints, in COCO's format, to try bpnet.
 
 Photo i depends only on the seed and on i. So a larger set begins with the photos of a smaller one, byte for byte, as
 long as the versions of numpy and OpenCV are the same.
@@ -14,21 +14,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.data.figure import sample_figure
+from bpnet_cli.data.drawing import PEOPLE, Drawing, drawing_of
 from bpnet_cli.data.scene import PART_IDS, Placed, paint_scene, visibilities
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.files import write_text
 from bpnet_cli.log import progress
-from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
+from bpnet_cli.pose.skeleton import Skeleton
 
 MAX_PEOPLE = 100
 MIN_SIZE = 64
 JPEG_QUALITY = 95
-# The limbs in COCO's own category: pairs of keypoint numbers, counted from 1, in COCO's order.
-COCO_LIMBS = (
-    *((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9)),
-    *((8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7)),
-)
 
 
 def generate(
@@ -40,10 +35,12 @@ def generate(
     width: int = 256,
     seed: int = 0,
     overwrite: bool = False,
+    skeleton: Skeleton | None = None,
 ) -> Path:
     """Draw `images` photos into directory/images and return the path of directory/annotations/person_keypoints.json.
 
     people: smallest and largest number of people in a photo. height, width: size of the photos in pixels. seed: >= 0.
+    skeleton: what is drawn and labelled, see `drawing_of`; None: people with COCO's keypoints.
     overwrite: replace an existing data set. Old photos with higher numbers stay in the folder, but are not listed.
     The annotations are written atomically at the end, so an interrupted run leaves no annotations.
     Raises BpnetError for impossible arguments and DataError for a directory that can't be used.
@@ -51,13 +48,14 @@ def generate(
     if images < 1:
         raise BpnetError(f"images: must be at least 1 (got {images})")
     check_scene(people, height, width, seed)
+    drawing = PEOPLE if skeleton is None else drawing_of(skeleton)
     directory = Path(directory)
     path = directory / "annotations" / "person_keypoints.json"
     try:
         _prepare(directory, path, overwrite)
-        data: dict[str, Any] = {**_header(seed), "images": [], "annotations": []}
+        data: dict[str, Any] = {**_header(drawing, seed), "images": [], "annotations": []}
         for i in progress(range(1, images + 1), images, "drawing"):
-            entry, annotations = _draw_photo(directory / "images", i, people, height, width, seed)
+            entry, annotations = _draw_photo(drawing, directory / "images", i, people, height, width, seed)
             data["images"].append(entry)
             for annotation in annotations:
                 data["annotations"].append({"id": len(data["annotations"]) + 1, **annotation})
@@ -92,27 +90,27 @@ def _prepare(directory: Path, path: Path, overwrite: bool) -> None:
 
 
 def _draw_photo(
-    folder: Path, number: int, people: tuple[int, int], height: int, width: int, seed: int
+    drawing: Drawing, folder: Path, number: int, people: tuple[int, int], height: int, width: int, seed: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Write photo `number`. Returns its COCO image entry and its annotations, which have no ids yet."""
     rng = np.random.default_rng([seed, number])
-    figures = [sample_figure(rng) for _ in range(rng.integers(people[0], people[1], endpoint=True))]
+    figures = [drawing.sample(rng) for _ in range(rng.integers(people[0], people[1], endpoint=True))]
     image, owners, placed = paint_scene(rng, figures, height, width)
     name = f"{number:012d}.jpg"
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     (folder / name).write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
     annotations = [
-        {"image_id": number, "category_id": 1, "iscrowd": 0, **_describe(i, person, owners)}
+        {"image_id": number, "category_id": 1, "iscrowd": 0, **_describe(drawing, i, person, owners)}
         for i, person in enumerate(placed)
     ]
     entry = {"id": number, "file_name": name, "width": width, "height": height}
     return entry, [annotation for annotation in annotations if annotation["area"]]
 
 
-def _describe(index: int, person: Placed, owners: NDArray[np.int32]) -> dict[str, Any]:
+def _describe(drawing: Drawing, index: int, person: Placed, owners: NDArray[np.int32]) -> dict[str, Any]:
     """The COCO keys of a person: its keypoints, and box, area and mask (run lengths) of its visible pixels."""
-    visible = visibilities(index, person, owners)
-    points = np.where(visible[:, None] > 0, person.points, 0).round(2)
+    visible = visibilities(index, person, owners)[drawing.columns]
+    points = np.where(visible[:, None] > 0, person.points[drawing.columns], 0).round(2)
     mask = owners // PART_IDS == index
     x, y, box_width, box_height = cv2.boundingRect(mask.astype(np.uint8))
     return {
@@ -134,12 +132,13 @@ def _run_lengths(mask: NDArray[np.bool_]) -> list[int]:
     return [0, *lengths] if flat[0] else lengths
 
 
-def _header(seed: int) -> dict[str, Any]:
+def _header(drawing: Drawing, seed: int) -> dict[str, Any]:
     category = {
         "id": 1,
-        "name": "person",
-        "supercategory": "person",
-        "keypoints": list(COCO_KEYPOINTS),
-        "skeleton": [list(limb) for limb in COCO_LIMBS],
+        "name": drawing.name,
+        "supercategory": drawing.name,
+        "keypoints": list(drawing.keypoints),
+        "skeleton": [list(limb) for limb in drawing.limbs],
     }
-    return {"info": {"description": f"bpnet synthetic people, seed {seed}"}, "licenses": [], "categories": [category]}
+    description = f"bpnet synthetic {drawing.plural}, seed {seed}"
+    return {"info": {"description": description}, "licenses": [], "categories": [category]}

@@ -16,7 +16,7 @@ from bpnet_cli.evaluation.report import render_report
 from bpnet_cli.evaluation.resample import bootstrap_interval
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import load_predictor, spec_of, threads_for_many
-from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS, Skeleton
+from bpnet_cli.pose.skeleton import BODY_18, Skeleton
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -65,10 +65,14 @@ def evaluate_model(
     metrics = result.scores.metrics
     shown = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("AP", "AP50", "AP75", "APm", "APl", "AR"))
     count = len(labelled.files)
+    limbs = ""
+    if predictor.backend.metadata.skeleton.limbs:
+        limbs = (
+            f"limbs: {_percent(result.limbs.precision)} of those that infer would draw are right;"
+            f" {_percent(result.limbs.recall)} of the labelled ones are found\n"
+        )
     return (
-        f"{shown}\n{_constants(predictor.backend.metadata.skeleton)}{_trust(low, high, count)}\n"
-        f"limbs: {_percent(result.limbs.precision)} of those that infer would draw are right;"
-        f" {_percent(result.limbs.recall)} of the labelled ones are found\n"
+        f"{shown}\n{_constants(predictor.backend.metadata.skeleton)}{_trust(low, high, count)}\n{limbs}"
         f"{count} photos, {count / result.seconds:.1f} per second: {results_dir / 'report.html'}"
     )
 
@@ -99,8 +103,8 @@ def _with_stated_ids(result: Evaluation) -> list[dict[str, Any]]:
 
 
 def _constants(skeleton: Skeleton) -> str:
-    """A line with the OKS constants of a custom skeleton; empty for built-in ones. AP depends on these constants."""
-    if skeleton in BUILT_IN_SKELETONS.values():
+    """A line with the OKS constants of a skeleton; empty for body_18, which has COCO's. AP depends on them."""
+    if skeleton == BODY_18:
         return ""
     groups: dict[float, list[str]] = {}
     for name, sigma in zip(skeleton.keypoints, skeleton.sigmas, strict=True):

@@ -219,5 +219,3 @@ COCO_KEYPOINTS = (
     *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
     *("left_knee", "right_knee", "left_ankle", "right_ankle"),
 )
-
-BUILT_IN_SKELETONS = {BODY_18.name: BODY_18}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Discriminator
@@ -34,8 +34,22 @@ def named_or(default: str) -> Discriminator:
     return Discriminator(tag)
 
 
+class Fault(NamedTuple):
+    """What is wrong with a key; see `refusal`."""
+
+    text: str
+    key: tuple[str | int, ...] = ()
+    got: object = None
+    choices: tuple[str, ...] = ()
+
+
+def refusal_of(faults: Sequence[Fault]) -> PydanticCustomError:
+    """The error that a validator raises for one or more faults. Each becomes a line of its own."""
+    return PydanticCustomError("bpnet", "{text}", {"text": faults[0].text, "faults": [f._asdict() for f in faults]})
+
+
 def refusal(
-    text: str, key: tuple[str, ...] = (), got: object = None, choices: tuple[str, ...] = ()
+    text: str, key: tuple[str | int, ...] = (), got: object = None, choices: tuple[str, ...] = ()
 ) -> PydanticCustomError:
     """The error that a validator raises.
 
@@ -44,4 +58,4 @@ def refusal(
     got: the value of the wrong key, for the case that the file doesn't have this key.
     choices: allowed values. The message suggests the one that is nearest to the written value.
     """
-    return PydanticCustomError("bpnet", "{text}", {"text": text, "key": key, "got": got, "choices": choices})
+    return refusal_of([Fault(text, key, got, choices)])

@@ -10,16 +10,15 @@ from bpnet_cli.spec.base import Model, refusal
 from bpnet_cli.spec.dataset import AugmentationSpec, DatasetSpec, TargetsSpec
 from bpnet_cli.spec.inference import InferenceSpec
 from bpnet_cli.spec.network import DistillationSpec, ExportSpec, LossSpec, ModelSpec, PruningSpec
+from bpnet_cli.spec.shipped import skeleton_names
 from bpnet_cli.spec.skeleton_file import SkeletonFile
 from bpnet_cli.spec.training import Optimizer, SgdSpec, TrainingSpec
 
-BUILT_IN_SKELETONS = ("body_18",)
-
 
 def _known_skeleton(value: str) -> str:
-    if value not in BUILT_IN_SKELETONS and not value.endswith((".yaml", ".yml")):
-        built_in = ", ".join(BUILT_IN_SKELETONS)
-        raise refusal(f"must be a built-in skeleton ({built_in}) or a path to a .yaml file", choices=BUILT_IN_SKELETONS)
+    names = skeleton_names()
+    if value not in names and not value.endswith((".yaml", ".yml")):
+        raise refusal(f"must be a shipped skeleton ({', '.join(names)}) or a path to a .yaml file", choices=names)
     return value
 
 
@@ -38,8 +37,8 @@ class ExperimentSpec(Model):
         Discriminator(_kind_of_skeleton),
     ] = Field(
         default="body_18",
-        description="body_18, a path to a skeleton .yaml file (relative to the working directory), or the keys of such "
-        "a file: name, keypoints, limbs",
+        description="a shipped skeleton (see `bpnet spec list`), a path to a skeleton .yaml file (relative to the "
+        "working directory), or the keys of such a file: name, keypoints, limbs",
     )
     dataset: DatasetSpec = Field(default=DatasetSpec(), description="photos, and which people get a training crop")
     augmentation: AugmentationSpec = Field(default=AugmentationSpec(), description="random changes of training crops")

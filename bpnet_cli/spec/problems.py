@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -51,15 +51,20 @@ def check(model: type[M], document: Document) -> M:
         # The data goes through JSON, because in strict mode pydantic accepts a list for a tuple only from JSON.
         result = model.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
-        problems += [_problem(model, document, item) for item in error.errors(include_url=False) if _is_real(item)]
+        problems += [
+            _problem(model, document, item, context)
+            for item in error.errors(include_url=False)
+            if _is_real(item)
+            for context in item.get("ctx", {}).get("faults", [item.get("ctx", {})])
+        ]
     if problems:
         lines = dict.fromkeys(str(problem) for problem in sorted(problems))
         raise SpecError("\n".join(lines))
     return result
 
 
-def _problem(model: type[Model], document: Document, details: ErrorDetails) -> Problem:
-    kind, context, loc = details["type"], details.get("ctx", {}), details["loc"]
+def _problem(model: type[Model], document: Document, details: ErrorDetails, context: Mapping[str, Any]) -> Problem:
+    kind, loc = details["type"], details["loc"]
     if kind == "union_tag_invalid":
         loc = (*loc, "name")
     path, got = find_written(document.data, (*loc, *context.get("key", ())))
@@ -102,7 +107,7 @@ def find_written(data: Any, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
     return tuple(path), data
 
 
-def _suggestion(got: object, context: dict[str, Any]) -> str:
+def _suggestion(got: object, context: Mapping[str, Any]) -> str:
     expected = context.get("expected") or context.get("expected_tags") or ""
     choices = context.get("choices") or re.findall(r"'([^']*)'", expected)
     return did_you_mean(got, choices) if isinstance(got, str) else ""

@@ -1,7 +1,8 @@
-"""The specs that come with the package: their names, their summaries, and a copy to start from."""
+"""The specs and skeletons that come with the package: names, summaries, and a copy to start from."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -27,9 +28,22 @@ def shipped_specs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"))}
 
 
+def shipped_skeletons() -> dict[str, Path]:
+    """The skeleton files that come with the package, by name. `body_18` is not a file but a part of the code."""
+    return {path.stem: path for path in sorted((shipped_folder() / "skeletons").glob("*.yaml"))}
+
+
+def skeleton_names() -> tuple[str, ...]:
+    """The names that `skeleton` in a spec may have, the default first."""
+    return ("body_18", *shipped_skeletons())
+
+
 def summary_of(path: Path) -> str:
-    """One line about a shipped spec: the first line of text in its header, after the line of the schema."""
-    return path.read_text(encoding="utf-8").split("\n")[2].removeprefix("# ")
+    """One line about a shipped spec or skeleton: the first sentence of its header."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    header = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    text = " ".join(line.removeprefix("#").strip() for line in header if not _SCHEMA_LINE.search(line)).strip()
+    return re.split(r"(?<=\.) ", text)[0]
 
 
 def find_spec(given: str | Path) -> Path:
@@ -59,15 +73,22 @@ def shipped_spec(name: str) -> Path:
     return specs[name]
 
 
-def text_for(name: str, target: str | Path) -> str:
-    """The text of a shipped spec for a copy. The commands in its comments name the copy, and the schema is found.
+def schema_uri() -> str:
+    """The address of the JSON schema of specs, for editors."""
+    return (shipped_folder() / "schema" / "experiment.schema.json").resolve().as_uri()
 
-    The path of the schema is that of the installed one, for editors. target: the path of the copy.
+
+def text_for(name: str, target: str | Path) -> str:
+    """The text of a shipped spec or skeleton for a copy. The commands in its comments name the copy.
+
+    The path of a spec's schema is that of the installed one, for editors. target: the path of the copy.
     Raises SpecError for an unknown name.
     """
+    skeletons = shipped_skeletons()
+    if name in skeletons:
+        return skeletons[name].read_text(encoding="utf-8")
     text = shipped_spec(name).read_text(encoding="utf-8")
-    schema = (shipped_folder() / "schema" / "experiment.schema.json").resolve().as_uri()
-    text = _SCHEMA_LINE.sub(lambda _: schema, text, count=1)
+    text = _SCHEMA_LINE.sub(lambda _: schema_uri(), text, count=1)
     return re.sub(rf"(?<=-e ){re.escape(name)}\b", lambda _: shlex.quote(str(target)), text)
 
 

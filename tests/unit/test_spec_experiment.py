@@ -11,8 +11,6 @@ from pydantic import ValidationError
 
 from bpnet_cli.errors import SpecError
 from bpnet_cli.pose.options import DecodeOptions
-from bpnet_cli.pose.skeleton import BUILT_IN_SKELETONS
-from bpnet_cli.spec import experiment
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.loader import json_schema, load_spec_text
@@ -111,8 +109,9 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
         ("export: {with_peaks: true, tao_layout: true}", "1: export: with_peaks and tao_layout can't be used together: "
                                                          "NVIDIA's layout has no third output; give only one "
                                                          '(got {"with_peaks": true, "tao_layout": true})'),
-        ("skeleton: hand.json", "1: skeleton: must be a built-in skeleton (body_18) or a path to a .yaml file "
-                                "(got 'hand.json')"),
+        ("skeleton: hand.json", "1: skeleton: must be a shipped skeleton (body_18, animal_17, "
+                                "body_18_dense, coco_17, face_68, halpe_26, hand_21) "
+                                "or a path to a .yaml file (got 'hand.json')"),
     ],
 )  # fmt: skip
 def test_refused_values(text: str, message: str) -> None:
@@ -131,10 +130,6 @@ def test_pretrained(weights: str) -> None:
 
 def test_decode_section_mirrors_the_decoder() -> None:
     assert ExperimentSpec().inference.decode.model_dump() == dataclasses.asdict(DecodeOptions())
-
-
-def test_built_in_skeletons_mirror_the_domain() -> None:
-    assert tuple(BUILT_IN_SKELETONS) == experiment.BUILT_IN_SKELETONS
 
 
 def properties(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -60,7 +60,8 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file() -> None:
         "spec.yaml:17: augmentation.crop: must be 'person', 'photo' or 'random' (got 3)",
         "spec.yaml:17: augmentation.hue_deg: must be a finite number (got NaN)",
         "spec.yaml:17: augmentation.scale: has too few values (got [2])",
-        "spec.yaml:18: skeleton: must be a built-in skeleton (body_18) or a path to a .yaml file, "
+        "spec.yaml:18: skeleton: must be a shipped skeleton (body_18, animal_17, body_18_dense, coco_17, face_68, "
+        "halpe_26, hand_21) or a path to a .yaml file, "
         "did you mean 'body_18'? (got 'body18')",
         "--set training.workers=0: training.workers: must be at least 1 (got 0)",
         "--set model.stages=x: model.stages: must be a whole number (got 'x')",

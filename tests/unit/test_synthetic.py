@@ -7,13 +7,15 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from bpnet_cli.build import named_skeleton
 from bpnet_cli.data import poses, synthetic
+from bpnet_cli.data.animal import ANIMAL_KEYPOINTS, sample_animal
 from bpnet_cli.data.figure import sample_figure
 from bpnet_cli.data.photos import load_photos
 from bpnet_cli.data.scene import PART_IDS
 from bpnet_cli.data.synthetic import generate
 from bpnet_cli.errors import BpnetError, DataError
-from bpnet_cli.pose.skeleton import BODY_18, COCO_KEYPOINTS
+from bpnet_cli.pose.skeleton import BODY_18, COCO_KEYPOINTS, Skeleton
 
 K = {name: i for i, name in enumerate(COCO_KEYPOINTS)}
 
@@ -182,3 +184,56 @@ def test_names_the_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="can't write the data set"):
         generate(tmp_path / "file", 1)
+
+
+@pytest.mark.parametrize("name", ["hand_21", "animal_17", "coco_17", "body_18_dense"])
+def test_other_skeletons_are_drawn_with_their_own_keypoints(name: str, tmp_path: Path) -> None:
+    skeleton = named_skeleton(name)
+    path = generate(tmp_path, 12, seed=3, skeleton=skeleton)
+    content = json.loads(path.read_text())
+    (category,) = content["categories"]
+    computed = {keypoint for keypoint, _, _ in skeleton.midpoints}
+    names = [keypoint for keypoint in skeleton.keypoints if keypoint not in computed]
+    assert category["keypoints"] == names
+    limbs = {(names[a - 1], names[b - 1]) for a, b in category["skeleton"]}
+    assert limbs == {limb for limb in skeleton.limbs if not computed & set(limb)}
+    for entry in content["annotations"]:
+        points = keypoints_of(entry)
+        x, y, width, height = entry["bbox"]
+        seen = points[points[:, 2] == 2]
+        low, high = np.array([x, y]) - 3, np.array([x + width, y + height]) + 3
+        assert ((seen[:, :2] >= low) & (seen[:, :2] <= high)).all()  # what is visible of a figure is a part of its mask
+    shares = [(keypoints_of(entry)[:, 2] == 2).mean() for entry in content["annotations"]]
+    assert np.mean(shares) > 0.5
+
+
+def test_the_sides_of_an_animal_are_where_its_head_says(tmp_path: Path) -> None:
+    """A witness without the drawing's axes: seen from above, left is to the left of the way from tail to nose."""
+    names = {name: i for i, name in enumerate(ANIMAL_KEYPOINTS)}
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        points = sample_animal(rng).keypoints * [1, -1, 1]  # x right, y up, z towards the viewer
+        along = points[names["neck"]] - points[names["root_of_tail"]]
+        up = points[[names["left_hip"], names["right_hip"]]].mean(axis=0) - points[
+            [names["left_b_paw"], names["right_b_paw"], names["left_f_paw"], names["right_f_paw"]]
+        ].mean(axis=0)
+        left = points[names["left_shoulder"]] - points[names["right_shoulder"]]
+        assert np.cross(up, along) @ left > 0
+
+
+def test_a_part_of_the_keypoints_can_be_drawn_in_any_order_and_spelling(tmp_path: Path) -> None:
+    few = Skeleton(
+        "few", ("R_F_Paw", "nose", "LeftElbow"), (("nose", "R_F_Paw"), ("nose", "LeftElbow")), (), (0.1,) * 3
+    )
+    content = json.loads(generate(tmp_path / "few", 3, seed=3, skeleton=few).read_text())
+    whole = json.loads(generate(tmp_path / "all", 3, seed=3, skeleton=named_skeleton("animal_17")).read_text())
+    assert content["categories"][0]["keypoints"] == ["R_F_Paw", "nose", "LeftElbow"]
+    columns = [ANIMAL_KEYPOINTS.index(name) for name in ("right_f_paw", "nose", "left_elbow")]
+    for mine, theirs in zip(content["annotations"], whole["annotations"], strict=True):
+        assert keypoints_of(mine).tolist() == keypoints_of(theirs)[columns].tolist()
+
+
+def test_what_nobody_can_draw_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BpnetError, match="halpe_26: no drawing has the keypoints head, neck, hip, left_big_toe"):
+        generate(tmp_path / "none", 3, skeleton=named_skeleton("halpe_26"))
+    assert not (tmp_path / "none").exists()
