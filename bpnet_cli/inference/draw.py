@@ -75,7 +75,7 @@ def draw_maps(
     """
     vectors = pafs.reshape(*pafs.shape[:2], -1, 2)
     confidence = heatmaps[..., :-1].max(axis=-1)
-    strength = np.linalg.norm(vectors, axis=-1).max(axis=-1)
+    strength = np.linalg.norm(vectors, axis=-1).max(axis=-1, initial=0.0)  # a skeleton of one keypoint has no PAFs
     return np.hstack(
         [
             _overlay(image_rgb, confidence, cv2.COLORMAP_INFERNO),

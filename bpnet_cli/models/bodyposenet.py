@@ -43,7 +43,8 @@ def build_network(
         shape, x = initial_stage, features
         if index > 1:
             shape = refinement_stage
-            x = layers.Concatenate(name=names.concatenation(index))([features, heatmaps[-1], pafs[-1]])
+            maps = [heatmaps[-1], pafs[-1]] if paf_channels else [heatmaps[-1]]
+            x = layers.Concatenate(name=names.concatenation(index))([features, *maps])
         heat, paf = build_stage(
             x,
             index,

@@ -74,7 +74,9 @@ def trace_channels(network: Any) -> Channels:
         inputs[layer.name] = arrived[0]
         outputs[layer.name] = _through(layer, arrived, numbers)
         tensors[id(layer.output)] = outputs[layer.name]
-    fixed = set(numbers.roots(np.concatenate([image, *(tensors[id(output)] for output in network.outputs)])).tolist())
+    # The PAFs of a skeleton of one keypoint have no channels, and no layer makes them.
+    maps = [tensors[id(output)] for output in network.outputs if output.shape[-1]]
+    fixed = set(numbers.roots(np.concatenate([image, *maps])).tolist())
     inputs = {name: numbers.roots(array) for name, array in inputs.items()}
     outputs = {name: numbers.roots(array) for name, array in outputs.items()}
     return Channels(inputs, outputs, _groups(network, outputs, fixed))

@@ -82,8 +82,11 @@ def build_stage(
     """
     trunk_end = len(shape.kernel_sizes) + 1
     shared_trunk = _trunk(x, index, None, shape, convolutions) if shared else None
-    maps = []
+    maps: list[Any] = []
     for branch, width in zip((names.HEATMAPS, names.PAFS), channels, strict=True):
+        if not width:  # a skeleton of one keypoint has no limbs, and no layer can make maps of no channels
+            maps.append(maps[0][..., :0])
+            continue
         trunk = shared_trunk if shared else _trunk(x, index, branch, shape, convolutions)
         hidden = convolutions.hidden(trunk, shape.head_channels, 1, names.convolution(index, branch, trunk_end))
         maps.append(

@@ -22,6 +22,8 @@ _DEFAULTS = DecodeOptions()
 # The person score contains the person's size. It is converted to an input of this height, in pixels, so that a score
 # means the same at any input height.
 _SCORE_HEIGHT = 368
+# The size of a single point in the person score, in the same pixels.
+_POINT_SIZE = 100
 # By rounding, a peak may lie this many pixels beyond the edge.
 _SLACK = 0.05
 
@@ -102,7 +104,7 @@ def _rank(keypoints: NDArray[np.float32], options: DecodeOptions, scale: float) 
 
     The score is mean keypoint score x count ** 0.25 x log(1 + scale x size). The size is the diagonal of the person's
     box in pixels. Count and size are part of it because poses of many keypoints and of large people are right more
-    often than the height of their peaks tells.
+    often than the height of their peaks tells. People of a skeleton of one keypoint have the size `_POINT_SIZE`.
     keypoints: (3, K, P) x, y, score; NaN where not found. scale: `_SCORE_HEIGHT` / height of the input.
     """
     score = keypoints[2]
@@ -112,7 +114,8 @@ def _rank(keypoints: NDArray[np.float32], options: DecodeOptions, scale: float) 
     kept = ((total >= options.person_threshold) & (count >= options.min_keypoints)).nonzero()[0]
     total, count, keypoints = total[kept], count[kept], keypoints.take(kept, axis=2)
     width, height = np.fmax.reduce(keypoints[:2], axis=1) - np.fmin.reduce(keypoints[:2], axis=1)
-    scores = total * count**-0.75 * np.log1p(scale * np.hypot(width, height))
+    size = scale * np.hypot(width, height) if len(found) > 1 else _POINT_SIZE
+    scores = total * count**-0.75 * np.log1p(size)
     order = (-scores).argsort(kind="stable")
     rows = keypoints.T[order]
     return list(map(Person, rows, scores[order].tolist()))
