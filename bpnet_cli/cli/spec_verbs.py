@@ -86,36 +86,79 @@ def schema(output: str | None) -> None:
 
 @spec.command("list")
 def list_() -> None:
-    """List the shipped specs: the names that -e takes, and a description of each.
+    """List the shipped specs (names for -e) and skeletons (names for `skeleton:` in a spec), with a description.
 
     \b
     Example: bpnet spec list
     """
-    from bpnet_cli.spec.shipped import shipped_specs, summary_of
+    from bpnet_cli.spec.shipped import shipped_skeletons, shipped_specs, summary_of
 
-    specs = shipped_specs()
-    width = max(map(len, specs))
-    for name, path in specs.items():
-        click.echo(f"{name:{width}}  {summary_of(path)}")
+    specs = {name: summary_of(path) for name, path in shipped_specs().items()}
+    skeletons = {"body_18": "The 18 keypoints of BodyPoseNet and of OpenPose's COCO model; the default."}
+    skeletons |= {name: summary_of(path) for name, path in shipped_skeletons().items()}
+    width = max(map(len, [*specs, *skeletons]))
+    for title, texts in (("specs, for -e:", specs), ("skeletons, for `skeleton:` in a spec:", skeletons)):
+        click.echo(title)
+        for name, text in texts.items():
+            click.echo(f"  {name:{width}}  {text}")
 
 
 @spec.command()
-@click.argument("name", metavar="NAME")
-@click.option("-o", "--output", metavar="FILE.yaml", required=True, help="File to write.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-def init(name: str, output: str, overwrite: bool) -> None:
-    """Copy a shipped spec, with its comments, into a file that you can change.
+@click.argument("name", metavar="[NAME]", required=False)
+@click.option("-o", "--output", metavar="FILE.yaml|DIR", required=True, help="File to write; a folder for labels.")
+@click.option("--annotations", metavar="FILE", help="COCO keypoint JSON file to write a spec and a skeleton for.")
+@click.option("--images", metavar="DIR", help="Folder of its photos.")
+@click.option("--validation-annotations", metavar="FILE", help="Labels to measure AP on.  [one in ten photos]")
+@click.option("--validation-images", metavar="DIR", help="Folder of their photos.  [--images]")
+@click.option("--category", "categories", multiple=True, metavar="NAME", help="Category to use.  [all that fit]")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+def init(
+    name: str | None,
+    output: str,
+    annotations: str | None,
+    images: str | None,
+    validation_annotations: str | None,
+    validation_images: str | None,
+    categories: tuple[str, ...],
+    overwrite: bool,
+) -> None:
+    """Copy a shipped spec or skeleton to change it, or write a spec and a skeleton that fit your labels.
+
+    For labels, NAME is the shipped spec to start from (default: finetune for COCO's keypoints, else quickstart).
 
     \b
     Example: bpnet spec init finetune -o mine.yaml
+             bpnet spec init --annotations labels.json --images photos -o mine/
     """
+    if annotations or images:
+        if not (annotations and images):
+            raise click.UsageError("give --annotations and --images together")
+        if validation_images and not validation_annotations:
+            raise click.UsageError("--validation-images needs --validation-annotations")
+        from bpnet_cli.inspection.new_spec import NewSpec, write_new_spec
+
+        validation = (validation_images or images, validation_annotations) if validation_annotations else None
+        request = NewSpec(images, annotations, output, name, validation, categories, overwrite)
+        click.echo("\n".join(write_new_spec(request)))
+    elif validation_annotations or validation_images or categories:
+        raise click.UsageError("--validation-annotations, --validation-images and --category need --annotations")
+    elif name is None:
+        raise click.UsageError("give the NAME of a shipped spec or skeleton (bpnet spec list), or --annotations")
+    else:
+        _copy_shipped(name, output, overwrite)
+
+
+def _copy_shipped(name: str, output: str, overwrite: bool) -> None:
     from bpnet_cli.files import check_output, write_text
     from bpnet_cli.spec.loader import load_to_check
-    from bpnet_cli.spec.shipped import text_for
+    from bpnet_cli.spec.shipped import shipped_skeletons, text_for
 
     text = text_for(name, output)
     target = check_output(output, ".yaml", overwrite)
     write_text(target, text)
+    if name in shipped_skeletons():
+        click.echo(f"{target}: the skeleton {name}, to change; `skeleton: {target}` in a spec points to it")
+        return
     _, absent = load_to_check(target)
     click.echo(f"{target}: the spec {name}, to change")
     if absent:
@@ -184,7 +227,7 @@ def _check_skeleton(file: SkeletonFile, path: str) -> None:
 
     with naming(path):
         skeleton = Skeleton.from_dict(skeleton_values(file))
-    tell_sides(file, skeleton)
+    tell_sides(path, skeleton)
 
 
 def _print_or_write(text: str, output: str | None) -> None:

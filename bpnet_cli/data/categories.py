@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,10 +67,12 @@ def read_categories(categories: Sequence[dict[str, Any]], annotations: Sequence[
     for entry in categories:
         if (key := id_of(entry.get("id"))) is not None:
             names, lines = _names(entry, sizes.get(key, 0))
-            limbs = limbs_of(entry.get("skeleton"), len(names))
+            limbs, more = limbs_of(entry.get("skeleton"), len(names) or sizes.get(key, 0))
             name = str(entry.get("name", key)).strip()
             counts = numbers[key], people[key], sizes.get(key, 0)
-            found.append(Category(key, name, names, limbs, *counts, lines))
+            found.append(
+                Category(key, name, names, limbs, *counts, (*lines, *(f"category {name!r}: {line}" for line in more)))
+            )
     return found
 
 
@@ -99,13 +102,21 @@ def choose_categories(path: Path, raw: Mapping[str, Any], choice: Choice) -> Cat
     return Categories(tuple(used), unused, names, columns, tuple(limbs), number, tuple(dict.fromkeys(lines)))
 
 
-def limbs_of(pairs: Any, count: int) -> tuple[tuple[int, int], ...]:
-    """Pairs of keypoints, counted from 0, from COCO's `skeleton`, which counts from 1.
+def limbs_of(pairs: Any, count: int) -> tuple[tuple[tuple[int, int], ...], list[str]]:
+    """Pairs of keypoints, counted from 0, from COCO's `skeleton`, which counts from 1; and lines on what is unusual.
 
-    Pairs that make no sense are skipped without an error, because most programs don't read `skeleton`.
+    Pairs that make no sense are left out without an error, because most programs don't read `skeleton`. If there is a
+    keypoint 0, and none has the number `count`, the numbers count from 0.
     """
-    known = [[a, b] for a in range(1, count + 1) for b in range(1, count + 1)]
-    return tuple((pair[0] - 1, pair[1] - 1) for pair in (pairs if isinstance(pairs, list) else []) if pair in known)
+    listed = pairs if isinstance(pairs, list) else []
+    numbers = {number for pair in listed if isinstance(pair, list) for number in pair if isinstance(number, int)}
+    first = 0 if 0 in numbers and count not in numbers else 1
+    known = [[a, b] for a in range(first, count + first) for b in range(first, count + first) if a != b]
+    lines = [] if first else ["the numbers in `skeleton` count from 0, COCO's from 1; read as counting from 0"]
+    if wrong := [pair for pair in listed if pair not in known]:
+        shown = json.dumps(wrong[0])
+        lines.append(f"pairs in `skeleton` that are not two of its {count} keypoints: {len(wrong)} (first: {shown})")
+    return tuple((pair[0] - first, pair[1] - first) for pair in listed if pair in known), lines
 
 
 def is_labelled(entry: Mapping[str, Any]) -> bool:

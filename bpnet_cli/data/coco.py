@@ -22,7 +22,7 @@ def read_coco_file(path: str | Path, choice: Choice = ANYTHING) -> Labels:
     Boxes and areas are those of the file; `data.plausible` checks whether they can be true.
     """
     path = Path(path)
-    raw = _read_json(path)
+    raw = read_json(path)
     if not raw["images"]:
         raise DataError(f"{path}: lists no images")
     categories = choose_categories(path, raw, choice)
@@ -88,7 +88,8 @@ def to_coco(labels: Labels) -> dict[str, Any]:
     return {"images": images, "categories": [{"id": labels.category_id}], "annotations": annotations}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of an annotation file with its lists of images, annotations and categories. Raises DataError."""
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give the JSON file with the annotations")
     if not path.is_file():

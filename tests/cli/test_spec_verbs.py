@@ -16,7 +16,7 @@ import pytest
 
 from bpnet_cli.cli import main
 from bpnet_cli.spec.loader import load_spec
-from bpnet_cli.spec.shipped import shipped_specs
+from bpnet_cli.spec.shipped import shipped_skeletons, shipped_specs, skeleton_names
 from tests.cli.conftest import Run
 
 NAMES = ["bodyposenet_vgg19_coco", "box", "finetune", "lite_coco", "openpose_vgg19_coco", "quickstart"]
@@ -29,11 +29,21 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_list_has_a_line_for_each_shipped_spec(bpnet: Run) -> None:
-    lines = bpnet("spec", "list").output.splitlines()
+def test_list_has_a_line_for_each_shipped_spec_and_skeleton(bpnet: Run) -> None:
+    specs, skeletons = bpnet("spec", "list").output.split("skeletons, for `skeleton:` in a spec:\n")
+    assert specs.startswith("specs, for -e:\n")
+    lines = specs.splitlines()[1:]
     assert [line.split()[0] for line in lines] == NAMES == list(shipped_specs())
-    for line in lines:
-        assert re.fullmatch(r"\w+ +[A-Z][^`]{30,110}\.", line)
+    assert [line.split()[0] for line in skeletons.splitlines()] == list(skeleton_names())
+    for line in [*lines, *skeletons.splitlines()]:
+        assert re.fullmatch(r"  \w+ +[A-Zb][^`]{30,110}\.", line)
+
+
+def test_init_copies_a_shipped_skeleton(bpnet: Run) -> None:
+    result = bpnet("spec", "init", "hand_21", "-o", "hand.yaml")
+    assert result.output == "hand.yaml: the skeleton hand_21, to change; `skeleton: hand.yaml` in a spec points to it\n"
+    assert bpnet("spec", "check", "hand.yaml").exit_code == 0
+    assert Path("hand.yaml").read_text() == shipped_skeletons()["hand_21"].read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,7 +187,7 @@ def test_a_skeleton_file_is_checked_as_such(bpnet: Run) -> None:
     ("text", "message"),
     [
         ("name: x\nkeypoints: [a]\nlimps: [[a, a]]", "hand.yaml:3: limps: unknown key, did you mean 'limbs'?"),
-        ("name: x\nkeypoints: [a, b]\nlimbs: [[a, c]]", "hand.yaml: skeleton x: limbs ['a', 'c']: 'c' is not one of"),
+        ("name: x\nkeypoints: [a, b]\nlimbs: [[a, c]]", "hand.yaml:3: limbs.0.1: no keypoint has this name"),
         ("model: {stages: 2}\nkeypoints: [a]", "hand.yaml:2: keypoints: unknown key"),
     ],
 )
@@ -237,9 +247,9 @@ SIDES = "name: paw\nkeypoints: [%s]\nlimbs: [[a, b]]\n"
     [
         (SIDES % "a, b", "no left/right pairs are found"),
         (SIDES % "a, b, LHip, RHip", ""),
-        (SIDES % "a, b, LHip, RHip, tip.l", "no partner is found for tip.l"),
+        (SIDES % "a, b, LHip, RHip, tip.l", "1 keypoint(s) have no partner"),
         (SIDES % "a, b" + "flip_pairs: []", ""),
-        (SIDES % "a, b, LHip" + "flip_pairs: [[a, b]]", "no partner is found for LHip"),
+        (SIDES % "a, b, LHip" + "flip_pairs: [[a, b]]", "1 keypoint(s) have no partner"),
         (SIDES % "a, b" + "flip_pairs: [[a, b]]", ""),
     ],
 )
@@ -251,6 +261,22 @@ def test_keypoints_without_a_partner_are_told(bpnet: Run, text: str, line: str) 
         assert (f"skeleton paw: {line}" in output) if line else ("skeleton paw" not in output)
     silent = bpnet("spec", "check", "spec.yaml", "--set", "augmentation.flip_probability=0").output
     assert "skeleton paw" not in silent
+
+
+def test_a_side_without_a_partner_is_told_with_its_line_and_a_name_that_is_near(bpnet: Run) -> None:
+    Path("arm.yaml").write_text(
+        "name: arm\nkeypoints: [left_elbow, right_elbow,\n left_wrist, left_toe,\n right_writs]\n"
+        "limbs: [[left_elbow, left_wrist]]\n"
+    )
+    Path("spec.yaml").write_text("skeleton: arm.yaml")
+    told = [
+        "arm.yaml:3: keypoint 'left_wrist' has no partner on the other side; is it meant to be the partner of"
+        " 'right_writs'?",
+        "arm.yaml:3: keypoint 'left_toe' has no partner on the other side",
+    ]
+    for file in ("arm.yaml", "spec.yaml"):
+        lines = bpnet("spec", "check", file).output.splitlines()
+        assert [line for line in lines if "has no partner" in line] == told
 
 
 def test_pairs_that_were_found_are_in_info(bpnet: Run) -> None:
