@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bpnet_cli.cli.label_verbs import import_labels
 from bpnet_cli.cli.options import set_option, spec_option
 from bpnet_cli.cli.tao_files import dataset_of
 from bpnet_cli.cli.tao_flags import tao_flags
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 @click.group()
 def dataset() -> None:
     """Make, check and show data sets."""
+
+
+dataset.add_command(import_labels)
 
 
 @dataset.command()

@@ -23,7 +23,7 @@ LAYERS = (
     {"plan"},
     {"inference"},
     {"evaluation"},
-    {"training", "pruning", "export", "importing"},
+    {"training", "pruning", "export", "importing", "labelling"},
     {"benchmark", "inspection"},
     {"cli"},
     {"__main__"},
