@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING
 
 import click
 
 from bpnet_cli.cli.infer_verb import EXIT_PARTIAL
+
+if TYPE_CHECKING:
+    from bpnet_cli.labelling.workflow import Imported
 
 # Photos that are left out are listed up to this number.
 _LISTED = 20
@@ -48,7 +52,7 @@ def import_labels(
         raise click.exceptions.Exit(EXIT_PARTIAL)
 
 
-def _summary(result: Any) -> list[str]:
+def _summary(result: Imported) -> list[str]:
     """Lines on an `Imported`: what is there, what was left out, and what to do next."""
     lines = [f"{result.format}: {result.photos} photos, {result.people} people with keypoints: {result.annotations}"]
     lines += [f"{label}: {', '.join(names)}" for label, names in result.keypoints.items()]
@@ -56,7 +60,7 @@ def _summary(result: Any) -> list[str]:
     lines += [f"left out: {count} {what}" for what, count in result.left_out.items()]
     if result.problems:
         lines.append(f"photos left out: {len(result.problems)}")
-        lines += [f"  {name}: {why}" for name, why in list(result.problems.items())[:_LISTED]]
+        lines += [f"  {name}: {why}" for name, why in result.problems[:_LISTED]]
         lines += [f"  and {len(result.problems) - _LISTED} more"] if len(result.problems) > _LISTED else []
     places = f"--images {_quoted(result.images)} --annotations {_quoted(result.annotations)}"
     lines.append(f"next: bpnet dataset check {places}")
@@ -67,6 +71,4 @@ def _summary(result: Any) -> list[str]:
 
 
 def _quoted(path: object) -> str:
-    import shlex
-
     return shlex.quote(str(path))

@@ -39,7 +39,8 @@ def read(path: Path) -> Source:
         raise DataError(f"{path}: not 'CVAT for images 1.1': it has no <image> in <annotations>")
     keypoints, limbs = _skeletons(root)
     unnamed = not keypoints and any(_is_row(element) for image in images for element in image.iter("points"))
-    return Source(path.parent, [_photo(image) for image in images], keypoints, limbs, unnamed)
+    photos = [_named(image, path.parent / "images") for image in images]
+    return Source(path.parent, photos, keypoints, limbs, unnamed)
 
 
 def _file(path: Path) -> Path:
@@ -87,11 +88,17 @@ def _limbs(drawing: str, names: list[str]) -> Iterator[tuple[str, str]]:
             yield str(ends[0]), str(ends[1])
 
 
-def _photo(image: Element) -> Photo:
-    name = image.get("name", "")
-    size = (int(number(image.get("height", "0"))), int(number(image.get("width", "0"))))
+def _named(image: Element, exported: Path) -> Photo:
+    """The photo of an <image>. exported: where CVAT puts photos, those of a project in a folder for each subset."""
+    subset, own = image.get("subset"), image.get("name", "")
+    name = f"{subset}/{own}" if subset and (exported / subset).is_dir() else own
+    return read_photo(name, lambda: _photo(image, name))
+
+
+def _photo(image: Element, name: str) -> Photo:
+    size = (int(number(image.get("height", 0))), int(number(image.get("width", 0))))
     bare = not PurePosixPath(name.replace("\\", "/")).suffix
-    return read_photo(name, lambda: _people(image), size=size if all(size) else None, any_ending=bare)
+    return Photo(name, _people(image), size if all(size) else None, any_ending=bare)
 
 
 def _people(image: Element) -> list[Person]:

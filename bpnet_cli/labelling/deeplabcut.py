@@ -8,11 +8,10 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Any
 
 from bpnet_cli.errors import DataError
 from bpnet_cli.labelling.files import head_of, read_text, read_yaml
-from bpnet_cli.labelling.source import PERSON, Person, Photo, Point, Source, number, read_photo
+from bpnet_cli.labelling.source import PERSON, Person, Photo, Point, Source, number, pairs_in, read_photo
 
 # The individual of keypoints that only one animal of a project has.
 _SINGLE = "single"
@@ -73,7 +72,7 @@ def _table(file: Path) -> tuple[list[Column], list[tuple[str, list[str]]]]:
 
 
 def _photo(name: str, columns: list[Column], values: list[str]) -> Photo:
-    return read_photo(name, lambda: _people(columns, values))
+    return read_photo(name, lambda: Photo(name, _people(columns, values)))
 
 
 def _people(columns: list[Column], values: list[str]) -> list[Person]:
@@ -91,5 +90,5 @@ def _people(columns: list[Column], values: list[str]) -> list[Person]:
 
 def _limbs(config: Path, keypoints: dict[str, list[str]]) -> dict[str, list[tuple[str, str]]]:
     """The limbs in the project's config.yaml, where it is there."""
-    pairs: Any = (read_yaml(config).get("skeleton") if config.is_file() else None) or []
-    return {label: [(a, b) for a, b in pairs if a in own and b in own] for label, own in keypoints.items()}
+    pairs = pairs_in(read_yaml(config).get("skeleton") if config.is_file() else None)
+    return {label: [(str(a), str(b)) for a, b in pairs if a in own and b in own] for label, own in keypoints.items()}

@@ -47,9 +47,9 @@ def write_frames(
 
 def _folder_name(name: str, names: list[str]) -> str:
     """A folder for the frames of a video: the end of its name, with a number where another video has the same."""
-    stems = [re.split(r"[\\/]", other)[-1].rpartition(".")[0] or other for other in names]
-    stem, place = stems[names.index(name)], names.index(name)
-    return f"{stem}_{place + 1}" if stems.count(stem) > 1 else stem
+    stems = [Path(re.split(r"[\\/]", other)[-1]).stem.strip(".") or "video" for other in names]
+    place = names.index(name)
+    return f"{stems[place]}_{place + 1}" if stems.count(stems[place]) > 1 else stems[place]
 
 
 def _write(own: Mapping[int, Photo], find: Callable[[str], Path], folder: Path) -> dict[int | None, File]:

@@ -48,15 +48,17 @@ def _answers(task: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _photo(task: dict[str, Any]) -> Photo:
-    return read_photo(photo_name(task), lambda: _people(_answers(task)[0]["result"]), shares=True)
+    name = photo_name(task)
+    return read_photo(
+        name or f"task {task.get('id')}", lambda: Photo(name, _people(_answers(task)[0]["result"]), shares=True)
+    )
 
 
 def photo_name(task: dict[str, Any]) -> str:
     """The name of a task's photo, from the address under which Label Studio shows it."""
-    data = task.get("data") or {}
-    texts = [
-        value for key, value in sorted(data.items(), key=lambda item: item[0] != "image") if isinstance(value, str)
-    ]
+    data = task.get("data")
+    items = sorted(data.items(), key=lambda item: item[0] != "image") if isinstance(data, dict) else []
+    texts = [value for _, value in items if isinstance(value, str)]
     address = next((text for text in texts if "/" in text or "." in text), "")
     parts = urlsplit(address.replace("\\", "/"))
     if "local-files" in parts.path:
@@ -98,5 +100,7 @@ def _point(result: dict[str, Any]) -> Point:
 
 def _box(result: dict[str, Any]) -> Box:
     value = result["value"]
+    if value.get("rotation"):
+        raise UnclearError("has a turned rectangle, which is no box; draw it upright in Label Studio")
     x, y, width, height = (number(value[key]) / 100 for key in ("x", "y", "width", "height"))
     return x, y, width, height

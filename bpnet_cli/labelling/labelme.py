@@ -50,7 +50,8 @@ def _photo(file: Path, folder: Path) -> Photo | None:
         return None
     height, width = raw.get("imageHeight"), raw.get("imageWidth")
     size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-    return read_photo((near / str(raw["imagePath"])).as_posix(), lambda: _people(raw["shapes"]), size=size)
+    name = (near / str(raw["imagePath"])).as_posix()
+    return read_photo(name, lambda: Photo(name, _people(raw["shapes"]), size))
 
 
 def _people(shapes: list[dict[str, Any]]) -> list[Person]:

@@ -63,7 +63,8 @@ def with_names(source: Source, names: Sequence[str] | None) -> Source:
             raise DataError(
                 f"--names: no label has the keypoint {name!r}{near or ' (they have ' + ', '.join(known) + ')'}"
             )
-    return replace(source, keypoints={k: [n for n in names if n in own] for k, own in source.keypoints.items()})
+    chosen = {label: [name for name in names if name in own] for label, own in source.keypoints.items()}
+    return replace(source, keypoints={label: own for label, own in chosen.items() if own})
 
 
 def _named(source: Source, names: Sequence[str] | None) -> Source:

@@ -81,13 +81,13 @@ class Source:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_photo(name: str, people: Callable[[], Sequence[Person]], **rest: Any) -> Photo:
-    """A photo with what `people` returns, or with the reason why that failed. rest: fields of `Photo`.
+def read_photo(name: str, make: Callable[[], Photo]) -> Photo:
+    """What `make` returns, or a photo with the reason why that failed. name: of that photo.
 
     So one photo with a damaged entry doesn't end the reading of the others.
     """
     try:
-        return Photo(name, people(), **rest)
+        return make()
     except UnclearError as error:
         return Photo(name, problem=str(error))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -100,3 +100,9 @@ def number(value: Any) -> float:
     if not math.isfinite(result):
         raise ValueError(f"{value} is not a finite number")
     return result
+
+
+def pairs_in(value: Any) -> list[tuple[int | str, int | str]]:
+    """The pairs of names or numbers in a list of limbs; anything else in it is no limb."""
+    pairs = [pair for pair in value if isinstance(pair, list) and len(pair) == 2] if isinstance(value, list) else []
+    return [(a, b) for a, b in pairs if isinstance(a, int | str) and isinstance(b, int | str)]

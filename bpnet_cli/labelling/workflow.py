@@ -21,9 +21,9 @@ from bpnet_cli.labelling.write import Placed, write_coco
 class Imported:
     """What was written.
 
-    format: of the labels. annotations: the COCO file. images: the folder that its file names are relative to. photos,
-    people: how many, and how many of them have labelled keypoints. keypoints: names by label. problems: by name, why a
-    photo was left out. left_out: what else was left out, and how often.
+    format: of the labels. annotations: the COCO file. images: the folder that its file names are relative to. photos:
+    how many. people: how many have labelled keypoints. keypoints: names by label. problems: the names of photos that
+    were left out, and why. left_out: what else was left out, and how often.
     """
 
     format: str
@@ -32,7 +32,7 @@ class Imported:
     photos: int
     people: int
     keypoints: Mapping[str, Sequence[str]]
-    problems: Mapping[str, str]
+    problems: Sequence[tuple[str, str]]
     left_out: Mapping[str, int]
 
 
@@ -62,7 +62,7 @@ def import_labels(
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     places = place_photos(source.photos, Path(os.path.abspath(images or source.folder)), output)
-    problems = {_shown(source.photos[number]): problem for number, problem in places.problems.items()}
+    problems = [(_shown(source.photos[number]), problem) for number, problem in sorted(places.problems.items())]
     left_out = Counter(source.left_out)
     placed = [
         Placed(
@@ -74,7 +74,7 @@ def import_labels(
     ]
     people = sum(bool(person.points) for photo in placed for person in photo.people)
     if not people:
-        first = next((f"; {name}: {problem}" for name, problem in problems.items()), "")
+        first = f"; {': '.join(problems[0])}" if problems else ""
         raise DataError(f"{path}: no photo with a labelled keypoint is left{first}")
     write_coco(target, placed, source.keypoints, source.limbs)
     return Imported(format, target, places.folder, len(placed), people, source.keypoints, problems, left_out)
@@ -97,7 +97,7 @@ def _kept(
         known = {name: point for name, point in points.items() if name in keypoints.get(person.label, ())}
         left_out.update(f"points {name!r}, which --names doesn't name" for name in points.keys() - known.keys())
         if person.label not in keypoints:
-            left_out[f"boxes {person.label!r}, which never have keypoints"] += 1
+            left_out[f"of label {person.label!r}, which has no keypoints"] += 1
         elif not known and person.box is None:
             left_out["people without a labelled keypoint"] += 1
         else:

@@ -31,11 +31,11 @@ def write_coco(
     photos: Sequence[Placed],
     keypoints: Mapping[str, Sequence[str]],
     limbs: Mapping[str, Sequence[tuple[str, str]]],
-) -> int:
-    """Write a COCO file with one category for each label, and return the number of annotations.
+) -> None:
+    """Write a COCO file with one category for each label.
 
-    keypoints: names by label; people of other labels are not written. limbs: pairs of names by label. Areas are
-    `AREA_OF_BOX` times the box. Raises BpnetError where the file can't be written.
+    keypoints: names by label, for the labels of all people. limbs: pairs of names by label. Areas are `AREA_OF_BOX`
+    times the box. Raises BpnetError where the file can't be written.
     """
     ids = {label: number for number, label in enumerate(keypoints, start=1)}
     annotations = [
@@ -46,7 +46,6 @@ def write_coco(
         }
         for image_id, photo in enumerate(photos, start=1)
         for person in photo.people
-        if person.label in ids
     ]
     coco = {
         "info": {"description": "written by bpnet dataset import"},
@@ -58,7 +57,6 @@ def write_coco(
         "annotations": [{"id": number, **annotation} for number, annotation in enumerate(annotations, start=1)],
     }
     write_text(path, json.dumps(coco, ensure_ascii=False))
-    return len(annotations)
 
 
 def _category(label: str, number: int, names: Sequence[str], limbs: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from bpnet_cli.labelling.source import Point, UnclearError
 from bpnet_cli.labelling.workflow import Imported, import_labels
 from tests.unit.other_tools import LIMBS, NAMES, SCENE, TOOLS, box_of, cvat, label_studio, labelme, write_photos, yolo
 from tests.unit.other_tools import deeplabcut as deeplabcut_project
+from tests.unit.test_bad_data import jpeg, noise, with_exif
 
 Raw = dict[str, Any]
 
@@ -40,7 +43,7 @@ def test_every_tool_gives_the_same_people(tool: str, tmp_path: Path) -> None:
     path = write(tmp_path / "in")
     assert recognise(path) == tool
     result = import_labels(path, tmp_path / "out")
-    assert (result.format, result.photos, result.people, result.problems) == (tool, 3, 3, {})
+    assert (result.format, result.photos, result.people, result.problems) == (tool, 3, 3, [])
     category = only_category(result)
     assert (category["name"], category["keypoints"]) == ("person", list(NAMES))
     wanted = [[NAMES.index(a) + 1, NAMES.index(b) + 1] for a, b in LIMBS] if limbs else []
@@ -77,7 +80,7 @@ def test_a_photo_that_is_missing_or_damaged_is_left_out_and_named(tool: str, tmp
     damaged.write_bytes(b"not a photo")
     result = import_labels(path, tmp_path / "out")
     assert (result.photos, result.people) == (1, 1)
-    reasons = {re.split(r"[\\/]", name)[-1].split(".")[0]: why for name, why in result.problems.items()}
+    reasons = {re.split(r"[\\/]", name)[-1].split(".")[0]: why for name, why in result.problems}
     assert reasons["a"].startswith("not found in ")
     assert reasons["empty"].startswith(("damaged", "not found")), reasons
 
@@ -99,13 +102,13 @@ def test_a_photo_of_the_same_name_in_another_folder_is_not_taken(tmp_path: Path)
     write_photos(other)
     (tmp_path / "labeled-data" / "session" / "a.png").unlink()
     result = import_labels(path, tmp_path / "out")
-    assert list(result.problems) == ["labeled-data/session/a.png"]
+    assert [name for name, _ in result.problems] == ["labeled-data/session/a.png"]
     assert set(contents(result)) == {"b.png", "empty.png"}
     path = label_studio(tmp_path / "ls")
     write_photos(tmp_path / "ls" / "x")
     (tmp_path / "ls" / "a.png").rename(tmp_path / "ls" / "x" / "y.png")
     (tmp_path / "ls" / "x" / "a.png").rename(tmp_path / "ls" / "x" / "b.png.png")
-    assert list(import_labels(path, tmp_path / "out2").problems) == ["a.png"]
+    assert [name for name, _ in import_labels(path, tmp_path / "out2").problems] == ["a.png"]
 
 
 def test_two_photos_that_fit_a_name_are_not_guessed(tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ def test_two_photos_that_fit_a_name_are_not_guessed(tmp_path: Path) -> None:
         write_photos(tmp_path / folder)
     (tmp_path / "a.png").unlink()
     result = import_labels(path, tmp_path / "out")
-    assert result.problems == {"a.png": "2 files have this name: x/a.png, y/a.png"}
+    assert result.problems == [("a.png", "2 files have this name: x/a.png, y/a.png")]
     assert set(contents(result)) == {"b.png", "empty.png"}
 
 
@@ -123,7 +126,31 @@ def test_labels_for_another_size_of_the_photo_are_left_out(tmp_path: Path) -> No
     file = path / "b.json"
     file.write_text(file.read_text().replace('"imageWidth": 200', '"imageWidth": 400'))
     result = import_labels(path, tmp_path / "out")
-    assert list(result.problems.values()) == ["is 200 x 100 pixels, but the labels are for 400 x 100"]
+    assert result.problems == [("..\\photos\\b.png", "is 200 x 100 pixels, but the labels are for 400 x 100")]
+
+
+def test_a_photo_that_exif_turns_has_the_size_of_its_labels(tmp_path: Path) -> None:
+    """YOLO's shares are of the photo as it is shown, labelme's file says which pixels it means."""
+    turned = with_exif(jpeg(noise(200, 100)), 6)
+    path = yolo(tmp_path / "yolo")
+    (path / "images" / "train" / "a.png").unlink()
+    (path / "images" / "train" / "a.jpg").write_bytes(turned)
+    result = import_labels(path, tmp_path / "out")
+    assert (result.photos, result.people) == (3, 3)
+    photos = {photo["file_name"]: photo for photo in COCO(str(result.annotations)).dataset["images"]}
+    assert (photos["a.jpg"]["width"], photos["a.jpg"]["height"]) == (200, 100)
+    assert contents(result)["a.jpg"][0]["keypoints"][:3] == [50, 20, 2]
+    path = labelme(tmp_path / "me")
+    (tmp_path / "me" / "photos" / "a.png").write_bytes(turned)
+    text = (
+        (path / "a.json")
+        .read_text()
+        .replace('"imageHeight": 100, "imageWidth": 200', '"imageHeight": 200, "imageWidth": 100')
+    )
+    (path / "a.json").write_text(text)
+    result = import_labels(path, tmp_path / "out", overwrite=True)
+    photos = {photo["file_name"]: photo for photo in COCO(str(result.annotations)).dataset["images"]}
+    assert (photos["a.png"]["width"], photos["a.png"]["height"]) == (100, 200)
 
 
 def test_a_cut_file_of_one_photo_costs_only_that_photo(tmp_path: Path) -> None:
@@ -132,13 +159,13 @@ def test_a_cut_file_of_one_photo_costs_only_that_photo(tmp_path: Path) -> None:
     (path / "a.json").write_text(text[: len(text) // 2])
     result = import_labels(path, tmp_path / "out")
     assert result.photos == 2
-    assert "not JSON, or cut off" in result.problems["a.json"]
+    assert "not JSON, or cut off" in dict(result.problems)["a.json"]
     path = yolo(tmp_path / "yolo")
     file = path / "labels" / "train" / "a.txt"
     file.write_text(file.read_text()[:40])
     result = import_labels(path, tmp_path / "out", overwrite=True)
     assert result.photos == 2
-    assert result.problems == {"images/train/a": "a line has 6 numbers, where kpt_shape asks for 14; is it cut off?"}
+    assert result.problems == [("images/train/a", "a line has 6 numbers, where kpt_shape asks for 14; is it cut off?")]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +212,7 @@ def test_cvat_points_and_boxes_without_a_skeleton(tmp_path: Path) -> None:
     assert [entry["num_keypoints"] for entry in entries] == [2, 1, 0]
     assert entries[0]["keypoints"] == [10, 20, 2, 12, 22, 1]
     assert [entry["bbox"] for entry in entries[1:]] == [[90, 0, 30, 99], [150, 0, 40, 99]]
-    assert result.left_out == {"boxes 'car', which never have keypoints": 1}
+    assert result.left_out == {"of label 'car', which has no keypoints": 1}
 
 
 def test_cvat_points_without_names_need_names(tmp_path: Path) -> None:
@@ -277,11 +304,33 @@ def test_yolo_without_names_has_cocos_if_there_are_as_many(tmp_path: Path) -> No
     assert contents(result)["a.png"][0]["keypoints"][:7] == [50, 50, 2, 0, 0, 0, 100]
 
 
+@pytest.mark.parametrize("layout", ["labels/{}", "{}/labels", "{}"])
+def test_one_split_of_yolo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str) -> None:
+    """Ultralytics' layout, labels/train, and Roboflow's, train/labels. Photos of both splits have the same names."""
+    yolo(tmp_path)
+    for kind in ("labels", "images"):
+        (tmp_path / kind / "train").rename(tmp_path / f"{kind}_")
+        (tmp_path / kind).rmdir()
+        for split in ("train", "valid"):
+            target = f"{kind}/{split}" if layout == "labels/{}" else f"{split}/{kind}"
+            shutil.copytree(tmp_path / f"{kind}_", tmp_path / target)
+    (removed,) = [file for file in tmp_path.rglob("a.txt") if "valid" in file.parts]
+    removed.unlink()
+    monkeypatch.chdir(tmp_path)
+    path = Path(layout.format("valid"))
+    assert recognise(path) == "yolo-pose"
+    result = import_labels(path, tmp_path / "out")
+    assert (result.photos, result.people) == (2, 1)
+    assert "valid" in result.images.parts[-2:]
+    assert import_labels(".", tmp_path / "all").photos == 5
+
+
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
         ("kpt_shape: [3]", "kpt_shape must be [number of keypoints, 2 or 3] (got [3])"),
-        ("kpt_shape: [4, 3]\nnames: [a]\nkpt_names: {0: [b]}", "kpt_shape says 4 keypoints, but there are 1 names"),
+        ("kpt_shape: [4, 3]\nnames: [a]\nkpt_names: {0: [b]}", "kpt_shape says 4 keypoints, but their names are ['b']"),
+        ("kpt_shape: [1, 3]\nnames: 7", "names must be a list, or a mapping of numbers to names (got 7)"),
         ("kpt_shape: [3, 3", "not YAML: "),
         ("- kpt_shape: 1", "must be a mapping"),
     ],
@@ -321,7 +370,42 @@ def test_label_studio_reads_no_other_export(tmp_path: Path) -> None:
     path.write_text(json.dumps(tasks))
     result = import_labels(path, tmp_path / "out")
     assert result.left_out == {"tasks without an annotation": 1}
-    assert result.problems == {"b.png": "was turned in Label Studio; turn the photo itself and label it again"}
+    assert result.problems == [("b.png", "was turned in Label Studio; turn the photo itself and label it again")]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda task: task.update(data=[]), "the labels don't name the photo"),
+        (lambda task: task["annotations"][1].pop("result"), "damaged entry (KeyError: 'result')"),
+        (lambda task: task["annotations"][1]["result"][0]["value"].update(rotation=3), "has a turned rectangle"),
+        (
+            lambda task: task["annotations"][1]["result"][1]["value"].update(x=float("nan")),
+            "nan is not a finite number",
+        ),
+        (lambda task: task["annotations"][1]["result"][1].pop("value"), "damaged entry (KeyError: 'value')"),
+    ],
+)
+def test_a_damaged_task_costs_only_its_photo(tmp_path: Path, change: Callable[[Raw], Any], problem: str) -> None:
+    path = label_studio(tmp_path)
+    tasks = json.loads(path.read_text())
+    change(tasks[1])
+    path.write_text(json.dumps(tasks))
+    result = import_labels(path, tmp_path / "out")
+    assert (result.photos, len(result.problems)) == (2, 1)
+    assert problem in result.problems[0][1]
+
+
+def test_a_project_of_cvat_has_a_folder_for_each_subset(tmp_path: Path) -> None:
+    path = cvat(tmp_path)
+    for name in ("one", "two"):
+        write_photos(tmp_path / "images" / name / "session")
+    (tmp_path / "images" / "session").rename(tmp_path / "images" / "three")
+    path.write_text(path.read_text().replace('<image id="0"', '<image id="0" subset="two"'))
+    result = import_labels(path, tmp_path / "out")
+    assert set(contents(result)) == {"a.png"}
+    assert result.images == tmp_path / "images" / "two" / "session"
+    assert {why[:32] for _, why in result.problems} == {"2 files have this name: images/o"}
 
 
 def test_deeplabcut_for_one_animal_and_keypoints_of_their_own(tmp_path: Path) -> None:

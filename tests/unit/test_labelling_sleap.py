@@ -63,7 +63,7 @@ def test_labelled_frames_become_photos(tmp_path: Path, labels: Any, embedded: bo
     if embedded:
         (tmp_path / "in" / "film.mp4").unlink()
     result = import_labels(path, tmp_path / "out")
-    assert (result.format, result.photos, result.people, result.problems) == ("sleap", 2, 3, {})
+    assert (result.format, result.photos, result.people, result.problems) == ("sleap", 2, 3, [])
     assert result.left_out == {"people that SLEAP's network found, and nobody corrected": 2}
     coco = COCO(str(result.annotations))
     assert coco.loadCats([1])[0]["name"] == "mouse"
@@ -110,6 +110,22 @@ def test_a_list_of_photos_stays_where_it_is(tmp_path: Path) -> None:
     assert (result.images, result.photos) == (tmp_path / "moved", 2)
 
 
+def test_photos_beside_videos_are_copied_and_videos_of_one_name_keep_apart(tmp_path: Path, labels: Any) -> None:
+    write_photos(tmp_path / "in" / "photos")
+    (tmp_path / "in" / "other").mkdir()
+    shutil.copy(tmp_path / "in" / "film.mp4", tmp_path / "in" / "other" / "film.mp4")
+    person = figure(SCENE["b.png"][0], labels.skeletons[0])
+    for video in (str(tmp_path / "in" / "other" / "film.mp4"), [str(tmp_path / "in" / "photos" / "b.png")]):
+        frame = sleap_io.LabeledFrame(video=sleap_io.Video.from_filename(video), frame_idx=0, instances=[person])
+        labels.append(frame)
+    labels.save(str(tmp_path / "in" / "a.slp"))
+    result = import_labels(tmp_path / "in" / "a.slp", tmp_path / "out")
+    names = [photo["file_name"] for photo in COCO(str(result.annotations)).dataset["images"]]
+    frames = ["film_1/frame_000003.png", "film_1/frame_000017.png", "film_2/frame_000000.png"]
+    assert names == [*frames, "b.png"]
+    assert all((result.images / name).is_file() for name in names)
+
+
 def test_a_video_that_is_missing_or_other_is_said(tmp_path: Path, labels: Any, film: Path) -> None:
     path = tmp_path / "in" / "a.slp"
     labels.save(str(path))
@@ -122,12 +138,10 @@ def test_a_video_that_is_missing_or_other_is_said(tmp_path: Path, labels: Any, f
         for _ in range(5):
             writer.add(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     result = import_labels(path, tmp_path / "out")
-    assert list(result.problems.values()) == ["the video ends before this frame"]
+    assert result.problems == [(f"{film}, frame 17", "the video ends before this frame")]
     with VideoWriter(film, RATE) as writer:
-        writer.add(np.zeros((HEIGHT, 2 * WIDTH, 3), np.uint8))
-        writer.add(np.zeros((HEIGHT, 2 * WIDTH, 3), np.uint8))
-        writer.add(np.zeros((HEIGHT, 2 * WIDTH, 3), np.uint8))
-        writer.add(np.zeros((HEIGHT, 2 * WIDTH, 3), np.uint8))
+        for _ in range(5):
+            writer.add(np.zeros((HEIGHT, 2 * WIDTH, 3), np.uint8))
     with pytest.raises(DataError, match="is 400 x 100 pixels, but the labels are for 200 x 100"):
         import_labels(path, tmp_path / "out", overwrite=True)
 
