@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,8 +19,15 @@ from bpnet_cli.pose.skeleton import Skeleton
 _Origins = dict[int, tuple[int, float]]
 
 
-def with_maps_of(network: Any, theirs: Skeleton, ours: Skeleton) -> tuple[Any, list[str]]:
-    """The same graph with the maps of skeleton `ours`, and the names of the layers that got only old weights.
+class NewChannels(NamedTuple):
+    """The channels of a layer that the other network does not have, True: new. read: (C,) of its input; made: (C,)."""
+
+    read: NDArray[np.bool_]
+    made: NDArray[np.bool_]
+
+
+def with_maps_of(network: Any, theirs: Skeleton, ours: Skeleton) -> tuple[Any, dict[str, NewChannels]]:
+    """The same graph with the maps of skeleton `ours`, and, for each layer with weights, which of its channels are new.
 
     network: a network with the maps of skeleton `theirs`. Keypoints and limbs with the same names keep the weights of
     their channels, also where later stages read these channels. The weights of all other channels are new.
@@ -47,8 +54,8 @@ def with_maps_of(network: Any, theirs: Skeleton, ours: Skeleton) -> tuple[Any, l
     return result, _take_over(network, result, makers)
 
 
-def _take_over(old: Any, new: Any, makers: dict[str, Channels]) -> list[str]:
-    """Copy weights channel by channel; returns the names of the layers that got all weights from the old network."""
+def _take_over(old: Any, new: Any, makers: dict[str, Channels]) -> dict[str, NewChannels]:
+    """Copy weights channel by channel; returns the new channels of each layer with weights."""
     before, after = trace_channels(old), trace_channels(new)
     origins: _Origins = {}
     for name, numbers in after.outputs.items():
@@ -59,7 +66,7 @@ def _take_over(old: Any, new: Any, makers: dict[str, Channels]) -> list[str]:
                 origins[number] = (theirs[index], float(sign)) if index >= 0 else (-1, 1.0)
         elif is_convolution(new.get_layer(name)):
             origins |= {number: (origin, 1.0) for number, origin in zip(numbers.tolist(), theirs, strict=True)}
-    whole = []
+    fresh = {}
     for layer in new.layers:
         if layer.weights:
             read = _places(after.inputs[layer.name], before.inputs[layer.name], origins)
@@ -68,8 +75,8 @@ def _take_over(old: Any, new: Any, makers: dict[str, Channels]) -> list[str]:
             layer.set_weights(
                 [_part(layer, w, v, read, made) for w, v in zip(layer.get_weights(), theirs, strict=True)]
             )
-            whole += [layer.name] if (read.index >= 0).all() and (made.index >= 0).all() else []
-    return whole
+            fresh[layer.name] = NewChannels(read.index < 0, made.index < 0)
+    return fresh
 
 
 def _places(new: NDArray[np.intp], old: NDArray[np.intp], origins: _Origins) -> Channels:

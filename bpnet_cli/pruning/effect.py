@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.log import progress
 from bpnet_cli.models.channels import Channels, is_convolution
-from bpnet_cli.pruning.activations import Values, Walk
+from bpnet_cli.models.walk import Values, Walk
 
 
 def channel_effects(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.log import progress
 from bpnet_cli.models.channels import Channels, is_convolution
-from bpnet_cli.pruning.activations import Values, Walk, patches
+from bpnet_cli.models.walk import Values, Walk, patches
 
 # Cells of each photo that a layer is fitted on, and the ridge as a share of the mean square of what it reads.
 _CELLS, _RIDGE = 200, 1e-4

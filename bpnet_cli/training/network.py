@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,17 @@ from bpnet_cli.log import say
 from bpnet_cli.models.bodyposenet import backbone_layers
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.models.model_file import load_network
-from bpnet_cli.models.own_graph import with_maps_of
+from bpnet_cli.models.own_graph import NewChannels, with_maps_of
 from bpnet_cli.models.transfer import same_maps, with_names
 from bpnet_cli.models.weights import layers_left_out, load_pretrained, tell_taken_over
 from bpnet_cli.plan import StartPlan
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.training.distribution import Distribution
 from bpnet_cli.training.freeze import freeze
+
+# A function that gives weights to the new channels of a network (second) with the graph of another one (first), and
+# returns the names of the layers that got some.
+Fit = Callable[[Any, Any, Mapping[str, NewChannels]], list[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +45,18 @@ class Start:
     thawed_later: frozenset[str]
 
 
-def make_start(plan: StartPlan, skeleton: Skeleton, distribution: Distribution, averaged: bool) -> Start:
+def make_start(
+    plan: StartPlan, skeleton: Skeleton, distribution: Distribution, averaged: bool, fit: Fit | None = None
+) -> Start:
     """Build the network, or load the plan's file with its graph and weights.
 
     The network is placed on all devices of the distribution. The copy to save is on one device, because one host can't
-    run a network alone that it shares with other hosts. averaged: whether the copy will hold averaged weights.
+    run a network alone that it shares with other hosts. averaged: whether the copy will hold averaged weights. fit:
+    gives weights to the maps that the file does not have; None leaves them random.
     Raises BpnetError for weights or patterns that don't fit.
     """
     differs = bool(plan.precision != "float32" or averaged or plan.frozen_layers or distribution.strategy is not None)
-    taken, filled = _from_file(plan.file, skeleton, plan.renamed) if plan.file else (None, [])
+    taken, filled = _from_file(plan.file, skeleton, plan.renamed, fit) if plan.file else (None, [])
     with distribution.scope():
         network = plan.fresh() if taken is None else _copied(taken, plan.precision) if differs else taken
         distribution.share_statistics(network)
@@ -78,14 +85,18 @@ def _tell_network(plan: StartPlan, network: Any, fixed: int, filled: Sequence[st
         say(f"pretrained: {len(filled)} layers from {plan.pretrained}; not filled whole: {_listed(fresh)}")
 
 
-def _from_file(path: str, skeleton: Skeleton, renamed: Mapping[str, str]) -> tuple[Any, list[str]]:
-    """The network of a file, with maps for the skeleton, and the names of the layers that have the file's weights."""
+def _from_file(path: str, skeleton: Skeleton, renamed: Mapping[str, str], fit: Fit | None) -> tuple[Any, list[str]]:
+    """The network of a file, with maps for the skeleton, and the names of the layers without random weights."""
     network, metadata = load_network(path)
     filled = [layer.name for layer in network.layers if layer.weights]
     theirs = with_names(metadata.skeleton, renamed, skeleton)
     if not same_maps(theirs, skeleton):
-        network, filled = with_maps_of(network, theirs, skeleton)
+        old = network
+        network, new = with_maps_of(old, theirs, skeleton)
         tell_taken_over(path, theirs, skeleton)
+        filled = [name for name, channels in new.items() if not (channels.read.any() or channels.made.any())]
+        if fit and len(filled) < len(new):
+            filled += fit(old, network, new)
     return network, filled
 
 

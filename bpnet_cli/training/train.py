@@ -27,6 +27,7 @@ from bpnet_cli.training.checkpoint import list_checkpoints, newest_epoch
 from bpnet_cli.training.distribution import Distribution, make_distribution
 from bpnet_cli.training.folder import RunFolder
 from bpnet_cli.training.network import Start, make_start
+from bpnet_cli.training.new_maps import NewMaps
 from bpnet_cli.training.records import Status
 from bpnet_cli.training.resume import check_same_run
 from bpnet_cli.training.run import Run, Validation
@@ -67,7 +68,10 @@ def train(
     same = spec.model_dump_json(exclude={"dataset"}) + str(len(loader.samples))  # photos may lie elsewhere
     distribution.check_agreed(crc32(same.encode()), "spec or samples, by checksum")
     _set_up_keras(training.seed, training.precision, training.deterministic)
-    start = make_start(plan.start, plan.skeleton, distribution, averaged=plan.loop.ema_momentum is not None)
+    continues = resume and bool(list_checkpoints(folder.checkpoints))
+    # Several hosts would round differently, and so begin with different weights.
+    fit = None if continues or distribution.hosts > 1 else NewMaps(loader, plan.skeleton, plan.targets).fit
+    start = make_start(plan.start, plan.skeleton, distribution, plan.loop.ema_momentum is not None, fit)
     validation = None
     if distribution.leads:
         _prepare_folder(folder, spec, resume)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,3 +137,32 @@ def test_few_photos_are_passed_several_times_in_an_epoch(tmp_path: Path, drawn: 
     assert result.exit_code == 0, result.output
     last = (tmp_path / "run" / "history.csv").read_text().splitlines()[-1]
     assert last.startswith("1,8,")
+
+
+def test_maps_of_other_keypoints_are_fitted_once_before_training(
+    tmp_path: Path, trained: Path, drawn: Path, bpnet: Run
+) -> None:
+    (tmp_path / "arm.yaml").write_text(
+        "name: arm\nkeypoints: [left_shoulder, left_elbow, left_wrist]\n"
+        "limbs: [[left_shoulder, left_elbow], [left_elbow, left_wrist]]\nflip_pairs: []\n"
+    )
+    source = trained / "run" / "model.keras"
+    own = f"model: {{graph: file, pretrained: {source}, input_height: 64, input_width: 64}}"
+    text = write_spec(tmp_path, drawn, "{epochs: 1, steps_per_epoch: 1, batch_size: 2}").read_text()
+    head, _, rest = text.partition("model:")
+    rest = rest[rest.index("inference:") :]
+    # `paw` is in no file of the network; the two others keep their maps.
+    renamed = (tmp_path / "arm.yaml").read_text().replace("left_wrist", "paw")
+    (tmp_path / "arm.yaml").write_text(renamed)
+    head = head.replace("validation: {", "validation: {rename: {left_wrist: paw}, ")
+    head = head.replace("train: {", "train: {rename: {left_wrist: paw}, ")
+    spec = tmp_path / "own.yaml"
+    spec.write_text(f"skeleton: {tmp_path / 'arm.yaml'}\n{head}{own}\n{rest}")
+    first = bpnet("train", "-e", spec, "-r", tmp_path / "run")
+    assert first.exit_code == 0, first.output
+    assert re.search(r"new maps: \d+ layers fitted to \d+ crops", first.output)
+    assert "not filled whole: none" in first.output
+    assert "before training: AP" in first.output
+    again = bpnet("train", "-e", spec, "-r", tmp_path / "run", "--set", "training.epochs=2")
+    assert again.exit_code == 0, again.output
+    assert "new maps" not in again.output

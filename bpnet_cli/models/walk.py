@@ -1,4 +1,4 @@
-"""What the layers of a network, and of its pruned copy, compute on photos: one after the other, each once."""
+"""What the layers of a network compute on photos: one after the other, each once."""
 
 from __future__ import annotations
 
