@@ -48,6 +48,12 @@ class TrackOptions:
         It brings back people who turn round while they are hidden.
     colour_difference: difference of colours that still counts as alike, a standard deviation; 0 to 255 in L, a, b.
     least_likeness: people of wholly different colours are this likely the same person (0..1), as light changes.
+    same_colours: up to this difference, colours over the last frames are taken for those of the same person.
+    alike_colours: a new person within this difference of somebody who is gone or hidden is that person.
+    strange_colours: beyond this difference, the person of a track is another one than before, and gets a new id.
+    clear_difference: an id goes to another person if its colours fit better there by more than this.
+    remember_seconds: the colours of people who are gone are remembered for this long.
+    most_covered: colours are learnt from people of whose box others cover less than this share.
     """
 
     lost_seconds: float = 3.0
@@ -61,8 +67,14 @@ class TrackOptions:
     velocity_seconds: float = 3.0
     smooth_seconds: float = 0.3
     stay: float = 0.7
-    colour_difference: float = 25.0
+    colour_difference: float = 15.0
     least_likeness: float = 0.01
+    same_colours: float = 15.0
+    alike_colours: float = 30.0
+    strange_colours: float = 55.0
+    clear_difference: float = 15.0
+    remember_seconds: float = 60.0
+    most_covered: float = 0.7
 
 
 @dataclass(frozen=True)

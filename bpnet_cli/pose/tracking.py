@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.pose.identity import FEWEST_LIMBS, Identities, Identity, mixed
 from bpnet_cli.pose.options import TrackOptions
 from bpnet_cli.pose.person import Person, body_size
 
@@ -24,14 +25,12 @@ _STAY_RATE = 1 / 3
 # What is added to `drift_rate` where a person was seen only once: the speed is unknown. Body sizes per second.
 _UNKNOWN_SPEED = 0.5
 
-# Colours of people are means over about this share's inverse of sightings: others who are in front count little.
+# Until a person's identity is known, its colours are means over about this share's inverse of sightings.
 _COLOUR_SHARE = 0.05
 # A loose part of a person has this share of its box inside of the person's box, and less than this share of keypoints.
 _INSIDE, _FEWER = 0.7, 0.6
 # With colours, people may be found farther from where they are expected: this factor of `least_similarity` is enough.
 _WITH_COLOURS = 0.5
-# With fewer limbs in common, colours tell nothing.
-_FEWEST_COLOURS = 3
 
 
 @dataclass
@@ -39,16 +38,29 @@ class _Track:
     """One person over time. Times are in seconds of the tracker's clock, lengths in pixels.
 
     keypoints: (K, 3) x, y, score as last seen. A keypoint that is not found moves along with the person. NaN: never
-        found. velocity: (2,) pixels per second. id: None until the person has its id.
-    look: (L, 3) colours, see `Tracker.update`; NaN: never seen.
+        found. velocity: (2,) pixels per second. identity: whose track it is; without a number until it has its id.
+    look, recent: (L, 3) colours, see `Tracker.update`, of all sightings and of the last ones in which nobody was in
+        front; NaN: never seen.
     """
 
     keypoints: Array
     seen: float
     velocity: Array
     look: Array
+    recent: Array
+    identity: Identity
     sightings: int = 0
-    id: int | None = None
+    recent_sightings: int = 0
+
+    @property
+    def id(self) -> int | None:
+        """The person's id; None until it has one."""
+        return self.identity.number
+
+    @property
+    def known_look(self) -> Array:
+        """The colours to tell the person from others by."""
+        return self.identity.look if self.identity.known else self.look
 
 
 def parts_of_others(persons: Sequence[Person]) -> list[bool]:
@@ -73,10 +85,10 @@ class Tracker:
         self._sigmas = np.asarray(sigmas, np.float64)
         self._options = options or TrackOptions()
         self._tracks: list[_Track] = []
-        self._last_id = 0
         self._clock = 0.0
         self._last_seconds: float | None = None
         self._coloured = False
+        self._identities = Identities(self._options)
 
     def update(
         self,
@@ -107,11 +119,27 @@ class Tracker:
         weak_matched = self._match(weak, weak_looks, watched, self._options.weak_similarity)
         pairs += [pair for pair in zip(weak, weak_looks, weak_matched, strict=True) if pair[2] is not None]
         seen = [self._follow(t, person, look, i < len(persons)) for i, (person, look, t) in enumerate(pairs)]
+        followed = {id(track) for track in seen}
+        unseen = [track for track in free if id(track) not in followed]
+        if self._coloured:
+            self._identify(seen, [(person, look) for person, look, _ in pairs], unseen)
         # Matching comes first, so a film with few frames a second has tracks, too.
         oldest = self._clock - self._options.lost_seconds
-        followed = {id(track) for track in seen}
-        self._tracks = seen + [track for track in free if id(track) not in followed and track.seen > oldest]
+        for track in unseen:
+            if track.id is not None and track.seen <= oldest:
+                self._identities.remember(track.identity, track.seen)
+        self._tracks = seen + [track for track in unseen if track.id is not None and track.seen > oldest]
         return [replace(person, id=track.id) for (person, _, _), track in zip(pairs, seen, strict=True)]
+
+    def _identify(
+        self, seen: Sequence[_Track], found: Sequence[tuple[Person, Array]], unseen: Sequence[_Track]
+    ) -> None:
+        """Learn the colours of people whom others don't cover, and put ids right by them."""
+        covered = _covered([person for person, _ in found])
+        for track, (_, look), share in zip(seen, found, covered, strict=True):
+            if share < self._options.most_covered:
+                self._identities.look_at(track, look)
+        self._identities.put_right([track for track in seen if track.id is not None], unseen, self._clock)
 
     def _match(
         self, persons: Sequence[Person], looks: Array, tracks: Sequence[_Track], least: float = 0.0
@@ -155,12 +183,12 @@ class Tracker:
     def _likeness(self, looks: Array, tracks: Sequence[_Track]) -> Array:
         """(P, T) how alike the colours of people and tracks are, `least_likeness` to 1; 1 where too few are known."""
         options = self._options
-        differences = np.linalg.norm(looks[:, None] - np.stack([track.look for track in tracks]), axis=-1)
+        differences = np.linalg.norm(looks[:, None] - np.stack([track.known_look for track in tracks]), axis=-1)
         count = (~np.isnan(differences)).sum(axis=-1)
         middle = np.take_along_axis(np.sort(differences, axis=-1), np.maximum(count - 1, 0)[..., None] // 2, axis=-1)
         alike = np.exp(-(middle[..., 0] ** 2) / (2 * options.colour_difference**2))
         least = options.least_likeness
-        return np.where(count < _FEWEST_COLOURS, 1.0, least + (1 - least) * alike)
+        return np.where(count < FEWEST_LIMBS, 1.0, least + (1 - least) * alike)
 
     def _shapes(self, rest: Array, scales: Array) -> Array:
         """(P, T) mean OKS of the common keypoints. rest: (P, T, K, 2) pixels. scales: (T,) roots of areas, pixels."""
@@ -172,17 +200,15 @@ class Tracker:
         """The track after it has seen this person; a new one for None. strong: not a weak person."""
         keypoints = person.keypoints.astype(np.float64)
         if track is None:
-            track = _Track(keypoints, self._clock, np.zeros(2), look)
+            nothing = np.full_like(look, np.nan)
+            track = _Track(keypoints, self._clock, np.zeros(2), look, nothing, Identity(nothing))
         else:
             self._move(track, keypoints, strong)
-            mixed = track.look + _COLOUR_SHARE * (look - track.look)
-            known = np.where(np.isnan(look), track.look, look)
-            track.look = np.where(np.isnan(mixed), known, mixed)
+            track.look = mixed(track.look, look, _COLOUR_SHARE)
         track.seen = self._clock
         track.sightings += 1
         if track.id is None and track.sightings >= self._options.start_sightings:
-            self._last_id += 1
-            track.id = self._last_id
+            self._identities.name(track.identity)
         return track
 
     def _move(self, track: _Track, keypoints: Array, strong: bool) -> None:
@@ -197,6 +223,15 @@ class Tracker:
         keypoints[absent] = track.keypoints[absent]
         keypoints[absent, :2] += shift
         track.keypoints = keypoints
+
+
+def _covered(persons: Sequence[Person]) -> Array:
+    """(P,) the largest share of each person's box that the box of another one covers."""
+    boxes = np.array([person.box for person in persons]).reshape(-1, 4)
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    common = (np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])).clip(min=0).prod(axis=-1)
+    np.fill_diagonal(common, 0)
+    return np.asarray((common / np.maximum(boxes[:, 2:], 1).prod(axis=1)[:, None]).max(axis=1, initial=0))
 
 
 def _nearness(misses: Array, drifts: Array) -> Array:
