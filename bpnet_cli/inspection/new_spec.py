@@ -158,8 +158,8 @@ def _summary(base: str, targets: Mapping[str, Path], skeleton: Proposal, fitted:
     keypoints, limbs, pairs = (len(skeleton.values[key]) for key in ("keypoints", "limbs", "flip_pairs"))
     about = {
         "finetune": "starts from the model in the box",
-        "quickstart": "a tiny network, to see in minutes whether everything works; for a better model, write"
-        " `bpnet spec init finetune --annotations ...`, which starts from the model in the box and trains for hours",
+        "quickstart": "a tiny network, to see in minutes whether everything works; for photos of people, write"
+        " `bpnet spec init finetune --annotations ...`, which starts from the model in the box",
     }
     return [
         f"{targets['skeleton.yaml']}: {keypoints} keypoints, {limbs} limbs, {pairs} left/right pairs",

@@ -19,9 +19,8 @@ from bpnet_cli.spec.skeleton_file import default_sigma
 
 # Of all people, at most this share gets no crop because of too few keypoints, and as many because of their size.
 _FEW = 0.1
-# The input is made for people of this quantile of the sizes. Small people are lost in an input that is too small; large
-# people lose less in an input that is too large.
-_SMALL = 0.4
+# The input's height is made for people of this quantile of the sizes.
+_MIDDLE = 0.5
 # Crops hold this share of the people from side to side.
 _WIDE = 0.75
 # Limits of the input's height, pixels, and its step.
@@ -95,7 +94,7 @@ def _sizes(boxes: NDArray[np.float64], photos: NDArray[np.float64], base: Experi
     person_height = round(base.augmentation.person_height / max(1.0, wide), 2)
     low, high = base.augmentation.scale
     crop = base.model.input_height * person_height * np.sqrt(low * high)
-    share = float(np.quantile(boxes[usable, 1] / photos[usable, 1], _SMALL))
+    share = float(np.quantile(boxes[usable, 1] / photos[usable, 1], _MIDDLE))
     height = int(np.clip(crop / share, _LEAST_INPUT, _MOST_INPUT) / _INPUT_STEP + 0.5) * _INPUT_STEP
     return {"augmentation.person_height": person_height, "inference.input_height": height}
 

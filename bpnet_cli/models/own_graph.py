@@ -31,8 +31,14 @@ def with_maps_of(network: Any, theirs: Skeleton, ours: Skeleton) -> tuple[Any, d
 
     network: a network with the maps of skeleton `theirs`. Keypoints and limbs with the same names keep the weights of
     their channels, also where later stages read these channels. The weights of all other channels are new.
-    Raises ModelFileError if a layer that makes maps is not a convolution, BpnetError as `trace_channels` does.
+    Raises ModelFileError if a layer that makes maps is not a convolution or `ours` has no limbs, BpnetError as
+    `trace_channels` does.
     """
+    if theirs.limbs and not ours.limbs:
+        raise ModelFileError(
+            f"skeleton {ours.name} has no limbs, so this graph can't give its maps; write model.graph: spec, or two"
+            " keypoints with a limb"
+        )
     heatmaps, pafs = split_outputs(network.outputs)
     makers = {}
     for tensors, channels in ((heatmaps, heatmap_channels(theirs, ours)), (pafs, paf_channels(theirs, ours))):

@@ -8,6 +8,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from bpnet_cli.errors import ModelFileError  # noqa: E402
 from bpnet_cli.importing.keras_graph import KerasGraph  # noqa: E402
 from bpnet_cli.importing.maps import find_maps  # noqa: E402
 from bpnet_cli.importing.onnx_file import read_onnx  # noqa: E402
@@ -68,6 +69,11 @@ def test_what_is_new_starts_afresh(network) -> None:
     fresh = {layer.name for layer in model.layers if layer.weights} - set(whole)
     assert {"stage1_heat_out", "heatmap_out", "stage1_paf_out", "paf_out"} <= fresh
     assert "n0_Conv" in whole
+
+
+def test_a_skeleton_without_limbs_is_refused(network) -> None:
+    with pytest.raises(ModelFileError, match="skeleton pen has no limbs"):
+        with_maps_of(network, BODY_18, Skeleton("pen", ("tip",), (), (), (0.05,)))
 
 
 def test_the_backbone_is_what_all_maps_depend_on(network) -> None:
