@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from bpnet_cli import __version__
-from bpnet_cli.errors import SpecError, hinting, naming
+from bpnet_cli.errors import SpecError, did_you_mean, hinting, naming
 from bpnet_cli.log import say
 from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
@@ -41,7 +42,15 @@ def named_skeleton(given: str | SkeletonFile) -> Skeleton:
 
 def _load_skeleton(given: str) -> SkeletonFile:
     """The skeleton file with this path, or the shipped one with this name. Raises SpecError."""
-    return load_skeleton_file(shipped_skeletons().get(given, given))
+    shipped = shipped_skeletons()
+    if given not in shipped and not os.path.exists(given):
+        names = skeleton_names()
+        hint = did_you_mean(given, names)
+        raise SpecError(
+            f"{given}: there is no such file (paths are relative to the working directory) and no shipped skeleton of"
+            f" this name{hint} ({', '.join(names)})"
+        )
+    return load_skeleton_file(shipped.get(given, given))
 
 
 def tell_sides(given: str | SkeletonFile, skeleton: Skeleton) -> None:
@@ -68,6 +77,16 @@ def tell_sides(given: str | SkeletonFile, skeleton: Skeleton) -> None:
         f"skeleton {skeleton.name}: {found}, so mirrored crops (augmentation.flip_probability) teach the wrong side;"
         " in the skeleton file, write `flip_pairs: [[left name, right name], ...]`, or `flip_pairs: []` without sides"
     )
+
+
+def tell_gaps(skeleton: Skeleton) -> None:
+    """Print a line for each group of keypoints that no limb joins to the others."""
+    whole, *parts = skeleton.groups
+    for part in parts:
+        say(
+            f"skeleton {skeleton.name}: no limb joins {', '.join(part)} to {', '.join(whole[:3])}, so they are found as"
+            " people of their own"
+        )
 
 
 def with_whole_skeleton(spec: ExperimentSpec) -> ExperimentSpec:
@@ -233,6 +252,7 @@ def training_loader_of(spec: ExperimentSpec, skeleton: Skeleton) -> Any:
     from bpnet_cli.data.samples import list_samples
     from bpnet_cli.pose.targets import reach_px
 
+    tell_gaps(skeleton)
     if spec.augmentation.flip_probability:
         tell_sides(spec.skeleton, skeleton)
     if not spec.dataset.train_sources:

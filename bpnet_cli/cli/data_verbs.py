@@ -29,7 +29,7 @@ dataset.add_command(import_labels)
 @click.option("--images", type=click.IntRange(min=1), help="Number of photos.  [default: 100]")
 @click.option("--people", type=(int, int), default=(1, 4), show_default=True, help="Fewest and most people.")
 @click.option(
-    "--skeleton", metavar="NAME", help="What to draw: body_18, hand_21, animal_17 or a skeleton file.  [people]"
+    "--skeleton", metavar="NAME", help="What to draw: coco_17, hand_21, animal_17 or a skeleton file.  [people]"
 )
 @click.option("--size", type=(int, int), help="Height and width in pixels.  [default: 256 256; of a film 360 640]")
 @click.option(

@@ -65,7 +65,8 @@ def _summary(result: Imported) -> list[str]:
     places = f"--images {_quoted(result.images)} --annotations {_quoted(result.annotations)}"
     lines.append(f"next: bpnet dataset check {places}")
     lines.append(
-        f"      bpnet spec init --annotations {_quoted(result.annotations)} --images {_quoted(result.images)} -o mine/"
+        f"      bpnet spec init --annotations {_quoted(result.annotations)} --images {_quoted(result.images)}"
+        f" -o {_quoted(result.annotations.parents[1] / 'spec')}"
     )
     return lines
 

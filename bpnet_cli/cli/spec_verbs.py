@@ -202,11 +202,12 @@ def import_tao(
 
 def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:
     """Checks that need more than the text of a spec: files and folders. Raises SpecError."""
-    from bpnet_cli.build import check_input_size, graph_file_of, skeleton_of, tell_sides
+    from bpnet_cli.build import check_input_size, graph_file_of, skeleton_of, tell_gaps, tell_sides
     from bpnet_cli.errors import SpecError
     from bpnet_cli.log import say
 
     skeleton = skeleton_of(loaded)
+    tell_gaps(skeleton)
     if loaded.augmentation.flip_probability:
         tell_sides(loaded.skeleton, skeleton)
     graph_file = graph_file_of(loaded)
@@ -220,13 +221,14 @@ def _check_spec(loaded: ExperimentSpec, absent: list[str], paths: bool) -> None:
 
 def _check_skeleton(file: SkeletonFile, path: str) -> None:
     """Check that names in a skeleton file match. Raises SpecError with the file's name."""
-    from bpnet_cli.build import tell_sides
+    from bpnet_cli.build import tell_gaps, tell_sides
     from bpnet_cli.errors import naming
     from bpnet_cli.pose.skeleton import Skeleton
     from bpnet_cli.spec.skeleton_file import skeleton_values
 
     with naming(path):
         skeleton = Skeleton.from_dict(skeleton_values(file))
+    tell_gaps(skeleton)
     tell_sides(path, skeleton)
 
 

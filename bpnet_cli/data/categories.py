@@ -67,7 +67,7 @@ def read_categories(categories: Sequence[dict[str, Any]], annotations: Sequence[
     for entry in categories:
         if (key := id_of(entry.get("id"))) is not None:
             names, lines = _names(entry, sizes.get(key, 0))
-            limbs, more = limbs_of(entry.get("skeleton"), len(names) or sizes.get(key, 0))
+            limbs, more = limbs_of(_numbered(entry.get("skeleton"), names), len(names) or sizes.get(key, 0))
             name = str(entry.get("name", key)).strip()
             counts = numbers[key], people[key], sizes.get(key, 0)
             found.append(
@@ -100,6 +100,15 @@ def choose_categories(path: Path, raw: Mapping[str, Any], choice: Choice) -> Cat
     lines += _told(unused)
     number = next((c.id for c in used if isinstance(c.id, int) and abs(c.id) < 2**63), 1)
     return Categories(tuple(used), unused, names, columns, tuple(limbs), number, tuple(dict.fromkeys(lines)))
+
+
+def _numbered(pairs: Any, names: Sequence[str]) -> Any:
+    """The pairs of a `skeleton` with numbers, counted from 1, in place of names."""
+    if not isinstance(pairs, list):
+        return pairs
+    numbers = {name: i for i, name in enumerate(names, 1)}
+    rows = [pair if isinstance(pair, list) else [pair] for pair in pairs]
+    return [[numbers.get(end, end) if isinstance(end, str) else end for end in row] for row in rows]
 
 
 def limbs_of(pairs: Any, count: int) -> tuple[tuple[tuple[int, int], ...], list[str]]:

@@ -57,9 +57,10 @@ def drawing_of(skeleton: Skeleton) -> Drawing:
     best = max(_DRAWINGS, key=lambda drawing: len(found[drawing.name]))
     matched = found[best.name]
     if missing := [name for name in names if name not in matched]:
+        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise BpnetError(
-            f"skeleton {skeleton.name}: no drawing has the keypoints {', '.join(missing)}; people, hands and animals"
-            " can be drawn, with the keypoints of coco_17, hand_21 and animal_17 or some of them"
+            f"skeleton {skeleton.name}: no drawing has the keypoints {', '.join(missing[:4])}{more}; people, hands and"
+            " animals can be drawn, with the keypoints of coco_17, hand_21 and animal_17 or some of them"
         )
     numbers = {name: i for i, name in enumerate(names, 1)}
     limbs = tuple((numbers[a], numbers[b]) for a, b in skeleton.limbs if a in numbers and b in numbers)

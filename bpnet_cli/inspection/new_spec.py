@@ -16,15 +16,16 @@ from bpnet_cli.build import skeleton_of, tell_sides
 from bpnet_cli.data.choice import Choice
 from bpnet_cli.data.labels import Labels, summarise
 from bpnet_cli.data.sources import open_source
-from bpnet_cli.data.split import split_file
-from bpnet_cli.files import check_output, write_text
+from bpnet_cli.data.split import LEAST_PHOTOS, split_file
+from bpnet_cli.errors import BpnetError, DataError, SpecError
+from bpnet_cli.files import check_folder, check_output, write_text
 from bpnet_cli.inspection.proposal import Proposal, propose_skeleton, propose_values
 from bpnet_cli.log import say
 from bpnet_cli.pose.skeleton import BODY_18, COCO_KEYPOINTS
 from bpnet_cli.sides import match_names
 from bpnet_cli.spec.dump import Dumper
 from bpnet_cli.spec.loader import load_spec, load_spec_text
-from bpnet_cli.spec.shipped import schema_uri, shipped_spec
+from bpnet_cli.spec.shipped import schema_uri, shipped_skeletons, shipped_spec
 from bpnet_cli.spec.yaml_text import load_yaml
 
 _WIDTH = 112
@@ -56,6 +57,11 @@ def write_new_spec(request: NewSpec) -> list[str]:
     """
     folder = Path(request.folder)
     targets = {name: folder / name for name in ("skeleton.yaml", "spec.yaml", "train.json", "validation.json")}
+    if folder.suffix in (".yaml", ".yml") and not folder.is_dir():
+        raise BpnetError(f"{folder}: with --annotations, several files are written; give a folder (-o)")
+    check_folder(folder)
+    if request.base in shipped_skeletons():
+        raise SpecError(f"{request.base}: is a skeleton; with --annotations, NAME is the spec to start from")
     if request.base:
         shipped_spec(request.base)  # an unknown name is refused before the photos are opened
     for target in targets.values():
@@ -64,6 +70,7 @@ def write_new_spec(request: NewSpec) -> list[str]:
     for line in (*source.notes, *summarise(source.problems)):
         say(line)
     labels = source.labels
+    _check_validation(request, labels)
     names = match_names(labels.keypoint_names, BODY_18.keypoints)
     base = request.base or ("finetune" if set(COCO_KEYPOINTS) <= set(names.values()) else "quickstart")
     skeleton = propose_skeleton(labels, _name_of(labels))
@@ -78,7 +85,19 @@ def write_new_spec(request: NewSpec) -> list[str]:
     write_text(targets["spec.yaml"], text)
     if spec.augmentation.flip_probability:
         tell_sides(spec.skeleton, skeleton_of(spec))
-    return _summary(base, targets, skeleton, fitted)
+    used = [f"{category.name!r} ({category.people} people)" for category in labels.categories if category.used]
+    others = "; --category chooses others" if any(not c.used and c.people for c in labels.categories) else ""
+    return [f"category: {', '.join(used)}{others}", *_summary(base, targets, skeleton, fitted)]
+
+
+def _check_validation(request: NewSpec, labels: Labels) -> None:
+    """Raise DataError if the labels to validate on can't be used with those to train on."""
+    if request.validation is None:
+        return
+    choice = Choice(labels.keypoint_names, categories=request.categories)
+    theirs = open_source(*request.validation, choice).labels
+    if not set(labels.keypoint_names) & set(theirs.keypoint_names):
+        raise DataError(f"{request.validation[1]}: has none of the keypoints {', '.join(labels.keypoint_names)}")
 
 
 def _name_of(labels: Labels) -> str:
@@ -98,7 +117,10 @@ def _data(request: NewSpec, targets: Mapping[str, Path]) -> dict[str, Any]:
     train, validation = targets["train.json"], targets["validation.json"]
     counts = split_file(request.annotations, train, validation)
     if counts is None:
-        say("validation: too few photos to hold some back; without dataset.validation, training can't measure AP")
+        say(
+            f"validation: none of the photos are held back, because fewer than {LEAST_PHOTOS} have people; without"
+            " dataset.validation, training can't measure AP"
+        )
         return {"train": source(request.images, request.annotations)}
     say(
         f"validation: {counts[1]} photos, taken from the {sum(counts)} at random. If photos are frames of the same"
@@ -155,11 +177,11 @@ def _comment(line: str) -> list[str]:
 
 def _summary(base: str, targets: Mapping[str, Path], skeleton: Proposal, fitted: Proposal) -> list[str]:
     spec, run = targets["spec.yaml"], f"runs/{targets['spec.yaml'].resolve().parent.name}"
-    keypoints, limbs, pairs = (len(skeleton.values[key]) for key in ("keypoints", "limbs", "flip_pairs"))
+    keypoints, limbs, pairs = (len(skeleton.values.get(key, ())) for key in ("keypoints", "limbs", "flip_pairs"))
     about = {
         "finetune": "starts from the model in the box",
         "quickstart": "a tiny network, to see in minutes whether everything works; for photos of people, write"
-        " `bpnet spec init finetune --annotations ...`, which starts from the model in the box",
+        " `bpnet spec init finetune --annotations ... -o OTHER`, which starts from the model in the box",
     }
     return [
         f"{targets['skeleton.yaml']}: {keypoints} keypoints, {limbs} limbs, {pairs} left/right pairs",

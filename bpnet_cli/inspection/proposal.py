@@ -13,7 +13,7 @@ from bpnet_cli.data.plausible import photo_sizes
 from bpnet_cli.errors import DataError
 from bpnet_cli.inspection.limbs import Pair, groups_of, mean_distances, spanning_limbs
 from bpnet_cli.inspection.sigmas import measured_sigmas
-from bpnet_cli.sides import pairs_by_name
+from bpnet_cli.sides import pairs_by_name, without_partner
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.skeleton_file import default_sigma
 
@@ -23,6 +23,7 @@ _FEW = 0.1
 _MIDDLE = 0.5
 # Crops hold this share of the people from side to side.
 _WIDE = 0.75
+_SIGMAS = "sigmas (how exact a keypoint must be for AP)"
 # Limits of the input's height, pixels, and its step.
 _LEAST_INPUT, _MOST_INPUT, _INPUT_STEP = 160, 640, 32
 # With fewer keypoints than this, a person's sum of scores must be smaller than usual.
@@ -59,6 +60,8 @@ def propose_skeleton(labels: Labels, name: str) -> Proposal:
         "flip_pairs": [list(pair) for pair in pairs],
         "sigmas": sigmas,
     }
+    if not pairs and without_partner(names, pairs):
+        del values["flip_pairs"]  # an empty list would say that the keypoints have no sides
     lines = [*_limb_lines(names, given, added), *_sigma_lines(sigmas, measured, twice)]
     if unlabelled := [name for k, name in enumerate(names) if not (people[:, k, 2] > 0).any()]:
         lines.append(f"keypoints that nobody has: {', '.join(unlabelled)}; the network can't learn them")
@@ -108,14 +111,14 @@ def _flip(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> NDArray[np.
 
 
 def _limb_lines(names: Sequence[str], given: Sequence[Pair], added: Sequence[Pair]) -> list[str]:
-    tree = "a minimum spanning tree of the labels' mean distances"
+    tree = "join keypoints that are near to each other (a minimum spanning tree of the mean distances)"
     shown = ", ".join(f"{names[a]} - {names[b]}" for a, b in added)
     if not given:
-        lines = [f"limbs: the file has none; {len(added)} from {tree}"] if added else []
+        lines = [f"limbs: the file has none; {len(added)} {tree}"] if added else []
     elif added:
-        lines = [f"limbs: {len(given)} of the file; {len(added)} from {tree} join the rest: {shown}"]
+        lines = [f"limbs: {len(given)} from the file's `skeleton`; {len(added)} more {tree}: {shown}"]
     else:
-        lines = [f"limbs: {len(given)} of the file"]
+        lines = [f"limbs: {len(given)}, from the file's `skeleton`"]
     for group in groups_of(len(names), (*given, *added))[1:]:
         alone = ", ".join(names[k] for k in group)
         lines.append(f"no limb joins {alone} to the others, because nobody has both: they will be people of their own")
@@ -125,12 +128,12 @@ def _limb_lines(names: Sequence[str], given: Sequence[Pair], added: Sequence[Pai
 def _sigma_lines(sigmas: dict[str, float], measured: dict[str, float], twice: int) -> list[str]:
     lines = []
     if measured:
-        lines.append(f"sigmas: measured on {twice} people who are labelled twice, for {', '.join(measured)}")
+        lines.append(f"{_SIGMAS}: measured on {twice} people who are labelled twice, for {', '.join(measured)}")
     groups: dict[float, list[str]] = {}
     for name, sigma in sigmas.items():
         if name not in measured:
             groups.setdefault(sigma, []).append(name)
     if groups:
         defaults = "; ".join(f"{sigma:g} for {', '.join(names)}" for sigma, names in groups.items())
-        lines.append(f"sigmas, not measured (COCO's for the name, or 0.05; AP depends on them): {defaults}")
+        lines.append(f"{_SIGMAS}, not measured but COCO's for the name, or else 0.05: {defaults}")
     return lines

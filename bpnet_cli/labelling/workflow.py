@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpnet_cli.errors import DataError
-from bpnet_cli.files import check_output
+from bpnet_cli.files import check_folder, check_output
 from bpnet_cli.labelling.formats import FORMATS, recognise
 from bpnet_cli.labelling.names import complete, parse_names, with_names
 from bpnet_cli.labelling.place import place_photos
@@ -52,6 +52,7 @@ def import_labels(
     Raises BpnetError where the labels can't be read, or no photo with a person is left.
     """
     path, output = Path(path), Path(output)
+    check_folder(output)
     target = check_output(output / "annotations" / "person_keypoints.json", ".json", overwrite)
     format = recognise(path) if format == "auto" else format
     if not path.exists():

@@ -56,6 +56,20 @@ class Skeleton:
             bits[b] |= 1 << a
         return tuple(bits)
 
+    @property
+    def groups(self) -> list[list[str]]:
+        """The keypoints in groups that limbs join, the largest first. Several groups become people of their own."""
+        left, found = dict.fromkeys(self.keypoints), []
+        while left:
+            group, waiting = set(), [next(iter(left))]
+            while waiting:
+                name = waiting.pop()
+                group.add(name)
+                waiting += [b if a == name else a for a, b in self.limbs if name in (a, b) and not {a, b} <= group]
+            found.append([name for name in self.keypoints if name in group])
+            left = {name: None for name in left if name not in group}
+        return sorted(found, key=len, reverse=True)
+
     @cached_property
     def flip_permutation(self) -> NDArray[np.intp]:
         """(K,) index of the keypoint that each keypoint becomes in a mirrored image; applied twice, nothing changes."""

@@ -92,7 +92,11 @@ def _faults(file: SkeletonFile) -> list[Fault]:
     named = [("sigmas", name) for name in file.sigmas] if isinstance(file.sigmas, dict) else []
     named += [("midpoints", name) for name in file.midpoints]
     faults += [Fault(f"{_NO_NAME}{did_you_mean(name, known)}", (key, name)) for key, name in named if name not in known]
-    faults += [Fault("the limb is there twice", ("limbs", i)) for i, a in enumerate(file.limbs) if a in file.limbs[:i]]
+    faults += [
+        Fault("the limb is there twice", ("limbs", i))
+        for i, limb in enumerate(file.limbs)
+        if limb in file.limbs[:i] or limb[::-1] in file.limbs[:i]
+    ]
     for i, pair in enumerate(file.flip_pairs or ()):
         before = [name for other in (file.flip_pairs or ())[:i] for name in other]
         faults += [Fault("is in another pair already", ("flip_pairs", i, j)) for j in (0, 1) if pair[j] in before]

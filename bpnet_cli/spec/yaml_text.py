@@ -144,6 +144,8 @@ def parse_yaml(text: str, place_at: Callable[[int], Place], root: KeyPath = ()) 
         mark = error.problem_mark or error.context_mark
         words = " ".join(part for part in (error.context, error.problem) if part)
         line, text = mark.line + 1 if mark else 1, f"is not valid YAML: {words}"
+        if "'\\t'" in words:
+            text = "has a tab; YAML needs spaces here"
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         text = f"is not valid YAML: the character {error.character!a} is not allowed in YAML"

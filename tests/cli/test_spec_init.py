@@ -79,11 +79,19 @@ def test_names_that_yaml_would_read_otherwise_stay_names(bpnet: Run, hands: Path
 def test_limbs_are_made_where_the_file_has_none(bpnet: Run, hands: Path) -> None:
     change(hands, {"skeleton": None})
     said = init(bpnet, hands)
-    assert "limbs: the file has none; 20 from a minimum spanning tree of the labels' mean distances" in said
+    assert "limbs: the file has none; 20 join keypoints that are near to each other" in said
     limbs = {frozenset(limb) for limb in load_skeleton_file("my hands/skeleton.yaml").limbs}
     assert len(limbs) == 20
     fingers = [{f"{name}_finger{i}", f"{name}_finger{i + 1}"} for name in ("middle", "ring") for i in (2, 3)]
     assert all(limb in limbs for limb in map(frozenset, fingers))  # joints of a finger are neighbours
+
+
+def test_sides_without_a_partner_are_told(bpnet: Run, hands: Path) -> None:
+    names = ["left_knee", *(f"k{i}" for i in range(20))]
+    change(hands, {"keypoints": names})
+    said = init(bpnet, hands)
+    assert "keypoint 'left_knee' has no partner on the other side" in said
+    assert "flip_pairs" not in Path("my hands/skeleton.yaml").read_text()
 
 
 def test_limbs_to_nowhere_are_told(bpnet: Run, hands: Path) -> None:
@@ -113,7 +121,7 @@ def test_people_begin_with_the_model_in_the_box_also_under_other_names(
     names = json.loads(labels.read_text())["categories"][0]["keypoints"]
     change(labels, {"keypoints": [name.replace("left_", "L").replace("right_", "R") for name in names]})
     said = init(bpnet, labels)
-    assert "too few photos to hold some back" in said
+    assert "none of the photos are held back, because fewer than 20 have people" in said
     spec = load_spec("my hands/spec.yaml")
     assert spec.model.pretrained == "box"
     assert spec.model.pretrained_keypoints["Lhip"] == "left_hip"
@@ -129,10 +137,17 @@ def test_nothing_is_written_over_or_for_bad_labels(bpnet: Run, hands: Path) -> N
     assert Path("my hands/spec.yaml").read_text() == "name: precious"
     init(bpnet, hands, "--overwrite")
     assert load_spec("my hands/spec.yaml").name == "my hands"
+    Path("other.json").write_text(hands.read_text())
+    change(Path("other.json"), {"keypoints": [f"point {i}" for i in range(21)]})
     for words, message in (
         (("-o", "b", "--category", "foot"), "has no category 'foot'; it has hand"),
         (("-o", "b", "quickstrat"), "no shipped spec has this name, did you mean 'quickstart'?"),
         (("-o", "b", "--annotations", "none.json"), "none.json: no such annotation file"),
+        (("-o", "b", "--validation-annotations", "none.json"), "none.json: no such annotation file"),
+        (("-o", "b", "--validation-annotations", "other.json"), "other.json: has none of the keypoints wrist, thumb1"),
+        (("-o", "b", "hand_21"), "hand_21: is a skeleton; with --annotations, NAME is the spec to start from"),
+        (("-o", "b.yaml"), "b.yaml: with --annotations, several files are written; give a folder (-o)"),
+        (("-o", "other.json"), "other.json: is a file, not a folder"),
     ):
         assert message in init(bpnet, hands, *words, code=1)
         assert not Path("b").exists()

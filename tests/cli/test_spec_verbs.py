@@ -258,9 +258,9 @@ def test_keypoints_without_a_partner_are_told(bpnet: Run, text: str, line: str) 
     Path("spec.yaml").write_text("skeleton: paw.yaml")
     for file in ("paw.yaml", "spec.yaml"):
         output = bpnet("spec", "check", file).output
-        assert (f"skeleton paw: {line}" in output) if line else ("skeleton paw" not in output)
+        assert (f"skeleton paw: {line}" in output) if line else ("mirrored crops" not in output)
     silent = bpnet("spec", "check", "spec.yaml", "--set", "augmentation.flip_probability=0").output
-    assert "skeleton paw" not in silent
+    assert "mirrored crops" not in silent
 
 
 def test_a_side_without_a_partner_is_told_with_its_line_and_a_name_that_is_near(bpnet: Run) -> None:
@@ -277,6 +277,31 @@ def test_a_side_without_a_partner_is_told_with_its_line_and_a_name_that_is_near(
     for file in ("arm.yaml", "spec.yaml"):
         lines = bpnet("spec", "check", file).output.splitlines()
         assert [line for line in lines if "has no partner" in line] == told
+
+
+def test_keypoints_that_no_limb_joins_to_the_others_are_told(bpnet: Run) -> None:
+    Path("paw.yaml").write_text(
+        "name: paw\nkeypoints: [a, b, c, d, e]\nlimbs: [[a, b], [b, c], [d, e]]\nflip_pairs: []"
+    )
+    Path("spec.yaml").write_text("skeleton: paw.yaml")
+    for file in ("paw.yaml", "spec.yaml"):
+        told = "skeleton paw: no limb joins d, e to a, b, c, so they are found as people of their own"
+        assert told in bpnet("spec", "check", file).output
+    Path("paw.yaml").write_text("name: paw\nkeypoints: [a, b]\nlimbs: [[a, b], [b, a]]\nflip_pairs: []")
+    assert "paw.yaml:3: limbs.1: the limb is there twice" in bpnet("spec", "check", "paw.yaml").output
+
+
+def test_a_skeleton_that_is_not_there_is_told_with_what_there_is(bpnet: Run) -> None:
+    Path("spec.yaml").write_text("skeleton: mine/paw.yaml")
+    output = bpnet("spec", "check", "spec.yaml").output
+    assert "skeleton: mine/paw.yaml: there is no such file (paths are relative to the working directory)" in output
+    output = bpnet("dataset", "synthetic", "-o", "x", "--skeleton", "hand_12").output
+    assert "no shipped skeleton of this name, did you mean 'hand_21'?" in output
+
+
+def test_a_tab_is_told_as_such(bpnet: Run) -> None:
+    Path("paw.yaml").write_text("name: paw\nkeypoints:\n\t- a\n")
+    assert "paw.yaml:3: has a tab; YAML needs spaces here" in bpnet("spec", "check", "paw.yaml").output
 
 
 def test_pairs_that_were_found_are_in_info(bpnet: Run) -> None:

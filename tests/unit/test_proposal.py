@@ -136,8 +136,14 @@ def test_a_skeleton_takes_the_files_limbs_and_says_what_it_added(tmp_path: Path)
     assert len(values["limbs"]) == 4
     assert values["flip_pairs"] == [["left_hip", "right_hip"], ["left_ear", "right_ear"]]
     assert values["sigmas"] == dict(zip(NAMES, (0.107, 0.107, 0.05, 0.035, 0.035), strict=True))
-    assert lines[0].startswith("limbs: 2 of the file; 2 from a minimum spanning tree")
+    assert lines[0].startswith("limbs: 2 from the file's `skeleton`; 2 more join keypoints that are near to each other")
     assert "0.05 for tail" in lines[1]
+
+
+def test_limbs_may_be_pairs_of_names(tmp_path: Path) -> None:
+    labels = labels_of(tmp_path, some_people(10), skeleton=[["tail", "left_hip"], ["tail", "foot"], "tail"])
+    assert labels.limbs == ((2, 0),)
+    assert any('that are not two of its 5 keypoints: 2 (first: [3, "foot"])' in note for note in labels.notes)
 
 
 def test_limbs_that_count_from_0_are_read_as_such(tmp_path: Path) -> None:
