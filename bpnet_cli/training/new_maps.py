@@ -26,6 +26,8 @@ from bpnet_cli.pose.targets import render_target_batch
 
 # Crops that the maps are fitted on: several of each sample of a small data set, but not more than this in all.
 _CROPS, _CROPS_OF_A_SAMPLE = 120, 4
+# The outputs of a layer for all crops may need so many bytes. Four such sets are in memory at the same time.
+_BYTES, _FEWEST_CROPS = 2**30, 16
 # The ridge, as a share of the mean square of what a layer reads.
 _RIDGE = 1e-3
 # Cells of each crop that a layer is fitted on that reads maps.
@@ -78,7 +80,7 @@ class NewMaps:
         channels without weights of the old network. Layer after layer: a convolution that makes maps is fitted to the
         labels; one that reads new maps is fitted to what it gave in the old network, where it read the old maps.
         """
-        crops = self._crops()
+        crops = self._crops(old)
         places = _places(network)
         before, after = Walk(old, [c.image for c in crops]), Walk(network, [c.image for c in crops])
         for layer in progress(network.layers, len(network.layers), f"fitting new maps to {len(crops)} crops"):
@@ -110,8 +112,12 @@ class NewMaps:
             layer.set_weights([kernel, *bias])
         self.fitted.append(layer.name)
 
-    def _crops(self) -> list[_Crop]:
-        count = min(_CROPS, _CROPS_OF_A_SAMPLE * len(self.loader.samples))
+    def _crops(self, network: Any) -> list[_Crop]:
+        """As many crops as memory allows: the network's largest layer decides."""
+        walk = Walk(network, [self.loader.load(0)[0][None]])
+        largest = max(output.nbytes for layer in network.layers for output in walk.run(layer.name))
+        affordable = max(_BYTES // largest, _FEWEST_CROPS)
+        count = min(_CROPS, affordable, _CROPS_OF_A_SAMPLE * len(self.loader.samples))
         ends = self.skeleton.limb_indices
         crops = []
         for position in range(count):

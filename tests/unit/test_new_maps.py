@@ -89,6 +89,14 @@ def test_a_layer_that_makes_maps_has_the_weights_of_least_squares(
         assert error.sum() < (wanted**2).sum()
 
 
+def test_large_layers_get_fewer_crops(networks: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = NewMaps(Loader(), OURS, TargetShape())  # type: ignore[arg-type]
+    monkeypatch.setattr("bpnet_cli.training.new_maps._FEWEST_CROPS", 2)
+    assert len(fit._crops(networks.old)) == PHOTOS
+    monkeypatch.setattr("bpnet_cli.training.new_maps._BYTES", 3 * HEIGHT * WIDTH * 3 * 4)
+    assert 2 <= len(fit._crops(networks.old)) < PHOTOS
+
+
 def test_known_channels_keep_their_weights(networks: SimpleNamespace) -> None:
     for name, channels in networks.new.items():
         layer = networks.network.get_layer(name)
