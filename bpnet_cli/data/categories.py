@@ -114,18 +114,27 @@ def _numbered(pairs: Any, names: Sequence[str]) -> Any:
 def limbs_of(pairs: Any, count: int) -> tuple[tuple[tuple[int, int], ...], list[str]]:
     """Pairs of keypoints, counted from 0, from COCO's `skeleton`, which counts from 1; and lines on what is unusual.
 
-    Pairs that make no sense are left out without an error, because most programs don't read `skeleton`. If there is a
-    keypoint 0, and none has the number `count`, the numbers count from 0.
+    Pairs that make no sense are left out without an error, because most programs don't read `skeleton`. If all pairs
+    make sense counted from 0, but not from 1, they count from 0.
     """
     listed = pairs if isinstance(pairs, list) else []
-    numbers = {number for pair in listed if isinstance(pair, list) for number in pair if isinstance(number, int)}
-    first = 0 if 0 in numbers and count not in numbers else 1
-    known = [[a, b] for a in range(first, count + first) for b in range(first, count + first) if a != b]
+    from_1, from_0 = ({(a, b) for a in ends for b in ends if a != b} for ends in (range(1, count + 1), range(count)))
+    found = [_pair(given) for given in listed]
+    first = 0 if set(found) <= from_0 and not set(found) <= from_1 else 1
+    known = from_1 if first else from_0
     lines = [] if first else ["the numbers in `skeleton` count from 0, COCO's from 1; read as counting from 0"]
-    if wrong := [pair for pair in listed if pair not in known]:
+    if wrong := [given for given, pair in zip(listed, found, strict=True) if pair not in known]:
         shown = json.dumps(wrong[0])
         lines.append(f"pairs in `skeleton` that are not two of its {count} keypoints: {len(wrong)} (first: {shown})")
-    return tuple((pair[0] - first, pair[1] - first) for pair in listed if pair in known), lines
+    return tuple((a - first, b - first) for a, b in found if (a, b) in known), lines
+
+
+def _pair(given: Any) -> tuple[int, int]:
+    """Two whole numbers, or (-1, -1) for anything else."""
+    numbers: list[Any] = given if isinstance(given, list) and len(given) == 2 else [None]
+    if not all(isinstance(number, int | float) and float(number).is_integer() for number in numbers):
+        return -1, -1
+    return int(numbers[0]), int(numbers[1])
 
 
 def is_labelled(entry: Mapping[str, Any]) -> bool:

@@ -71,7 +71,7 @@ def test_a_skeleton_that_does_not_fit_together_writes_nothing(bpnet: Run) -> Non
     Path("train.yaml").write_text(text)
     result = bpnet("spec", "import-tao", "train.yaml", "--pose-config", "pose.json", "-o", "a.yaml")
     assert (result.exit_code, Path("a.yaml").exists()) == (1, False)
-    assert "skeleton x: has the keypoint nose twice" in result.output
+    assert "pose.json:1: skeleton.keypoints.1: the keypoint 'nose' is there twice" in result.output
 
 
 def test_taos_train_spec_is_taken_as_it_is(bpnet: Run, keras_loaded: None) -> None:
