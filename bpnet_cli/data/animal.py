@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bpnet_cli.data.parts import DETAIL, SIZE, Ball, Builder, Colour, Figure, Vector, shade
+from bpnet_cli.data.parts import DETAIL, SIZE, Ball, Builder, Colour, Figure, Vector, shade, sided
 from bpnet_cli.data.poses import Range, rotation
 
 ANIMAL_KEYPOINTS = (
@@ -81,10 +81,6 @@ def _sample_view(rng: np.random.Generator) -> Vector:
     return view
 
 
-def _sided(side: int, name: str) -> str:
-    return f"{'left' if side > 0 else 'right'}_{name}"
-
-
 def _add_torso(animal: _Animal, rng: np.random.Generator) -> None:
     g = animal.girth
     tail, neck = np.array([0.0, 0.1, -0.13]), np.array([0.0, 0.12, 1.06])
@@ -94,10 +90,10 @@ def _add_torso(animal: _Animal, rng: np.random.Generator) -> None:
     for side in (1, -1):
         for name, z in (("hip", 0.0), ("shoulder", 1.0)):
             point = np.array([side * 0.1 * g, 0.0, z])
-            animal.place(_sided(side, name), point)
+            animal.place(sided(side, name), point)
             # The torso hides the far side, as it does with people.
             if animal.depth_of(np.array([side * 1.0, 0.0, 0.0])) > -0.25:
-                shows.append(_sided(side, name))
+                shows.append(sided(side, name))
     belly: list[Ball] = [(np.array([0.0, -0.02, 0.45]), 0.2 * g)]
     rump: list[Ball] = [(np.array([0.0, 0.0, -0.02]), 0.17 * g), (np.array([0.0, 0.02, 0.02]), 0.18 * g)]
     chest: list[Ball] = [(np.array([0.0, -0.02, 0.96]), 0.19 * g), (np.array([0.0, 0.04, 1.0]), 0.16 * g)]
@@ -114,7 +110,7 @@ def _add_torso(animal: _Animal, rng: np.random.Generator) -> None:
 def _add_leg(animal: _Animal, side: int, pair: str, swing: float, bend: float) -> None:
     """swing: forwards, bend: of the lower part; degrees. Elbows bend forwards, knees of hind legs backwards."""
     front = pair == "front"
-    names = [_sided(side, name) for name in (("shoulder", "elbow", "f_paw") if front else ("hip", "knee", "b_paw"))]
+    names = [sided(side, name) for name in (("shoulder", "elbow", "f_paw") if front else ("hip", "knee", "b_paw"))]
     top = np.array([side * 0.1 * animal.girth, 0.0, 1.0 if front else 0.0])
     upper, lower = np.radians([swing - 8, swing - bend + 4] if front else [swing + 14, swing - bend - 8])
     middle = top + 0.45 * animal.leg * np.array([0.0, -np.cos(upper), np.sin(upper)])
@@ -160,12 +156,12 @@ def _add_face(animal: _Animal, centre: Vector, nose: Vector, head: Vector, depth
     r, hidden = animal.head, set()
     for side in (1, -1):
         eye = centre + r * (side * 0.75 * left + 0.4 * up + 0.5 * forward)
-        animal.place(_sided(side, "eye"), eye)
+        animal.place(sided(side, "eye"), eye)
         if animal.depth_of(0.85 * side * left + 0.3 * up + 0.4 * forward) > 0.05:
             animal.add([(eye, 0.24 * r)], (240, 240, 235), _HEAD, depth)
             animal.add([(eye, 0.15 * r)], (20, 18, 18), _HEAD, depth + DETAIL)
         else:
-            hidden.add(_sided(side, "eye"))
+            hidden.add(sided(side, "eye"))
     animal.place("nose", nose)
     if animal.depth_of(forward) > -0.6:
         animal.add([(nose, 0.32 * r)], (35, 28, 28), _HEAD, depth)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bpnet_cli.data.parts import DETAIL, Builder, Colour, Figure, Vector, shade
+from bpnet_cli.data.parts import DETAIL, Builder, Colour, Figure, Vector, shade, sided
 from bpnet_cli.data.poses import Pose, sample_pose
 from bpnet_cli.pose.skeleton import COCO_KEYPOINTS
 
@@ -99,10 +99,6 @@ def _sample_cloth(rng: np.random.Generator, brightness: float) -> Colour:
     return 255 * red, 255 * green, 255 * blue
 
 
-def _sided(side: int, name: str) -> str:
-    return f"{'left' if side > 0 else 'right'}_{name}"
-
-
 def _add_torso(body: _Body, half_width: float, half_hips: float) -> tuple[dict[int, Vector], dict[int, Vector]]:
     """Add pelvis and shirt, with a neckline and buttons in front. Returns shoulders and hips by side (1: left)."""
     left, up, forward = body.pose.torso.T
@@ -111,9 +107,9 @@ def _add_torso(body: _Body, half_width: float, half_hips: float) -> tuple[dict[i
     shows = []
     for name, points in (("shoulder", shoulders), ("hip", hips)):
         for side, point in points.items():
-            body.place(_sided(side, name), point)
+            body.place(sided(side, name), point)
             if body.depth_of(point - points[-side]) > -0.12:  # seen from the side, the torso hides the far keypoint
-                shows.append(_sided(side, name))
+                shows.append(sided(side, name))
     waist = [(0.07 * up + side * 0.8 * half_hips * left, 0.05 * body.girth) for side in (1, -1)]
     body.add([*((hip, 0.054 * body.girth) for hip in hips.values()), *waist], body.outfit["trousers"], shows)
     chest = [(0.7 * NECK * up, 0.08 * body.girth), *((point - 0.012 * up, 0.036) for point in shoulders.values())]
@@ -131,7 +127,7 @@ def _add_leg(body: _Body, side: int, hip: Vector) -> None:
     thigh, shin, foot = body.pose.legs[side]
     knee = hip + 0.245 * thigh
     ankle = knee + 0.245 * shin
-    names = [_sided(side, name) for name in ("hip", "knee", "ankle")]
+    names = [sided(side, name) for name in ("hip", "knee", "ankle")]
     body.place(names[1], knee)
     body.place(names[2], ankle)
     g = body.girth
@@ -145,7 +141,7 @@ def _add_arm(body: _Body, side: int, shoulder: Vector) -> None:
     upper, fore = body.pose.arms[side]
     elbow = shoulder + 0.17 * upper
     wrist = elbow + 0.145 * fore
-    names = [_sided(side, name) for name in ("shoulder", "elbow", "wrist")]
+    names = [sided(side, name) for name in ("shoulder", "elbow", "wrist")]
     body.place(names[1], elbow)
     body.place(names[2], wrist)
     g = body.girth
@@ -184,17 +180,17 @@ def _add_face(body: _Body, c: Vector, r: float, depth: float) -> frozenset[str]:
     hidden = set()
     for side in (1, -1):
         ear, eye = c + side * r * left, c + r * (0.1 * up + side * 0.42 * left + 0.88 * forward)
-        body.place(_sided(side, "ear"), ear)
-        body.place(_sided(side, "eye"), eye)
+        body.place(sided(side, "ear"), ear)
+        body.place(sided(side, "eye"), eye)
         if body.depth_of(side * left) > -0.4:
             body.add([(ear + 0.1 * r * up, 0.2 * r), (ear - 0.12 * r * up, 0.15 * r)], dark, HEAD_KEYPOINTS, depth)
         else:
-            hidden.add(_sided(side, "ear"))
+            hidden.add(sided(side, "ear"))
         if body.depth_of(0.9 * forward + side * 0.42 * left) > 0.1:
             body.add([(eye, 0.2 * r)], (245, 245, 245), HEAD_KEYPOINTS, depth)
             body.add([(eye, 0.11 * r)], (25, 20, 20), HEAD_KEYPOINTS, depth + DETAIL)
         else:
-            hidden.add(_sided(side, "eye"))
+            hidden.add(sided(side, "eye"))
     nose = c + r * (1.1 * forward - 0.2 * up)
     body.place("nose", nose)
     if body.depth_of(forward) > -0.15:

@@ -97,6 +97,11 @@ class Builder:
         return Figure(names, points, tuple(sorted(self.parts, key=lambda part: part.depth)), hidden)
 
 
+def sided(side: int, name: str) -> str:
+    """The name of a keypoint on a side, 1: left, -1: right."""
+    return f"{'left' if side > 0 else 'right'}_{name}"
+
+
 def shade(colour: Colour, factor: float) -> Colour:
     """The colour times a factor: lighter above 1, darker below."""
     red, green, blue = (min(255.0, channel * factor) for channel in colour)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.pose.skeleton import joined
+
 Pair = tuple[int, int]
 
 
@@ -37,30 +39,16 @@ def spanning_limbs(distances: NDArray[np.float64], limbs: Sequence[Pair] = ()) -
     distances: (K, K), infinite where a limb is not possible. Limbs point away from the keypoint with the smallest mean
     distance to the others. If not everything can be joined, the tree of each group is returned.
     """
-    groups = _groups(len(distances), limbs)
+    groups = joined(len(distances), limbs)
     finite = np.where(np.isfinite(distances), distances, np.nanmax(distances, where=np.isfinite(distances), initial=0))
     found: list[Pair] = []
-    joined = groups == groups[finite.mean(axis=1).argmin()]
-    while not joined.all():
-        between = np.where(joined[:, None] & ~joined[None], distances, np.inf)
+    inside = groups == groups[finite.mean(axis=1).argmin()]
+    while not inside.all():
+        between = np.where(inside[:, None] & ~inside[None], distances, np.inf)
         a, b = divmod(int(between.argmin()), len(between))
         if np.isfinite(between[a, b]):
             found.append((a, b))
         else:  # nothing is near: another tree begins
-            b = int(np.flatnonzero(~joined)[finite[~joined].mean(axis=1).argmin()])
-        joined |= groups == groups[b]
+            b = int(np.flatnonzero(~inside)[finite[~inside].mean(axis=1).argmin()])
+        inside |= groups == groups[b]
     return found
-
-
-def groups_of(count: int, limbs: Sequence[Pair]) -> list[list[int]]:
-    """The groups of keypoints that limbs join, the largest first; keypoints are numbers below `count`."""
-    marks = _groups(count, limbs)
-    return sorted((np.flatnonzero(marks == mark).tolist() for mark in np.unique(marks)), key=lambda g: -len(g))
-
-
-def _groups(count: int, limbs: Sequence[Pair]) -> NDArray[np.intp]:
-    """(K,) a number for each keypoint, the same for keypoints that limbs join."""
-    marks = np.arange(count)
-    for a, b in limbs:
-        marks[marks == marks[b]] = marks[a]
-    return marks

@@ -74,8 +74,9 @@ def write_new_spec(request: NewSpec) -> list[str]:
     names = match_names(labels.keypoint_names, BODY_18.keypoints)
     base = request.base or ("finetune" if set(COCO_KEYPOINTS) <= set(names.values()) else "quickstart")
     skeleton = propose_skeleton(labels, _name_of(labels))
-    fitted = propose_values(labels, load_spec(base))
-    if load_spec(base).model.pretrained == "box":
+    shipped = load_spec(base)
+    fitted = propose_values(labels, shipped)
+    if shipped.model.pretrained == "box":
         renamed = {ours: theirs for ours, theirs in names.items() if ours != theirs}
         fitted.values.update({"model.pretrained_keypoints": renamed} if renamed else {})
     data = _data(request, targets)

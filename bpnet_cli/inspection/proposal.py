@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from bpnet_cli.data.labels import Labels
 from bpnet_cli.data.plausible import photo_sizes
 from bpnet_cli.errors import DataError
-from bpnet_cli.inspection.limbs import Pair, groups_of, mean_distances, spanning_limbs
+from bpnet_cli.inspection.limbs import Pair, mean_distances, spanning_limbs
 from bpnet_cli.inspection.sigmas import measured_sigmas
+from bpnet_cli.pose.skeleton import groups_of
 from bpnet_cli.sides import pairs_by_name, without_partner
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.skeleton_file import default_sigma

@@ -6,7 +6,7 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,16 +59,8 @@ class Skeleton:
     @property
     def groups(self) -> list[list[str]]:
         """The keypoints in groups that limbs join, the largest first. Several groups become people of their own."""
-        left, found = dict.fromkeys(self.keypoints), []
-        while left:
-            group, waiting = set(), [next(iter(left))]
-            while waiting:
-                name = waiting.pop()
-                group.add(name)
-                waiting += [b if a == name else a for a, b in self.limbs if name in (a, b) and not {a, b} <= group]
-            found.append([name for name in self.keypoints if name in group])
-            left = {name: None for name in left if name not in group}
-        return sorted(found, key=len, reverse=True)
+        groups = groups_of(len(self.keypoints), self.limb_indices.tolist())
+        return [[self.keypoints[k] for k in group] for group in groups]
 
     @cached_property
     def flip_permutation(self) -> NDArray[np.intp]:
@@ -111,6 +103,21 @@ class Skeleton:
             sigmas=tuple(values["sigmas"]),
             midpoints=tuple((keypoint, a, b) for keypoint, (a, b) in values.get("midpoints", {}).items()),
         )
+
+
+def groups_of(count: int, limbs: Iterable[Sequence[int]]) -> list[list[int]]:
+    """The groups of keypoints that limbs join, the largest first; keypoints are numbers below `count`."""
+    marks = joined(count, limbs)
+    groups = [np.flatnonzero(marks == mark).tolist() for mark in np.unique(marks)]
+    return sorted(groups, key=lambda group: (-len(group), group[0]))
+
+
+def joined(count: int, limbs: Iterable[Sequence[int]]) -> NDArray[np.intp]:
+    """(K,) a number for each keypoint, the same for keypoints that limbs join."""
+    marks = np.arange(count)
+    for a, b in limbs:
+        marks[marks == marks[b]] = marks[a]
+    return marks
 
 
 def _problems(skeleton: Skeleton) -> list[str]:

@@ -67,12 +67,11 @@ def parts_of_others(persons: Sequence[Person]) -> list[bool]:
     """For each person, whether it looks like a loose part of another one: inside of its box, with fewer keypoints."""
     boxes = np.array([person.box for person in persons]).reshape(-1, 4)
     counts = np.array([person.found.sum() for person in persons])
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    common = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])
-    areas = np.maximum(boxes[:, 2:], 1).prod(axis=1)
-    inside = common.clip(min=0).prod(axis=-1) > _INSIDE * areas[:, None]
+    common, areas = _common_areas(boxes)
+    inside = common > _INSIDE * areas[:, None]
     fewer = counts[:, None] < _FEWER * counts[None]
-    return (inside & fewer).any(axis=1).tolist() if persons else []
+    loose: list[bool] = np.asarray((inside & fewer).any(axis=1)).tolist() if persons else []
+    return loose
 
 
 class Tracker:
@@ -228,10 +227,16 @@ class Tracker:
 def _covered(persons: Sequence[Person]) -> Array:
     """(P,) the largest share of each person's box that the box of another one covers."""
     boxes = np.array([person.box for person in persons]).reshape(-1, 4)
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    common = (np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])).clip(min=0).prod(axis=-1)
+    common, areas = _common_areas(boxes)
     np.fill_diagonal(common, 0)
-    return np.asarray((common / np.maximum(boxes[:, 2:], 1).prod(axis=1)[:, None]).max(axis=1, initial=0))
+    return np.asarray((common / areas[:, None]).max(axis=1, initial=0))
+
+
+def _common_areas(boxes: Array) -> tuple[Array, Array]:
+    """(P, P) areas that boxes have in common, and their own areas (P,). boxes: (P, 4) x, y, width, height."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    common = np.minimum(high[:, None], high[None]) - np.maximum(low[:, None], low[None])
+    return common.clip(min=0).prod(axis=-1), np.maximum(boxes[:, 2:], 1).prod(axis=1)
 
 
 def _nearness(misses: Array, drifts: Array) -> Array:

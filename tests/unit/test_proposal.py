@@ -14,9 +14,10 @@ from bpnet_cli.data.coco import read_coco_file
 from bpnet_cli.data.labels import Labels
 from bpnet_cli.data.plausible import make_plausible
 from bpnet_cli.errors import DataError
-from bpnet_cli.inspection.limbs import groups_of, mean_distances, spanning_limbs
+from bpnet_cli.inspection.limbs import mean_distances, spanning_limbs
 from bpnet_cli.inspection.proposal import propose_skeleton, propose_values
 from bpnet_cli.inspection.sigmas import measured_sigmas
+from bpnet_cli.pose.skeleton import groups_of
 from bpnet_cli.spec.loader import load_spec
 
 NAMES = ("left_hip", "right_hip", "tail", "left_ear", "right_ear")

@@ -7,8 +7,7 @@ import pytest
 from bpnet_cli.build import named_skeleton
 from bpnet_cli.data.animal import ANIMAL_KEYPOINTS
 from bpnet_cli.data.hand import HAND_KEYPOINTS
-from bpnet_cli.inspection.limbs import groups_of
-from bpnet_cli.pose.skeleton import BODY_18, COCO_KEYPOINTS
+from bpnet_cli.pose.skeleton import BODY_18, COCO_KEYPOINTS, groups_of
 from bpnet_cli.sides import match_names, without_partner
 from bpnet_cli.spec.shipped import skeleton_names
 
