@@ -6,6 +6,8 @@ import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,26 +42,34 @@ def load_tensorflow(purpose: str) -> None:
 
 
 def _load(package: str) -> None:
-    """Import a package without its messages.
-
-    TensorFlow's libraries write to the standard error of the process while they load. No setting can stop that. So
-    standard error goes to a temporary file meanwhile, which is shown only when loading fails.
-    """
+    """Import a package without its messages."""
     if sys.modules.get(package) is not None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        with quiet_libraries():
+            importlib.import_module(package)
+            _look_for_gpus()
+    except ModuleNotFoundError as error:
+        raise BpnetError(_missing(error.name or package)) from None
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Hide what libraries write to the standard error of the process inside the block; after an error it is shown.
+
+    TensorFlow and LiteRT write there while they load, and no setting can stop that. The output of other threads is
+    hidden too.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as chatter:
         os.dup2(chatter.fileno(), 2)
         try:
-            importlib.import_module(package)
-            _look_for_gpus()
-        except BaseException as error:
+            yield
+        except BaseException:
             chatter.seek(0)
             os.write(kept, chatter.read())
-            if isinstance(error, ModuleNotFoundError):
-                raise BpnetError(_missing(error.name or package)) from None
             raise
         finally:
             os.dup2(kept, 2)

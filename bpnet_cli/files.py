@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,35 @@ def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
         raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `path`. Without an error in the block, it takes the place of `path`.
+
+    After an error the temporary folder is removed, and `path` is as it was. Raises BpnetError where the folder can't be
+    written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:_STEM]}-"))
+    except OSError as error:
+        raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            old = temporary.with_name(f"{temporary.name}-old")
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    except OSError as error:
+        raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_folder(path: str | Path) -> None:

@@ -12,16 +12,16 @@ from bpnet_cli.models.formats import format_of
 
 
 def set_threads(threads: int | None, models: Sequence[str]) -> None:
-    """Set the threads of OpenCV, and those of TensorFlow where a model is a `.keras` file. None changes nothing.
+    """Set the threads of OpenCV, and those of TensorFlow where a model is a `.keras` file or a SavedModel.
 
-    ONNX Runtime and OpenVINO get their threads with each model (`load_backend`). TensorFlow is set to compute one
-    operation at a time, as ONNX Runtime does.
+    None changes nothing. ONNX Runtime, OpenVINO and LiteRT get their threads with each model (`load_backend`).
+    TensorFlow is set to compute one operation at a time, as ONNX Runtime does.
     Raises BpnetError where Keras has another backend than TensorFlow, and where TensorFlow has already started.
     """
     if threads is None:
         return
     cv2.setNumThreads(threads)
-    if not any("keras" in format_of(model).engines for model in models):
+    if {"keras", "tensorflow"}.isdisjoint(engine for model in models for engine in format_of(model).engines):
         return
     load_keras()
     import keras

@@ -96,7 +96,13 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 @click.command()
 @tao_flags("export")
 @model_option(box=True, keras=True)
-@click.option("-o", "--output", "output", "--output_file", metavar="OUT.onnx", help="File to write.")
+@click.option("-o", "--output", "output", "--output_file", metavar="OUT", help="File to write.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["onnx", "litert", "openvino", "saved_model"]),
+    help="Format of OUT.  [by its ending: .onnx, .tflite, .xml]",
+)
 @click.option("--triton", metavar="DIR", help="Triton model repository to write to, with or without -o.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @spec_flag("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Precision of the network.  [fp32]")
@@ -122,6 +128,7 @@ def export(
     context: click.Context,
     model_path: str | None,
     output: str | None,
+    format_: str | None,
     triton: str | None,
     overwrite: bool,
     calibration: str | None,
@@ -130,22 +137,28 @@ def export(
     max_ap_drop: float | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Write a .keras model as ONNX with its metadata, after a comparison with the .keras model.
+    """Write a .keras model for other programs, with its metadata, after a comparison with the .keras model.
+
+    The format is ONNX, LiteRT (TensorFlow Lite), OpenVINO's, or TensorFlow's SavedModel.
 
     \b
     Example: bpnet export -m runs/lite/model.keras -o lite.onnx
              bpnet export -m runs/lite/model.keras -o lite_int8.onnx --precision int8 \\
                --calibration-images photos --max-ap-drop 0.01
+             bpnet export -m runs/lite/model.keras -o lite.tflite --precision fp16
+             bpnet export -m runs/lite/model.keras -o served --format saved_model
     """
     if not output and not triton:
-        raise click.UsageError("give -o OUT.onnx, --triton DIR or both")
+        raise click.UsageError("give -o OUT, --triton DIR or both")
     if (images is None) != (annotations is None):
         raise click.UsageError("--images and --annotations go together")
     from bpnet_cli.export.workflow import ExportRequest, export_model
 
     changes = (*overrides, *context.ensure_object(list))
     model = model_or_box(model_path, keras=True)
-    request = ExportRequest(model, output, triton, overwrite, changes, calibration, images, annotations, max_ap_drop)
+    request = ExportRequest(
+        model, output, triton, overwrite, changes, calibration, images, annotations, max_ap_drop, format_
+    )
     click.echo(export_model(request))
 
 

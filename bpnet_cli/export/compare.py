@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.inference.backends import OnnxBackend
+from bpnet_cli.inference.backends import Backend
 from bpnet_cli.inference.compare import map_errors
 from bpnet_cli.log import progress
 from bpnet_cli.timing import timed_turn
@@ -33,7 +33,7 @@ class Comparison:
     latency: float
 
 
-def compare(reference: OnnxBackend, other: OnnxBackend, inputs: Sequence[NDArray[np.uint8]]) -> Comparison:
+def compare(reference: Backend, other: Backend, inputs: Sequence[NDArray[np.uint8]]) -> Comparison:
     """Run both networks on (B, H, W, 3) uint8 RGB inputs.
 
     They are timed in turns, so that other load on the machine slows both of them equally.
@@ -47,5 +47,5 @@ def compare(reference: OnnxBackend, other: OnnxBackend, inputs: Sequence[NDArray
     return Comparison(*errors, float(seconds[1]), float(seconds[0]), float(np.median(ratios)))
 
 
-def _turn(backend: OnnxBackend, images: NDArray[np.uint8]) -> list[float]:
+def _turn(backend: Backend, images: NDArray[np.uint8]) -> list[float]:
     return timed_turn(lambda _: backend.maps(images), 0, _RUNS, _SKIPPED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.export.align import align_channels
-from bpnet_cli.export.plain import make_plain, rename_tensors
-from bpnet_cli.inference.backends import KerasBackend, load_backend
+from bpnet_cli.export.plain import drop_unused_domains, make_plain, rename_tensors
+from bpnet_cli.inference.backends import Backend, KerasBackend
 from bpnet_cli.inference.compare import map_difference
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 
@@ -56,6 +55,7 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (N
     make_plain(converted.graph)
     align_channels(converted.graph)
     _shorten_names(converted.graph)
+    drop_unused_domains(converted)
     set_metadata(converted, metadata)
     onnx.checker.check_model(converted)
     return converted
@@ -70,15 +70,15 @@ def set_metadata(model: Any, metadata: ModelMetadata) -> None:
     model.producer_name, model.producer_version = "bpnet", metadata.version
 
 
-def check_against_keras(network: Any, metadata: ModelMetadata, exported: Path, opset: int) -> float:
+def check_against_keras(network: Any, metadata: ModelMetadata, exported: Backend, runtime: str, opset: int) -> float:
     """Largest difference of a map value between Keras and a float32 file of any format.
 
-    Raises BpnetError if it is larger than `TOLERANCE`. opset: for the message.
+    Raises BpnetError if it is larger than `TOLERANCE`. runtime: its name; opset: of ONNX; both are for the message.
     """
-    difference = largest_difference(KerasBackend(network, metadata), load_backend(exported))
+    difference = largest_difference(KerasBackend(network, metadata), exported)
     if not difference <= TOLERANCE:
         raise BpnetError(
-            f"nothing written: the maps of ONNX Runtime and Keras differ by {difference:.2g} (allowed: {TOLERANCE:g});"
+            f"nothing written: the maps of {runtime} and Keras differ by {difference:.2g} (allowed: {TOLERANCE:g});"
             f" try another export.opset (now {opset})"
         )
     return difference

@@ -20,6 +20,7 @@ _PREFIX = "peaks/"
 _PIXELS, _SCORES = 0.05, 1e-4
 _SEED = 0
 
+# OpenCV 4 takes a constant for Pad only if no other kind of node reads it: hence `framing` and `filler`.
 _FIND = """
 <ir_version: {ir_version}, opset_import: ["": {opset}]>
 find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoints}, {most}, 3] peaks)
@@ -27,6 +28,7 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   float nought = {{0}}, float half = {{0.5}}, float two = {{2}}, float largest = {{3.4028235e38}},
   float threshold = {{{threshold}}}, float floor = {{{floor}}}, float straight = {{{straight}}},
   float stride = {{{stride}}}, float offset = {{{offset}}}, float outside = {{-1}},
+  float framing = {{-1}}, float filler = {{0}},
   int64[1] int_0 = {{0}}, int64[1] int_1 = {{1}}, int64[1] int_2 = {{2}}, int64[1] int_3 = {{3}},
   int64[1] int_4 = {{4}}, int64[1] all = {{9223372036854775807}},
   int64[1] one_less = {{-1}}, int64[1] two_less = {{-2}}, int64[1] most = {{{most}}},
@@ -41,7 +43,7 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   finite = LessOrEqual (sizes, largest)
   maps = Where (finite, heights, nought)
   # A peak has no higher neighbour, and no equally high one before it in reading order: a plateau has one peak or none.
-  framed = Pad (maps, frame, outside)
+  framed = Pad (maps, frame, framing)
   threes = MaxPool <kernel_shape = [1, 3]> (framed)
   above = Slice (threes, int_0, two_less, int_2)
   below = Slice (threes, int_2, all, int_2)
@@ -53,20 +55,27 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   is_above = Greater (maps, threshold)
   is_first = Greater (maps, earlier)
   around = Max (earlier, later)
-  is_left_0 = GreaterOrEqual (maps, around)
+  not_lower = GreaterOrEqual (maps, around)
+  left_0 = Where (not_lower, maps, outside)
+  is_left_0 = GreaterOrEqual (left_0, maps)
   {leaning}
-  is_top = And (is_first, is_left_{steps})
-  is_peak = And (is_top, is_above)
   # Take the highest peaks. Zeros at the end fill up maps that have fewer cells than the number of peaks.
-  tops = Where (is_peak, maps, nought)
+  left_tops = Where (is_left_{steps}, maps, nought)
+  first_tops = Where (is_first, left_tops, nought)
+  tops = Where (is_above, first_tops, nought)
   flat_tops = Reshape (tops, flat)
-  enough_tops = Pad (flat_tops, fill, nought)
+  enough_tops = Pad (flat_tops, fill, filler)
   score, cell = TopK <axis = 2> (enough_tops, most)
   # Cells of the peaks, and for each peak three cells along x and along y, which give its exact position.
   shape = Shape (maps)
   height = Slice (shape, int_2, int_3)
   width = Slice (shape, int_3, int_4)
-  row = Div (cell, width)
+  # OpenCV 4 divides integers like floats, so the quotient is rounded down here.
+  cell_number = Cast <to = 1> (cell)
+  cells_of_row = Cast <to = 1> (width)
+  rows_before = Div (cell_number, cells_of_row)
+  whole_rows = Floor (rows_before)
+  row = Cast <to = 7> (whole_rows)
   row_start = Mul (row, width)
   column = Sub (cell, row_start)
   {neighbours_x}
@@ -91,13 +100,15 @@ find (float[batch, rows, columns, {channels}] heatmaps) => (float[batch, {keypoi
   peaks = Where (found, rows, nought)
 }}
 """
+# (OpenCV 4 has no And: the cells that are left keep their height.)
 # A cell is no peak if a neighbour of the same height is no peak, because that neighbour has a higher neighbour itself.
 _LEANING = """
   rest_{after} = Where (is_left_{before}, outside, maps)
-  framed_{after} = Pad (rest_{after}, frame, outside)
+  framed_{after} = Pad (rest_{after}, frame, framing)
   beside_{after} = MaxPool <kernel_shape = [3, 3]> (framed_{after})
   is_higher_{after} = Greater (maps, beside_{after})
-  is_left_{after} = And (is_left_{before}, is_higher_{after})
+  left_{after} = Where (is_higher_{after}, left_{before}, outside)
+  is_left_{after} = GreaterOrEqual (left_{after}, maps)
 """
 # Three cells for each peak. The middle one is the peak's cell, or at the map's border its neighbour on the inner side.
 _NEIGHBOURS = """
@@ -105,8 +116,8 @@ _NEIGHBOURS = """
   {axis}_from = Max ({position}, int_1)
   {axis}_middle = Min ({axis}_from, {axis}_end)
   {axis}_inward = Sub ({axis}_middle, {position})
-  {axis}_way = Mul ({axis}_inward, {step})
-  {axis}_centre = Add (cell, {axis}_way)
+  {times}
+  {axis}_centre = Add (cell, {way})
   {axis}_before = Sub ({axis}_centre, {step})
   {axis}_after = Add ({axis}_centre, {step})
 """
@@ -133,8 +144,15 @@ _TOP = """
   {axis}_pixel = Add ({axis}_scaled, offset)
 """
 _AXES = {
-    "x": {"axis": "x", "position": "column", "size": "width", "step": "int_1"},
-    "y": {"axis": "y", "position": "row", "size": "height", "step": "width"},
+    "x": {"axis": "x", "position": "column", "size": "width", "step": "int_1", "way": "x_inward", "times": ""},
+    "y": {
+        "axis": "y",
+        "position": "row",
+        "size": "height",
+        "step": "width",
+        "way": "y_way",
+        "times": "y_way = Mul (y_inward, width)",
+    },
 }
 
 
@@ -144,13 +162,15 @@ def add_peaks(model: Any, metadata: ModelMetadata, options: DecodeOptions) -> No
     This is the last step of an export, so that the peaks are found in float32 also in a file of lower precision.
     Raises BpnetError if ONNX Runtime finds other peaks than `find_peaks`.
     """
-    finder = finder_of(model, len(metadata.skeleton.keypoints), metadata.stride, options)
+    (opset,) = (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    keypoints = len(metadata.skeleton.keypoints)
+    finder = finder_of(keypoints, metadata.stride, options, opset, model.ir_version)
     check_finder(finder, metadata.stride, options)
     _append(model, finder)
 
 
-def finder_of(model: Any, keypoints: int, stride: int, options: DecodeOptions) -> Any:
-    """An ONNX model with the input `heatmaps` and the output `peaks`, with the same operator set as `model`.
+def finder_of(keypoints: int, stride: int, options: DecodeOptions, opset: int, ir_version: int) -> Any:
+    """An ONNX model with the input `heatmaps` and the output `peaks`. opset, ir_version: of ONNX.
 
     heatmaps: float32 [batch, rows, columns, keypoints + 1]; the background is the last channel.
     peaks: float32 [batch, keypoints, options.max_peaks, 3]: x and y in network-input pixels, and the score. The peaks
@@ -158,9 +178,8 @@ def finder_of(model: Any, keypoints: int, stride: int, options: DecodeOptions) -
     """
     from onnx import checker, parser
 
-    (opset,) = (entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     text = _FIND.format(
-        ir_version=model.ir_version,
+        ir_version=ir_version,
         opset=opset,
         channels=keypoints + 1,
         keypoints=keypoints,

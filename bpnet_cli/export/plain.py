@@ -12,10 +12,12 @@ import numpy as np
 def make_plain(graph: Any) -> None:
     """Rewrite a graph in place; the values that it computes stay the same.
 
-    Automatic padding becomes fixed padding. Each upsampling by 2 with nearest neighbours becomes one Resize.
+    Automatic padding becomes fixed padding. Convolutions pad by themselves. Each upsampling by 2 with nearest
+    neighbours becomes one Resize.
     """
     for node in graph.node:
         _fix_padding(node)
+    _pad_in_convolutions(graph)
     _use_scalars(graph)
     for first in [node for node in graph.node if node.name.endswith("/Repeat/ExpandDims")]:
         _use_resize(graph, first)
@@ -73,6 +75,38 @@ def _fix_padding(node: Any) -> None:
     begins = [total // 2 for total in totals]
     ends = [total - begin for total, begin in zip(totals, begins, strict=True)]
     node.attribute.append(helper.make_attribute("pads", begins + ends))
+
+
+def _pad_in_convolutions(graph: Any) -> None:
+    """Let a convolution pad with zeros in place of a Pad node that only it reads, in place."""
+    from onnx import helper, numpy_helper
+
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for pad in [node for node in graph.node if node.op_type == "Pad"]:
+        readers = [node for node in graph.node if pad.output[0] in node.input]
+        values = [numpy_helper.to_array(constants[name]) for name in pad.input[1:] if name in constants]
+        if [node.op_type for node in readers] != ["Conv"] or len(values) != len(pad.input) - 1 or pad.attribute:
+            continue
+        begins, ends = values[0][:4], values[0][4:]
+        if len(values[0]) != 8 or any((*begins[:2], *ends[:2])) or any(each.any() for each in values[1:]):
+            continue  # it pads other axes, or with other values than zero
+        (conv,) = readers
+        conv.input[0] = pad.input[0]
+        old = next((attribute for attribute in conv.attribute if attribute.name == "pads"), None)
+        before = list(old.ints) if old else [0, 0, 0, 0]
+        added = [*begins[2:].tolist(), *ends[2:].tolist()]
+        if old:
+            conv.attribute.remove(old)
+        conv.attribute.append(helper.make_attribute("pads", [a + b for a, b in zip(before, added, strict=True)]))
+        graph.node.remove(pad)
+
+
+def drop_unused_domains(model: Any) -> None:
+    """Remove the operator sets that no node needs from a model, in place."""
+    used = {"" if node.domain == "ai.onnx" else node.domain for node in model.graph.node}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
 
 
 def _use_resize(graph: Any, first: Any) -> None:

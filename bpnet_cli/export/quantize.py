@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.export.equalize import equalize
 from bpnet_cli.export.onnx import set_metadata
-from bpnet_cli.export.plain import drop_unread_constants, rename_tensors
+from bpnet_cli.export.plain import drop_unread_constants, drop_unused_domains, rename_tensors
 from bpnet_cli.inference.onnx_layout import OnnxLayout
 from bpnet_cli.log import progress, silenced
 from bpnet_cli.models.metadata import ModelMetadata
@@ -46,11 +45,7 @@ def quantize(
     folded = target.with_name("folded.onnx")
     # This folds the scales and offsets of batch norm into the convolutions. Quantising needs that.
     quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
-    model = onnx.load(str(folded))
-    shown = progress(inputs, len(inputs), "looking at photos")
-    equalize(model, layout.input, (layout.feed(images) for images in shown))
-    onnx.save(model, str(folded))
-    graph = model.graph
+    graph = onnx.load(str(folded)).graph
     excluded = _normalisation(graph) + ([] if heads else _last_convolutions(graph))
     reader = _Inputs(inputs, layout)
     try:
@@ -73,6 +68,7 @@ def quantize(
     reader.close()
     model = onnx.load(str(target))
     _compact(model.graph)
+    drop_unused_domains(model)
     set_metadata(model, metadata)
     onnx.save(model, str(target))
 

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bpnet_cli.build import decode_options_of
 from bpnet_cli.engine import load_keras, load_tensorflow
 from bpnet_cli.errors import BpnetError, SpecError
-from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
+from bpnet_cli.evaluation.evaluate import load_labelled
 from bpnet_cli.export.deploy import check_triton, triton_name, trtexec_line, write_triton
-from bpnet_cli.files import atomic_path, check_output
+from bpnet_cli.export.writers import WRITERS, Work, check_options, write
+from bpnet_cli.files import atomic_folder, atomic_path, check_folder, check_output
 from bpnet_cli.inference.load import spec_of
 from bpnet_cli.inference.photos import MIN_PHOTOS, photos_of_folder
 from bpnet_cli.log import counted, say
-from bpnet_cli.models.formats import FORMATS, check_format
+from bpnet_cli.models.formats import FORMATS, check_format, format_of, size_of
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
-
-_FORMAT = "onnx"
 
 
 @dataclass(frozen=True)
 class ExportRequest:
     """The arguments of the command, beyond the spec.
 
-    model: the `.keras` file. output: the `.onnx` file. triton: a Triton model repository. At least one of `output` and
-    `triton` is needed. overrides: changes to the spec inside the `.keras` file; the ONNX file gets the changed spec.
+    model: the `.keras` file. output: the file to write, or the folder of a SavedModel. format: a key of `WRITERS`;
+    None: the one that the ending of `output` means. triton: a Triton model repository. At least one of `output` and
+    `triton` is needed. overrides: changes to the spec inside the `.keras` file; the new file gets the changed spec.
     calibration: folder of photos. images, annotations: labelled photos for measuring AP; without them, AP is measured
     on the spec's validation data if `max_ap_drop` is given. max_ap_drop: by how much AP may fall.
     """
@@ -48,47 +45,103 @@ class ExportRequest:
     images: str | None = None
     annotations: str | None = None
     max_ap_drop: float | None = None
-
-
-@dataclass
-class _Work:
-    """What is known before any large library or network is loaded."""
-
-    metadata: ModelMetadata
-    spec: ExperimentSpec
-    labelled: LabelledSet | None
-    photos: Sequence[NDArray[np.uint8]] = ()
+    format: str | None = None
 
 
 def export_model(request: ExportRequest) -> str:
-    """Export a `.keras` file to ONNX; returns lines that describe the result.
+    """Export a `.keras` file to another format; returns lines that describe the result.
 
     Raises BpnetError, and writes nothing, in these cases: a name, a folder or the spec doesn't allow the export (this
     is checked before the network is loaded); a photo is damaged; the maps differ from Keras' maps; AP falls by more
     than allowed.
     """
-    target = check_output(request.output, FORMATS[_FORMAT].suffix, request.overwrite) if request.output else None
+    name = _format(request)
+    target = _check_target(request.output, name, request.overwrite) if request.output else None
     work = _prepare(request)
-    name = triton_name(work.spec)
+    check_options(name, work.spec)
+    repository = triton_name(work.spec)
     if request.triton:
-        check_triton(request.triton, name, request.overwrite)
-    with ExitStack() as stack:
-        file = stack.enter_context(atomic_path(target)) if target else None
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bpnet-export-")))
-        model, lines = WRITERS[_FORMAT](request, work, folder)
-        data = (folder / "model.onnx").read_bytes()
-        written = []
-        if request.triton:
-            written.append(write_triton(request.triton, name, model, data))
-        if target and file:
-            file.write_bytes(data)
+        check_triton(request.triton, repository, request.overwrite)
+    load_tensorflow("export")
+    load_keras()
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise BpnetError(f"export needs Keras on TensorFlow: unset KERAS_BACKEND (now {keras.backend.backend()})")
+    with tempfile.TemporaryDirectory(prefix="bpnet-export-") as folder:
+        path, lines = write(work, name, Path(folder))
+        size = f"{size_of(path) / 1e6:.2f} MB"
+        if name != "onnx":
+            if target:
+                _place(path, target)
+            return "\n".join([f"{target}: {size}", *lines])
+        import onnx
+
+        model, data = onnx.load(str(path)), path.read_bytes()
+        written = [write_triton(request.triton, repository, model, data)] if request.triton else []
+        if target:
+            _place(path, target)
             written.append(target)
     where = target or written[0] / "1" / "model.onnx"
-    head = [f"{path}: {len(data) / 1e6:.2f} MB, opset {work.spec.export.opset}" for path in written]
-    return "\n".join([*head, f"TensorRT: {trtexec_line(where, model, work.spec, work.metadata)}", *lines])
+    head = [f"{each}: {size}, opset {work.spec.export.opset}" for each in written]
+    return "\n".join(
+        [*head, f"TensorRT: {trtexec_line(where, model, work.spec, work.metadata)}", *_form(model), *lines]
+    )
 
 
-def _prepare(request: ExportRequest) -> _Work:
+def _form(model: Any) -> list[str]:
+    """The inputs and outputs of an ONNX model."""
+    from bpnet_cli.export.onnx import describe
+
+    lines = [f"input   {value.name}: {describe(value)}" for value in model.graph.input]
+    return lines + [f"output  {value.name}: {describe(value)}" for value in model.graph.output]
+
+
+def _format(request: ExportRequest) -> str:
+    """The format to write. Raises BpnetError if the ending of the output's name doesn't say which one, or another."""
+    endings = {FORMATS[name].suffix: name for name in WRITERS if FORMATS[name].suffix}
+    by_ending = endings.get(Path(request.output).suffix) if request.output else "onnx"
+    if request.format is None and by_ending is None:
+        *others, last = endings
+        raise BpnetError(
+            f"{request.output}: must end in {', '.join(others)} or {last}; for a SavedModel, give --format saved_model"
+            " and a folder"
+        )
+    name = request.format or str(by_ending)
+    if request.triton and name != "onnx":
+        raise BpnetError(f"--triton needs --format onnx: its configuration is for ONNX Runtime (got {name})")
+    return name
+
+
+def _check_target(output: str, name: str, overwrite: bool) -> Path:
+    """The path to write later. Raises BpnetError if it can't or must not be written."""
+    if FORMATS[name].suffix:
+        target = check_output(output, FORMATS[name].suffix, overwrite)
+        if name == "openvino":
+            check_output(target.with_suffix(".bin"), ".bin", overwrite)
+        return target
+    target = Path(output)
+    check_folder(target)
+    if target.exists():
+        if not overwrite:
+            raise BpnetError(f"{target}: exists already; give --overwrite to replace it")
+        if any(target.iterdir()):
+            format_of(target)  # no other folder is replaced
+    return target
+
+
+def _place(path: Path, target: Path) -> None:
+    """Copy a finished file, with its weights where they are a file of their own, or a finished folder to its place."""
+    if path.is_dir():
+        with atomic_folder(target) as folder:
+            shutil.copytree(path, folder, dirs_exist_ok=True)
+        return
+    with ExitStack() as stack:
+        for suffix in (path.suffix, ".bin") if path.suffix == FORMATS["openvino"].suffix else (path.suffix,):
+            shutil.copyfile(path.with_suffix(suffix), stack.enter_context(atomic_path(target.with_suffix(suffix))))
+
+
+def _prepare(request: ExportRequest) -> Work:
     check_format(request.model, ("keras",), "export")
     metadata = read_keras_metadata(request.model)
     spec = _at_fixed_size(spec_of(metadata, request.model, request.overrides), metadata)
@@ -108,7 +161,8 @@ def _prepare(request: ExportRequest) -> _Work:
             f"{request.calibration}: has only {counted(len(photos), 'photo')}; with fewer than {MIN_PHOTOS}, the int8"
             " ranges may be too small for other photos: measure AP with --images and --annotations"
         )
-    return _Work(metadata.with_spec(spec.model_dump(mode="json")), spec, labelled, photos)
+    metadata = metadata.with_spec(spec.model_dump(mode="json"))
+    return Work(request.model, metadata, spec, labelled, photos, request.max_ap_drop)
 
 
 def _at_fixed_size(spec: ExperimentSpec, metadata: ModelMetadata) -> ExperimentSpec:
@@ -133,47 +187,3 @@ def _labelled_sources(request: ExportRequest, spec: ExperimentSpec) -> Sequence[
     if not spec.dataset.validation_sources:
         raise BpnetError("--max-ap-drop needs labelled photos: give --images and --annotations")
     return spec.dataset.validation_sources
-
-
-def _write_onnx(request: ExportRequest, work: _Work, folder: Path) -> tuple[Any, list[str]]:
-    """Write `model.onnx` into a folder; returns the model and lines that describe it."""
-    load_tensorflow("export")
-    load_keras()
-    import keras
-    import onnx
-
-    if keras.backend.backend() != "tensorflow":
-        raise BpnetError(f"export needs Keras on TensorFlow: unset KERAS_BACKEND (now {keras.backend.backend()})")
-
-    from bpnet_cli.export.onnx import check_against_keras, describe, to_onnx
-    from bpnet_cli.export.peaks import add_peaks
-    from bpnet_cli.export.tao import to_tao_layout
-    from bpnet_cli.models.model_file import load_network
-
-    section = work.spec.export
-    network, _ = load_network(request.model)
-    model = to_onnx(network, work.metadata, section.opset, (section.batch, section.height, section.width))
-    if section.tao_layout:
-        model = to_tao_layout(model, section.tao_paf_upsampling)
-    path, exact = folder / "model.onnx", folder / "fp32.onnx"
-    exact.write_bytes(model.SerializeToString())
-    difference = check_against_keras(network, work.metadata, exact, section.opset)
-    if section.precision == "fp32":
-        exact.rename(path)
-        costs = []
-    else:
-        from bpnet_cli.export.precision import lower_precision
-
-        costs = lower_precision(exact, path, work.metadata, work.spec, work.photos, work.labelled, request.max_ap_drop)
-        model = onnx.load(str(path))
-    if section.with_peaks:
-        add_peaks(model, work.metadata, decode_options_of(work.spec))
-        path.write_bytes(model.SerializeToString())
-    lines = [f"input   {value.name}: {describe(value)}" for value in model.graph.input]
-    lines += [f"output  {value.name}: {describe(value)}" for value in model.graph.output]
-    what = "" if section.precision == "fp32" else ", before lowering the precision"
-    return model, [*lines, *costs, f"largest difference to Keras{what}: {difference:.1e}"]
-
-
-# By format: (request, work, folder) -> the file's model, and lines that describe the model.
-WRITERS: dict[str, Callable[[ExportRequest, _Work, Path], tuple[Any, list[str]]]] = {"onnx": _write_onnx}

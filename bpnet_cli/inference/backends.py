@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from bpnet_cli.engine import load_keras
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.inference.litert import LiteRtNetwork
 from bpnet_cli.inference.onnx_layout import OnnxLayout
 from bpnet_cli.inference.onnxruntime import OnnxRuntimeNetwork
 from bpnet_cli.inference.openvino import OpenVinoBackend, OpenVinoNetwork, check_weights
 from bpnet_cli.inference.paf_grid import on_the_heatmaps_grid
+from bpnet_cli.inference.saved_model import SavedModelNetwork
 from bpnet_cli.models.formats import FORMATS, format_of
 from bpnet_cli.models.metadata import ModelMetadata
 
@@ -51,7 +53,7 @@ class KerasBackend:
 
 
 class OnnxNetwork(Protocol):
-    """An ONNX file that an engine has loaded."""
+    """An ONNX file, or another exported file, that an engine has loaded."""
 
     layout: OnnxLayout
     metadata: ModelMetadata
@@ -66,20 +68,21 @@ class OnnxNetwork(Protocol):
 _ENGINES: dict[str, Callable[[str | Path, int | None], OnnxNetwork]] = {
     "onnxruntime": OnnxRuntimeNetwork,
     "openvino": OpenVinoNetwork,
+    "litert": LiteRtNetwork,
+    "tensorflow": SavedModelNetwork,
 }
 
 
 class OnnxBackend:
-    """A network that bpnet exported (also if OpenVINO converted it), or NVIDIA's BodyPoseNet.
+    """A network that bpnet exported in any format (also if OpenVINO converted it), or NVIDIA's BodyPoseNet.
 
-    It never imports Keras or TensorFlow. engine: the runtime, `onnxruntime` or `openvino`. threads: number of threads
-    for one call; None: the engine's default. fixed_size: the only (height, width) that the file takes, or None.
-    Raises ModelFileError for other files, BpnetError for an engine that is unknown or not installed.
+    It never imports Keras, and TensorFlow only for a SavedModel. engine: the runtime, one of those that
+    `models.formats` names for the file. threads: number of threads for one call; None: the engine's default.
+    fixed_size: the only (height, width) that the file takes, or None.
+    Raises ModelFileError for other files, BpnetError for an engine that is not installed.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, engine: str = "onnxruntime") -> None:
-        if engine not in _ENGINES:
-            raise BpnetError(f"engine: must be {' or '.join(_ENGINES)} (got {engine!r})")
         self._network = _ENGINES[engine](path, threads)
         self.layout, self.metadata = self._network.layout, self._network.metadata
         self.fixed_size = self.layout.size
@@ -101,8 +104,8 @@ class OnnxBackend:
 def load_backend(path: str | Path, threads: int | None = None, engine: str = "onnxruntime") -> Backend:
     """A backend for a file of any format, see `models.formats`.
 
-    threads: number of threads that one call of an `.onnx` or `.xml` network may use; by default the number of cores.
-    engine: the runtime for an `.onnx` file, `onnxruntime` or `openvino`; an `.xml` file always runs in OpenVINO.
+    threads: number of threads that one call of an `.onnx`, `.xml` or `.tflite` network may use; by default the number
+    of cores. engine: the runtime for an `.onnx` file, `onnxruntime` or `openvino`; other formats have one runtime each.
     Raises BpnetError if the file can't be loaded, or if the engine is unknown, not installed or not for this format.
     """
     return LOADERS[format_of(path).name](path, threads, engine)
@@ -119,6 +122,18 @@ def _load_keras(path: str | Path, _: int | None, engine: str) -> Backend:
     return KerasBackend(*load_network(path))
 
 
+def _load_onnx(path: str | Path, threads: int | None, engine: str) -> Backend:
+    engines = FORMATS["onnx"].engines
+    if engine not in engines:
+        raise BpnetError(f"engine: must be {' or '.join(engines)} (got {engine!r})")
+    return OnnxBackend(path, threads, engine)
+
+
+def _load_exported(path: str | Path, threads: int | None, _: str) -> Backend:
+    """A file of a format that one engine runs."""
+    return OnnxBackend(path, threads, format_of(path).engines[0])
+
+
 def _load_openvino(path: str | Path, threads: int | None, _: str) -> Backend:
     """A file with bpnet's metadata is a converted export; any other file must be a network of the one known form."""
     check_weights(path)
@@ -130,8 +145,10 @@ def _load_openvino(path: str | Path, threads: int | None, _: str) -> Backend:
 # By format: (file, threads, engine) -> backend.
 LOADERS: dict[str, Callable[[str | Path, int | None, str], Backend]] = {
     "keras": _load_keras,
-    "onnx": OnnxBackend,
+    "onnx": _load_onnx,
     "openvino": _load_openvino,
+    "litert": _load_exported,
+    "saved_model": _load_exported,
 }
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bpnet_cli.build import metadata_of, network_of, skeleton_of
 from bpnet_cli.engine import load_keras
 from bpnet_cli.inference.load import spec_of
 from bpnet_cli.inference.onnx_layout import OnnxLayout
-from bpnet_cli.models.formats import format_of
+from bpnet_cli.models.formats import format_of, size_of
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -48,7 +47,7 @@ def describe_model(path: str, overrides: Sequence[str]) -> Description:
     Raises BpnetError if the file can't be loaded or the overrides are wrong.
     """
     values = DESCRIBERS[format_of(path).name](path, overrides)
-    return Description(values | {"file_bytes": Path(path).stat().st_size})
+    return Description(values | {"file_bytes": size_of(path)})
 
 
 def _keras_file(path: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -91,6 +90,8 @@ DESCRIBERS: dict[str, Callable[[str, Sequence[str]], dict[str, Any]]] = {
     "keras": _keras_file,
     "onnx": _file_at_work,
     "openvino": _file_at_work,
+    "litert": _file_at_work,
+    "saved_model": _file_at_work,
 }
 
 

@@ -1,13 +1,14 @@
 """The table of the formats of model files. All code that opens a model uses it. Formats are recognised by content.
 
 Each upper layer has one table of what it does with the formats, with the same keys: `inference.backends.LOADERS` (runs
-a network), `inference.info.DESCRIBERS` (describes it), `export.workflow.WRITERS` (writes a Keras network in the
+a network), `inference.info.DESCRIBERS` (describes it), `export.writers.WRITERS` (writes a Keras network in the
 format), `importing.workflow.READERS` (imports it).
 """
 
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import BinaryIO
 from xml.etree import ElementTree
 
 from bpnet_cli.errors import ModelFileError
-from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata, read_keras_metadata
+from bpnet_cli.models.metadata import KERAS_MEMBER, ONNX_KEY, ModelMetadata, read_keras_metadata
 
 # So many bytes at the start of a file are enough to recognise its format.
 _HEAD = 64
@@ -25,6 +26,9 @@ _OF_TAO = (".tlt", ".hdf5", ".engine")
 _KERAS_MEMBERS = (b"metadata.json", b"config.json", b"model.weights.h5")
 # When OpenVINO converts an ONNX file, it keeps the file's metadata here.
 _RT_INFO = f"rt_info/framework/{ONNX_KEY}"
+# Files in a SavedModel folder: the graph, and bpnet's metadata.
+_SAVED_MODEL = "saved_model.pb"
+SAVED_MODEL_METADATA = f"assets.extra/{KERAS_MEMBER}"
 # Field numbers in ONNX's ModelProto and StringStringEntryProto; bytes of a field by protobuf's wire type.
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 _FIXED_SIZES = {1: 8, 5: 4}
@@ -34,7 +38,7 @@ _FIXED_SIZES = {1: 8, 5: 4}
 class Format:
     """A format of model files.
 
-    name: key in all tables. suffix: file ending. words: name in messages.
+    name: key in all tables. suffix: file ending; "" for a folder. words: name in messages.
     matches: tells from the first 64 bytes whether a file has this format.
     metadata: reads the file's bpnet metadata; None if the file has none, for example a file of another tool.
     engines: engines that can run such a file, the default first.
@@ -56,11 +60,15 @@ def format_of(path: str | Path) -> Format:
     that doesn't have this ending.
     """
     path = Path(path)
+    if (path / _SAVED_MODEL).is_file():
+        return FORMATS["saved_model"]
+    if path.is_dir():
+        raise ModelFileError(f"{path}: is a folder, but not a SavedModel: it has no {_SAVED_MODEL}")
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
     with open(path, "rb") as file:
         head = file.read(_HEAD)
-    by_ending = next((each for each in FORMATS.values() if each.suffix == path.suffix), None)
+    by_ending = next((each for each in FORMATS.values() if each.suffix and each.suffix == path.suffix), None)
     by_content = next((each for each in FORMATS.values() if each.matches(head)), None)
     if by_content not in (None, by_ending):
         right = path.with_suffix(by_content.suffix).name
@@ -69,6 +77,15 @@ def format_of(path: str | Path) -> Format:
         hint = "; only TAO reads its own files: export this one with TAO to .onnx" if path.suffix in _OF_TAO else ""
         raise ModelFileError(f"{path}: must be {_any_of(FORMATS)}{hint}")
     return by_ending
+
+
+def size_of(path: str | Path) -> int:
+    """The bytes of a model: of its file, of both files of OpenVINO, or of all files in its folder."""
+    path = Path(path)
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    weights = [path.with_suffix(".bin")] if path.suffix == FORMATS["openvino"].suffix else []
+    return sum(each.stat().st_size for each in (path, *weights))
 
 
 def check_format(path: str | Path, names: Collection[str], what: str) -> Format:
@@ -94,6 +111,10 @@ def _is_keras(head: bytes) -> bool:
 def _is_onnx(head: bytes) -> bool:
     """Whether a file begins with the field for ONNX's version; all programs write this field first."""
     return head.startswith(b"\x08")
+
+
+def _is_litert(head: bytes) -> bool:
+    return head[4:8] == b"TFL3"
 
 
 def _is_xml(head: bytes) -> bool:
@@ -157,11 +178,27 @@ def _read_openvino(path: str | Path) -> ModelMetadata | None:
     return None if entry is None else ModelMetadata.from_json(entry.get("value", ""), path)
 
 
+def _read_litert(path: str | Path) -> ModelMetadata | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(KERAS_MEMBER)
+    except (zipfile.BadZipFile, KeyError):
+        return None
+    return ModelMetadata.from_json(text, path)
+
+
+def _read_saved_model(path: str | Path) -> ModelMetadata | None:
+    file = Path(path) / SAVED_MODEL_METADATA
+    return ModelMetadata.from_json(file.read_bytes(), file) if file.is_file() else None
+
+
 FORMATS: Mapping[str, Format] = {
     each.name: each
     for each in (
         Format("keras", ".keras", "a .keras file", _is_keras, read_keras_metadata, ("keras",)),
         Format("onnx", ".onnx", "an .onnx file", _is_onnx, _read_onnx, ("onnxruntime", "openvino")),
         Format("openvino", ".xml", "an .xml file of OpenVINO", _is_xml, _read_openvino, ("openvino",)),
+        Format("litert", ".tflite", "a .tflite file", _is_litert, _read_litert, ("litert",)),
+        Format("saved_model", "", "a SavedModel folder", lambda _: False, _read_saved_model, ("tensorflow",)),
     )
 }

@@ -33,7 +33,10 @@ def test_export_says_what_it_wrote(trained: Path, tmp_path: Path, bpnet: Run) ->
     assert again.exit_code == 1
     assert "exists already; give --overwrite" in again.output
     assert bpnet("export", "-m", model, "-o", tmp_path / "m.onnx", "--overwrite").exit_code == 0
-    for output, message in ((tmp_path / "m.tflite", "must end in .onnx"), (model / "x.onnx", "can't be written")):
+    for output, message in (
+        (tmp_path / "m.trt", "must end in .onnx, .xml or .tflite"),
+        (model / "x.onnx", "can't be written"),
+    ):
         refused = bpnet("export", "-m", model, "-o", output)
         assert refused.exit_code == 1
         assert message in refused.output

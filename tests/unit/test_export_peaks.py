@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -31,8 +30,7 @@ def finder(options: DecodeOptions = USUAL, opset: int = 17, keypoints: int = 18)
     """The graph's part that finds peaks, as a model of its own."""
     from bpnet_cli.export.peaks import finder_of
 
-    like = SimpleNamespace(ir_version=8, opset_import=[SimpleNamespace(domain="", version=opset)])
-    return finder_of(like, keypoints, 8, options)
+    return finder_of(keypoints, 8, options, opset, 8)
 
 
 def in_graph(heatmaps: np.ndarray, options: DecodeOptions = USUAL, **kind: int) -> np.ndarray:
@@ -218,3 +216,15 @@ def test_openvino_finds_the_same_peaks(exported: Path) -> None:
         answers = network([photos(size)])
         for heatmaps, peaks in zip(answers["heatmaps"], answers["peaks"], strict=True):
             assert_same_peaks(peaks, heatmaps)
+
+
+def test_opencv_finds_them_at_a_fixed_size(tmp_path: Path) -> None:
+    """OpenCV 4 takes the graph at a fixed size only, OpenCV 5 at any size."""
+    model = finder(FEW)
+    for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, 23, 31), strict=False):
+        dimension.dim_value = size
+    onnx.save(model, tmp_path / "m.onnx")
+    heatmaps = np.random.default_rng(4).random((23, 31, 19), np.float32)
+    network = cv2.dnn.readNetFromONNX(str(tmp_path / "m.onnx"))
+    network.setInput(heatmaps[None], "heatmaps")
+    assert_same_peaks(network.forward("peaks")[0], heatmaps, FEW)

@@ -28,7 +28,7 @@ def ours_in_openvino(tmp_path: Path) -> Path:
 
 
 def test_the_tables_fit_together() -> None:
-    from bpnet_cli.export.workflow import WRITERS
+    from bpnet_cli.export.writers import WRITERS
     from bpnet_cli.importing.workflow import READERS
 
     assert LOADERS.keys() == DESCRIBERS.keys() == FORMATS.keys()
@@ -72,10 +72,12 @@ def test_a_wrong_ending_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="by its content, this is an .xml file of OpenVINO"):
         format_of(tmp_path / "net.onnx")
     np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
-    with pytest.raises(ModelFileError, match="arrays.npz: must be a .keras file, an .onnx file or an .xml file"):
+    with pytest.raises(
+        ModelFileError, match="arrays.npz: must be a .keras file, an .onnx file, an .xml file of OpenVINO, a .tflite"
+    ):
         format_of(tmp_path / "arrays.npz")
     (tmp_path / "model.tlt").write_bytes(b"encrypted")
-    with pytest.raises(ModelFileError, match=r"of OpenVINO; only TAO reads its own files: export .* to .onnx"):
+    with pytest.raises(ModelFileError, match=r"a SavedModel folder; only TAO reads its own files: export .* to .onnx"):
         format_of(tmp_path / "model.tlt")
 
 

@@ -139,6 +139,7 @@ def test_backbones_export_to_onnx(backbone: str, tmp_path: Path) -> None:
 
     from bpnet_cli.export.onnx import check_against_keras, to_onnx
     from bpnet_cli.export.tao import to_tao_layout
+    from bpnet_cli.inference.backends import load_backend
     from bpnet_cli.models.bodyposenet import inference_network
 
     spec = make_spec(backbone)
@@ -149,7 +150,7 @@ def test_backbones_export_to_onnx(backbone: str, tmp_path: Path) -> None:
     assert "auto_pad" not in {attribute.name for node in model.graph.node for attribute in node.attribute}
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     (tmp_path / "tao.onnx").write_bytes(to_tao_layout(model, 4).SerializeToString())
-    check_against_keras(network, metadata, tmp_path / "tao.onnx", 17)
+    check_against_keras(network, metadata, load_backend(tmp_path / "tao.onnx"), "ONNX Runtime", 17)
     photo = np.random.default_rng(1).integers(0, 256, (1, 96, 160, 3), dtype=np.uint8)
     answers = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(["heatmaps", "pafs"], {"image": photo})
     expected = inference_network(network)(photo)
