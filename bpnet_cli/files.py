@@ -76,6 +76,26 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def files_for(folder: str | Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`. Without an error in the block, its files are moved to `folder`.
+
+    Other files in the folder stay. After an error nothing is moved, and the temporary folder is removed.
+    Raises BpnetError where the files can't be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name[:_STEM]}-") as name:
+            temporary = Path(name)
+            yield temporary
+            folder.mkdir(exist_ok=True)
+            for file in sorted(temporary.iterdir()):
+                os.replace(file, folder / file.name)
+    except OSError as error:
+        raise BpnetError(f"{folder}: can't be written: {error.strerror or error}") from None
+
+
 def check_folder(path: str | Path) -> None:
     """Raise BpnetError if results can't be written to this folder. The folder is not left behind if it is new."""
     path = Path(path)

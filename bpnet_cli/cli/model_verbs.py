@@ -104,6 +104,8 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
     help="Format of OUT.  [by its ending: .onnx, .tflite, .xml]",
 )
 @click.option("--triton", metavar="DIR", help="Triton model repository to write to, with or without -o.")
+@click.option("--web", metavar="DIR", help="Folder to write a web page to that runs the model, with or without -o.")
+@click.option("--metadata-json", is_flag=True, help="Write the metadata too, to OUT.json, for programs in C++.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @spec_flag("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Precision of the network.  [fp32]")
 @click.option("--calibration-images", "calibration", metavar="DIR", help="Photos to calibrate int8 with, 32 or more.")
@@ -130,6 +132,8 @@ def export(
     output: str | None,
     format_: str | None,
     triton: str | None,
+    web: str | None,
+    metadata_json: bool,
     overwrite: bool,
     calibration: str | None,
     images: str | None,
@@ -148,18 +152,22 @@ def export(
              bpnet export -m runs/lite/model.keras -o lite.tflite --precision fp16
              bpnet export -m runs/lite/model.keras -o served --format saved_model
     """
-    if not output and not triton:
-        raise click.UsageError("give -o OUT, --triton DIR or both")
+    if not output and not triton and not web:
+        raise click.UsageError("give -o OUT, --triton DIR or --web DIR")
+    if metadata_json and not output:
+        raise click.UsageError("--metadata-json needs -o OUT; the folder of --web has the metadata anyway")
     if (images is None) != (annotations is None):
         raise click.UsageError("--images and --annotations go together")
     from bpnet_cli.export.workflow import ExportRequest, export_model
+    from bpnet_cli.spec.overrides import FlagAssignment
 
     changes = (*overrides, *context.ensure_object(list))
+    if web:  # the page groups peaks, it doesn't find them
+        changes += (FlagAssignment("export.with_peaks=true", "--web"),)
     model = model_or_box(model_path, keras=True)
-    request = ExportRequest(
-        model, output, triton, overwrite, changes, calibration, images, annotations, max_ap_drop, format_
-    )
-    click.echo(export_model(request))
+    target = (output, triton, overwrite, changes)
+    measured = (calibration, images, annotations, max_ap_drop)
+    click.echo(export_model(ExportRequest(model, *target, *measured, format_, web, metadata_json)))
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:

@@ -14,8 +14,9 @@ from bpnet_cli.engine import load_keras, load_tensorflow
 from bpnet_cli.errors import BpnetError, SpecError
 from bpnet_cli.evaluation.evaluate import load_labelled
 from bpnet_cli.export.deploy import check_triton, triton_name, trtexec_line, write_triton
+from bpnet_cli.export.web import check_web, write_web
 from bpnet_cli.export.writers import WRITERS, Work, check_options, write
-from bpnet_cli.files import atomic_folder, atomic_path, check_folder, check_output
+from bpnet_cli.files import atomic_folder, atomic_path, check_folder, check_output, write_text
 from bpnet_cli.inference.load import spec_of
 from bpnet_cli.inference.photos import MIN_PHOTOS, photos_of_folder
 from bpnet_cli.log import counted, say
@@ -30,8 +31,9 @@ class ExportRequest:
     """The arguments of the command, beyond the spec.
 
     model: the `.keras` file. output: the file to write, or the folder of a SavedModel. format: a key of `WRITERS`;
-    None: the one that the ending of `output` means. triton: a Triton model repository. At least one of `output` and
-    `triton` is needed. overrides: changes to the spec inside the `.keras` file; the new file gets the changed spec.
+    None: the one that the ending of `output` means. triton: a Triton model repository. web: a folder for a page. At
+    least one of `output`, `triton` and `web` is needed. metadata_json: also write the metadata beside `output`, with
+    the suffix .json. overrides: changes to the spec inside the `.keras` file; the new file gets the changed spec.
     calibration: folder of photos. images, annotations: labelled photos for measuring AP; without them, AP is measured
     on the spec's validation data if `max_ap_drop` is given. max_ap_drop: by how much AP may fall.
     """
@@ -46,6 +48,8 @@ class ExportRequest:
     annotations: str | None = None
     max_ap_drop: float | None = None
     format: str | None = None
+    web: str | None = None
+    metadata_json: bool = False
 
 
 def export_model(request: ExportRequest) -> str:
@@ -57,6 +61,11 @@ def export_model(request: ExportRequest) -> str:
     """
     name = _format(request)
     target = _check_target(request.output, name, request.overwrite) if request.output else None
+    beside = target.with_suffix(".json") if target and request.metadata_json else None
+    if beside:
+        check_output(beside, ".json", request.overwrite)
+    if request.web:
+        check_web(request.web, request.overwrite)
     work = _prepare(request)
     check_options(name, work.spec)
     repository = triton_name(work.spec)
@@ -71,22 +80,34 @@ def export_model(request: ExportRequest) -> str:
     with tempfile.TemporaryDirectory(prefix="bpnet-export-") as folder:
         path, lines = write(work, name, Path(folder))
         size = f"{size_of(path) / 1e6:.2f} MB"
+        if beside:
+            write_text(beside, work.metadata.to_json())
+        if target:
+            _place(path, target)
         if name != "onnx":
-            if target:
-                _place(path, target)
             return "\n".join([f"{target}: {size}", *lines])
         import onnx
 
         model, data = onnx.load(str(path)), path.read_bytes()
-        written = [write_triton(request.triton, repository, model, data)] if request.triton else []
-        if target:
-            _place(path, target)
-            written.append(target)
-    where = target or written[0] / "1" / "model.onnx"
-    head = [f"{each}: {size}, opset {work.spec.export.opset}" for each in written]
-    return "\n".join(
-        [*head, f"TensorRT: {trtexec_line(where, model, work.spec, work.metadata)}", *_form(model), *lines]
-    )
+    written, notes = _onnx_folders(request, work, repository, model, data)
+    files = [*written.values(), *([target] if target else [])]
+    head = [f"{each}: {size}, opset {work.spec.export.opset}" for each in [*written, *([target] if target else [])]]
+    line = trtexec_line(target or files[0], model, work.spec, work.metadata)
+    return "\n".join([*head, *notes, f"TensorRT: {line}", *_form(model), *lines])
+
+
+def _onnx_folders(
+    request: ExportRequest, work: Work, repository: str, model: Any, data: bytes
+) -> tuple[dict[Path, Path], list[str]]:
+    """Write the folders that hold an ONNX file: {folder: the file in it}, and lines about them."""
+    written, notes = {}, []
+    if request.triton:
+        folder = write_triton(request.triton, repository, model, data)
+        written[folder] = folder / "1" / "model.onnx"
+    if request.web:
+        notes.append(write_web(request.web, data, work.metadata.to_json()))
+        written[Path(request.web)] = Path(request.web) / "model.onnx"
+    return written, notes
 
 
 def _form(model: Any) -> list[str]:
@@ -108,8 +129,9 @@ def _format(request: ExportRequest) -> str:
             " and a folder"
         )
     name = request.format or str(by_ending)
-    if request.triton and name != "onnx":
-        raise BpnetError(f"--triton needs --format onnx: its configuration is for ONNX Runtime (got {name})")
+    folders = {"--triton": request.triton, "--web": request.web}
+    for flag in [flag for flag, folder in folders.items() if folder and name != "onnx"]:
+        raise BpnetError(f"{flag} needs --format onnx: its folder holds an ONNX file (got {name})")
     return name
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 
@@ -167,7 +168,7 @@ def photo_cases(shared_data: Path) -> list[Case]:
         pytest.skip(f"{shared_data / 'coco-dev'} has no photos")
     network, cases = OnnxBackend(box_onnx()), []
     for path in photos:
-        photo = read_image(path)
+        photo = cv2.cvtColor(read_image(path), cv2.COLOR_BGR2RGB)
         image, _ = letterbox(photo, *network_input_size(*photo.shape[:2], 368, None, 8, 4.0))
         cases.append(Case(*(maps[0] for maps in network.maps(image[None]))))
     assert sum(len(case.people()) for case in cases) > 100
@@ -180,6 +181,28 @@ def test_cpp_finds_the_same_people_in_photos(cpp: list[str], photo_cases: list[C
 
 def test_javascript_finds_the_same_people_in_photos(javascript: list[str], photo_cases: list[Case]) -> None:
     check_javascript(javascript, photo_cases)
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (97, 61), (700, 480), (64, 1000), (368, 368), (3, 2)])
+@pytest.mark.parametrize("wanted", [None, 200])
+def test_javascript_makes_the_same_input(
+    javascript: list[str], tmp_path: Path, height: int, width: int, wanted: int | None
+) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8)
+    (tmp_path / "pixels").write_bytes(photo.tobytes())
+    size = {"input_height": 368, "input_width": wanted, "max_aspect_ratio": 4.0}
+    question = {"height": height, "width": width, "about": {"input_multiple": 8, "spec": {"inference": size}}}
+    words = ["node", HERE / "input.mjs", REPOSITORY / "bpnet_cli/assets/web/input.js", json.dumps(question)]
+    result = subprocess.run([*words, tmp_path / "pixels", tmp_path / "input"], capture_output=True, check=True)
+    found = json.loads(result.stdout)
+    rows, columns = network_input_size(height, width, 368, wanted, 8, 4.0)
+    image, matrix = letterbox(photo[..., :3], rows, columns, (368, wanted or columns))
+    assert [found["height"], found["width"]] == [rows, columns]
+    np.testing.assert_allclose(found["toPhoto"], 1 / matrix[[0, 1], [0, 1]])
+    pixels = np.frombuffer((tmp_path / "input").read_bytes(), np.uint8).reshape(image.shape).astype(int)
+    # OpenCV rounds a few sums in another way.
+    assert np.abs(pixels - image).max() <= 1
+    assert (pixels != image).mean() < 0.03
 
 
 def test_the_files_are_short() -> None:
