@@ -1,4 +1,4 @@
-// Finds people in a photo with OpenCV's cv::dnn, prints them as JSON and draws their limbs.
+// Finds the people of `bpnet infer` in a photo with OpenCV's cv::dnn, prints them as JSON and draws their limbs.
 //
 //   bpnet export -m model.keras -o model.onnx --metadata-json
 //   bpnet_pose model.onnx photo.jpg out.jpg
@@ -48,10 +48,11 @@ bpnet::Options options_of(const json& about) {
   return options;
 }
 
-// The network's input, RGB, and how many pixels of the photo one pixel of it is, along x and y.
+// The network's input, RGB; how many pixels of the photo one pixel of it is, along x and y; and the photo's size.
 struct Input {
   cv::Mat image;
   double x, y;
+  cv::Size photo;
 };
 
 // Resizes a photo without distortion, and pads it with grey on the right and below; see docs/deploy.md.
@@ -66,7 +67,7 @@ Input input_of(const cv::Mat& photo, const json& size, int multiple) {
   cv::Mat image(padded(high), padded(wide), CV_8UC3, cv::Scalar::all(127));
   cv::Mat content = image(cv::Rect(0, 0, std::min(resized(columns), image.cols), std::min(resized(rows), image.rows)));
   cv::resize(photo, content, content.size(), 0, 0, scale < 1 ? cv::INTER_AREA : cv::INTER_LINEAR);
-  const Input input{image, columns / content.cols, rows / content.rows};
+  const Input input{image, columns / content.cols, rows / content.rows, photo.size()};
   cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
   return input;
 }
@@ -82,12 +83,16 @@ std::vector<bpnet::Person> people_in(cv::dnn::Net& network, const Input& input, 
     const cv::Mat& out = outputs[i];
     return bpnet::Maps{out.ptr<float>(), out.size[1], out.size[2], out.size[3]};
   };
+  const json& settings = about.at("spec").at("inference");
   auto people = bpnet::decode(maps(0), maps(1), skeleton_of(about.at("skeleton")), about.at("stride"),
-                              options_of(about.at("spec").at("inference").at("decode")));
+                              options_of(settings.at("decode")));
+  const double least = settings.at("min_person_score");
+  const auto weak = [&](const bpnet::Person& person) { return person.score < least; };
+  people.erase(std::remove_if(people.begin(), people.end(), weak), people.end());
   for (bpnet::Person& person : people)
     for (bpnet::Keypoint& point : person.keypoints) {
-      point.x = float((point.x + 0.5) * input.x - 0.5);
-      point.y = float((point.y + 0.5) * input.y - 0.5);
+      point.x = float(std::clamp((point.x + 0.5) * input.x - 0.5, 0.0, input.photo.width - 1.0));
+      point.y = float(std::clamp((point.y + 0.5) * input.y - 0.5, 0.0, input.photo.height - 1.0));
     }
   return people;
 }
