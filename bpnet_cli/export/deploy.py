@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +22,43 @@ def trtexec_line(path: Path, model: Any, spec: ExperimentSpec, metadata: ModelMe
 
     The profile covers all inputs that inference with this spec can make from a photo, from the smallest to the largest.
     It is tuned for a 4:3 photo. For an int8 file, the result is a text that says why there is no command.
+    An fp16 file says the precision of each tensor, so `--stronglyTyped`: TensorRT 10 needs this word to believe it,
+    TensorRT 11 ignores the word, and has no `--fp16` any more.
     """
     if spec.export.precision == "int8":
         return "can't read this int8 file, because it has zero points (for ONNX Runtime); export fp16 or fp32 for it"
-    words = [f"trtexec --onnx={path} --saveEngine={path.with_suffix('.engine')}"]
+    words = ["trtexec", f"--onnx={path}", f"--saveEngine={path.with_suffix('.engine')}"]
     if spec.export.precision == "fp16":
-        words.append("--fp16")
+        words.append("--stronglyTyped")
     image = model.graph.input[0]
     fixed = [dimension.dim_value for dimension in image.type.tensor_type.shape.dim]
     if all(fixed):
-        return " ".join(words)
+        return shlex.join(words)
     multiple, section = metadata.input_multiple, spec.inference
-
-    def rounded(size: float) -> int:
-        return math.ceil(size / multiple) * multiple
-
-    height = rounded(section.input_height)
-    widths = [section.input_width or section.input_height * ratio for ratio in (4 / 3, section.max_aspect_ratio)]
-    smallest = rounded(section.input_width) if section.input_width else multiple
+    height, width = usual_size(spec, multiple)
     profiles = {
-        "min": (1, height, smallest),
-        "opt": (1, height, rounded(widths[0])),
-        "max": (_MAX_BATCH, height, rounded(widths[1])),
+        "min": (1, height, width if section.input_width else multiple),
+        "opt": (1, height, width),
+        "max": (_MAX_BATCH, *usual_size(spec, multiple, section.max_aspect_ratio)),
     }
+    # trtexec itself wants quotes around a name with a colon, so the shell must not remove them.
+    quote = r"\'" if ":" in image.name else ""
+    shapes = []
     for name, shape in profiles.items():
         axes = "x".join(str(given or free) for given, free in zip(fixed, (*shape, 3), strict=True))
-        words.append(f"--{name}Shapes='{image.name}':{axes}")
-    return " ".join(words)
+        shapes.append(f"--{name}Shapes={quote}{image.name}{quote}:{axes}")
+    return " ".join([shlex.join(words), *shapes])
+
+
+def usual_size(spec: ExperimentSpec, multiple: int, aspect_ratio: float = 4 / 3) -> tuple[int, int]:
+    """(height, width) of the input that inference makes of a photo with this aspect ratio (width to height).
+
+    multiple: sizes are rounded up to multiples of this.
+    """
+    section = spec.inference
+    sides = section.input_height, section.input_width or section.input_height * aspect_ratio
+    height, width = (math.ceil(side / multiple) * multiple for side in sides)
+    return height, width
 
 
 def triton_name(spec: ExperimentSpec) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shlex
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from bpnet_cli.inference.backends import OnnxBackend
 from tests.cli.conftest import Run
 
+onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
 
@@ -69,16 +73,59 @@ def test_triton_repository(trained: Path, exported: Path, tmp_path: Path, bpnet:
     assert config["input"][0]["dims"] == [4, 64, 64, 3]
 
 
+def test_tritons_own_description_of_the_file_takes_it(model: Path, photos: Path, tmp_path: Path, bpnet: Run) -> None:
+    """Triton's protobuf (from its client) reads each config; names, types and axes are those of the model."""
+    description = tritons_description()
+    text_format = pytest.importorskip("google.protobuf.text_format")
+    types = {onnx.TensorProto.UINT8: "TYPE_UINT8", onnx.TensorProto.FLOAT: "TYPE_FP32"}
+    int8 = ("--precision", "int8", "--calibration-images", photos)
+    for words in ((), ("--with-peaks", *int8), ("--tao-layout", "--height", 64, "--width", 72, "--batch", 2)):
+        result = bpnet("export", "-m", model, "--triton", tmp_path, "--overwrite", *words)
+        assert result.exit_code == 0, result.output
+        config = text_format.Parse((tmp_path / "test" / "config.pbtxt").read_text(), description.ModelConfig())
+        graph = onnx.load(tmp_path / "test" / "1" / "model.onnx").graph
+        free = "--batch" not in words
+        assert (config.max_batch_size, config.HasField("dynamic_batching")) == ((8, True) if free else (0, False))
+        for written, made in ((config.input, graph.input), (config.output, graph.output)):
+            assert [value.name for value in written] == [value.name for value in made]
+            for value, tensor in zip(written, (each.type.tensor_type for each in made), strict=True):
+                assert description.DataType.Name(value.data_type) == types[tensor.elem_type]
+                axes = [dimension.dim_value or -1 for dimension in tensor.shape.dim]
+                assert list(value.dims) == axes[1 if free else 0 :]
+
+
 def test_a_line_for_tensorrt(trained: Path, tmp_path: Path, bpnet: Run) -> None:
+    """As a shell reads it. Only trtexec may see the quotes that it needs around a name with a colon."""
+    folder = tmp_path / "my files"
     for words, expected in (
-        ((), "--minShapes='image':1x64x8x3 --optShapes='image':1x64x88x3 --maxShapes='image':8x64x256x3"),
-        (("--height", 64, "--width", 64, "--batch", 1, "--precision", "fp16"), "m.engine --fp16\n"),
+        ((), ["--minShapes=image:1x64x8x3", "--optShapes=image:1x64x88x3", "--maxShapes=image:8x64x256x3"]),
+        (("--height", 64, "--width", 64, "--batch", 1, "--precision", "fp16"), ["--stronglyTyped"]),
+        (
+            ("--tao-layout", "--batch", 2),
+            [f"--{name}Shapes='input_1:0':2x64x{width}x3" for name, width in (("min", 8), ("opt", 88), ("max", 256))],
+        ),
     ):
-        result = bpnet(
-            "export", "-m", trained / "run" / "model.keras", "-o", tmp_path / "m.onnx", "--overwrite", *words
-        )
-        assert f"trtexec --onnx={tmp_path / 'm.onnx'} --saveEngine=" in result.output
-        assert expected in result.output
+        target = folder / "m.onnx"
+        result = bpnet("export", "-m", trained / "run" / "model.keras", "-o", target, "--overwrite", *words)
+        (line,) = (line for line in result.output.splitlines() if line.startswith("TensorRT: "))
+        assert shlex.split(line)[1:] == [
+            "trtexec",
+            f"--onnx={target}",
+            f"--saveEngine={folder / 'm.engine'}",
+            *expected,
+        ]
+
+
+def tritons_description() -> ModuleType:
+    """Triton's protobuf from the wheel of its client, without the client, which needs an older protobuf."""
+    package = importlib.util.find_spec("tritonclient")
+    if package is None:
+        pytest.skip("needs pip install --no-deps tritonclient")
+    path = Path(package.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
+    found = importlib.util.spec_from_file_location("model_config_pb2", path)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
 
 
 def parse(text: str) -> dict:
