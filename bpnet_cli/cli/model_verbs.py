@@ -106,6 +106,9 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 @click.option("--triton", metavar="DIR", help="Triton model repository to write to, with or without -o.")
 @click.option("--web", metavar="DIR", help="Folder to write a web page to that runs the model, with or without -o.")
 @click.option("--metadata-json", is_flag=True, help="Write the metadata too, to OUT.json, for programs in C++.")
+@click.option(
+    "--deepstream", metavar="DIR", help="Folder to write for DeepStream: --tao-layout, nvinfer's configuration."
+)
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @spec_flag("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Precision of the network.  [fp32]")
 @click.option("--calibration-images", "calibration", metavar="DIR", help="Photos to calibrate int8 with, 32 or more.")
@@ -134,6 +137,7 @@ def export(
     triton: str | None,
     web: str | None,
     metadata_json: bool,
+    deepstream: str | None,
     overwrite: bool,
     calibration: str | None,
     images: str | None,
@@ -152,8 +156,8 @@ def export(
              bpnet export -m runs/lite/model.keras -o lite.tflite --precision fp16
              bpnet export -m runs/lite/model.keras -o served --format saved_model
     """
-    if not output and not triton and not web:
-        raise click.UsageError("give -o OUT, --triton DIR or --web DIR")
+    if not (output or triton or web or deepstream):
+        raise click.UsageError("give -o OUT, --triton DIR, --web DIR or --deepstream DIR")
     if metadata_json and not output:
         raise click.UsageError("--metadata-json needs -o OUT; the folder of --web has the metadata anyway")
     if (images is None) != (annotations is None):
@@ -161,13 +165,14 @@ def export(
     from bpnet_cli.export.workflow import ExportRequest, export_model
     from bpnet_cli.spec.overrides import FlagAssignment
 
-    changes = (*overrides, *context.ensure_object(list))
-    if web:  # the page groups peaks, it doesn't find them
-        changes += (FlagAssignment("export.with_peaks=true", "--web"),)
+    # The page groups peaks, it doesn't find them. DeepStream takes NVIDIA's layout only.
+    implied = [FlagAssignment("export.with_peaks=true", "--web")] if web else []
+    implied += [FlagAssignment("export.tao_layout=true", f"--deepstream {deepstream}")] if deepstream else []
+    changes = (*overrides, *context.ensure_object(list), *implied)
     model = model_or_box(model_path, keras=True)
     target = (output, triton, overwrite, changes)
     measured = (calibration, images, annotations, max_ap_drop)
-    click.echo(export_model(ExportRequest(model, *target, *measured, format_, web, metadata_json)))
+    click.echo(export_model(ExportRequest(model, *target, *measured, format_, web, metadata_json, deepstream)))
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:

@@ -13,6 +13,7 @@ from typing import Any
 from bpnet_cli.engine import load_keras, load_tensorflow
 from bpnet_cli.errors import BpnetError, SpecError
 from bpnet_cli.evaluation.evaluate import load_labelled
+from bpnet_cli.export.deepstream import check_deepstream, write_deepstream
 from bpnet_cli.export.deploy import check_triton, triton_name, trtexec_line, write_triton
 from bpnet_cli.export.web import check_web, write_web
 from bpnet_cli.export.writers import WRITERS, Work, check_options, write
@@ -31,11 +32,12 @@ class ExportRequest:
     """The arguments of the command, beyond the spec.
 
     model: the `.keras` file. output: the file to write, or the folder of a SavedModel. format: a key of `WRITERS`;
-    None: the one that the ending of `output` means. triton: a Triton model repository. web: a folder for a page. At
-    least one of `output`, `triton` and `web` is needed. metadata_json: also write the metadata beside `output`, with
-    the suffix .json. overrides: changes to the spec inside the `.keras` file; the new file gets the changed spec.
-    calibration: folder of photos. images, annotations: labelled photos for measuring AP; without them, AP is measured
-    on the spec's validation data if `max_ap_drop` is given. max_ap_drop: by how much AP may fall.
+    None: the one that the ending of `output` means. triton: a Triton model repository. web: a folder for a page.
+    deepstream: a folder for DeepStream; it needs `export.tao_layout`. At least one of `output` and these three folders
+    is needed. metadata_json: also write the metadata beside `output`, with the suffix .json. overrides: changes to the
+    spec inside the `.keras` file; the new file gets the changed spec. calibration: folder of photos.
+    images, annotations: labelled photos for measuring AP; without them, AP is measured on the spec's validation data if
+    `max_ap_drop` is given. max_ap_drop: by how much AP may fall.
     """
 
     model: str
@@ -50,6 +52,7 @@ class ExportRequest:
     format: str | None = None
     web: str | None = None
     metadata_json: bool = False
+    deepstream: str | None = None
 
 
 def export_model(request: ExportRequest) -> str:
@@ -71,6 +74,8 @@ def export_model(request: ExportRequest) -> str:
     repository = triton_name(work.spec)
     if request.triton:
         check_triton(request.triton, repository, request.overwrite)
+    if request.deepstream:
+        check_deepstream(request.deepstream, work.spec, request.overwrite)
     load_tensorflow("export")
     load_keras()
     import keras
@@ -107,6 +112,10 @@ def _onnx_folders(
     if request.web:
         notes.append(write_web(request.web, data, work.metadata.to_json()))
         written[Path(request.web)] = Path(request.web) / "model.onnx"
+    if request.deepstream:
+        written[Path(request.deepstream)] = write_deepstream(
+            request.deepstream, model, data, work.spec, work.metadata
+        )
     return written, notes
 
 
@@ -129,7 +138,7 @@ def _format(request: ExportRequest) -> str:
             " and a folder"
         )
     name = request.format or str(by_ending)
-    folders = {"--triton": request.triton, "--web": request.web}
+    folders = {"--triton": request.triton, "--web": request.web, "--deepstream": request.deepstream}
     for flag in [flag for flag, folder in folders.items() if folder and name != "onnx"]:
         raise BpnetError(f"{flag} needs --format onnx: its folder holds an ONNX file (got {name})")
     return name
