@@ -113,6 +113,7 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 @spec_flag("--precision", type=click.Choice(["fp32", "fp16", "int8"]), help="Precision of the network.  [fp32]")
 @click.option("--calibration-images", "calibration", metavar="DIR", help="Photos to calibrate int8 with, 32 or more.")
 @spec_flag("--quantize-heads", is_flag=True, help="Use int8 for the last convolutions too.")
+@click.option("--explain", is_flag=True, help="Show what each int8 layer costs: candidates for export.float_layers.")
 @click.option("--images", metavar="DIR", help="Labelled photos to measure AP on, in fp32 and in the lower precision.")
 @click.option("--annotations", metavar="FILE", help="COCO keypoint JSON that goes with --images.")
 @click.option(
@@ -140,6 +141,7 @@ def export(
     deepstream: str | None,
     overwrite: bool,
     calibration: str | None,
+    explain: bool,
     images: str | None,
     annotations: str | None,
     max_ap_drop: float | None,
@@ -172,7 +174,8 @@ def export(
     model = model_or_box(model_path, keras=True)
     target = (output, triton, overwrite, changes)
     measured = (calibration, images, annotations, max_ap_drop)
-    click.echo(export_model(ExportRequest(model, *target, *measured, format_, web, metadata_json, deepstream)))
+    folders = (format_, web, metadata_json, deepstream)
+    click.echo(export_model(ExportRequest(model, *target, *measured, *folders, explain)))
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:

@@ -21,7 +21,7 @@ def make_plain(graph: Any) -> None:
     _use_scalars(graph)
     for first in [node for node in graph.node if node.name.endswith("/Repeat/ExpandDims")]:
         _use_resize(graph, first)
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
 def drop_unread_constants(graph: Any) -> None:
@@ -155,7 +155,7 @@ def _join_transposes(graph: Any, planes: str, pixels: str) -> None:
                 reader.input[:] = [planes if name == node.output[0] else name for name in reader.input]
 
 
-def _drop_unused(graph: Any) -> None:
+def drop_unused(graph: Any) -> None:
     """Remove the nodes and constants that nothing reads, in place."""
     while True:
         read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}

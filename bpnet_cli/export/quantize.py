@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.export.explain import Cost, layer_costs
+from bpnet_cli.export.layers import convolutions, matching_layers
 from bpnet_cli.export.onnx import set_metadata
-from bpnet_cli.export.plain import drop_unread_constants, drop_unused_domains, rename_tensors
+from bpnet_cli.export.plain import drop_unread_constants, drop_unused, drop_unused_domains, rename_tensors
 from bpnet_cli.inference.onnx_layout import OnnxLayout
 from bpnet_cli.log import progress, silenced
 from bpnet_cli.models.metadata import ModelMetadata
@@ -31,12 +33,16 @@ def quantize(
     *,
     method: str,
     heads: bool,
-) -> None:
+    float_layers: Sequence[str] = (),
+    explained: Sequence[NDArray[np.uint8]] = (),
+) -> list[Cost]:
     """Write an INT8 copy of a float32 ONNX file: QDQ, int8 weights with a scale per channel, uint8 activations.
 
     The normalisation stays float. inputs: (B, H, W, 3) uint8 network inputs; their activations give the ranges.
     layout: of the source file. method: a key of `METHODS`. heads: whether to quantise the last convolutions too.
-    Raises BpnetError if ONNX Runtime can't quantise the network.
+    float_layers: names of convolutions that stay float, with * for any characters. explained: inputs on which the cost
+    of each quantised convolution is measured; returns these costs, nothing if there are no such inputs.
+    Raises SpecError for a name that no convolution has, BpnetError if ONNX Runtime can't quantise the network.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -45,8 +51,10 @@ def quantize(
     folded = target.with_name("folded.onnx")
     # This folds the scales and offsets of batch norm into the convolutions. Quantising needs that.
     quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
-    graph = onnx.load(str(folded)).graph
+    model = onnx.load(str(folded))
+    graph = model.graph
     excluded = _normalisation(graph) + ([] if heads else _last_convolutions(graph))
+    floats = matching_layers(float_layers, [node.name for node in convolutions(graph)])
     reader = _Inputs(inputs, layout)
     try:
         with _quiet():
@@ -58,19 +66,26 @@ def quantize(
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=excluded,
+                nodes_to_exclude=excluded + floats,
                 calibrate_method=getattr(CalibrationMethod, METHODS[method]),
                 # One photo at a time, because the activations of one photo already need hundreds of megabytes.
-                extra_options={"CalibStridedMinMax": 1, "TensorQuantOverrides": _seven_bits(graph, layout.input)},
+                extra_options={
+                    "CalibStridedMinMax": 1,
+                    "TensorQuantOverrides": _seven_bits(graph, layout.input),
+                    "QDQKeepRemovableActivations": bool(floats),
+                },
             )
     except (ValueError, RuntimeError) as error:
         raise BpnetError(f"nothing written: ONNX Runtime can't quantise the network: {error}") from None
     reader.close()
-    model = onnx.load(str(target))
+    exact, model = model, onnx.load(str(target))
+    _read_floats(model.graph, floats)
+    costs = layer_costs(model, exact, [{layout.input: layout.feed(images)} for images in explained])
     _compact(model.graph)
     drop_unused_domains(model)
     set_metadata(model, metadata)
     onnx.save(model, str(target))
+    return costs
 
 
 def _seven_bits(graph: Any, image: str) -> dict[str, Any]:
@@ -92,6 +107,20 @@ def _seven_bits(graph: Any, image: str) -> dict[str, Any]:
         else:
             reached.update(node.output)
     return weights
+
+
+def _read_floats(graph: Any, names: Sequence[str]) -> None:
+    """Let these convolutions read their input before it is quantised, in place.
+
+    Between quantised tensors, ONNX Runtime would quantise their weights itself, with one scale for all channels. The
+    activation functions before the quantisers must still be there.
+    """
+    makers = {output: node for node in graph.node for output in node.output}
+    for node in convolutions(graph):
+        maker = makers.get(node.input[0])
+        if node.name in names and maker is not None and maker.op_type == "DequantizeLinear":
+            node.input[0] = makers[maker.input[0]].input[0]
+    drop_unused(graph)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class ExportRequest:
     is needed. metadata_json: also write the metadata beside `output`, with the suffix .json. overrides: changes to the
     spec inside the `.keras` file; the new file gets the changed spec. calibration: folder of photos.
     images, annotations: labelled photos for measuring AP; without them, AP is measured on the spec's validation data if
-    `max_ap_drop` is given. max_ap_drop: by how much AP may fall.
+    `max_ap_drop` is given. max_ap_drop: by how much AP may fall. explain: whether to measure what each int8 layer costs.
     """
 
     model: str
@@ -53,6 +53,7 @@ class ExportRequest:
     web: str | None = None
     metadata_json: bool = False
     deepstream: str | None = None
+    explain: bool = False
 
 
 def export_model(request: ExportRequest) -> str:
@@ -70,7 +71,7 @@ def export_model(request: ExportRequest) -> str:
     if request.web:
         check_web(request.web, request.overwrite)
     work = _prepare(request)
-    check_options(name, work.spec)
+    check_options(name, work.spec, request.explain)
     repository = triton_name(work.spec)
     if request.triton:
         check_triton(request.triton, repository, request.overwrite)
@@ -113,9 +114,7 @@ def _onnx_folders(
         notes.append(write_web(request.web, data, work.metadata.to_json()))
         written[Path(request.web)] = Path(request.web) / "model.onnx"
     if request.deepstream:
-        written[Path(request.deepstream)] = write_deepstream(
-            request.deepstream, model, data, work.spec, work.metadata
-        )
+        written[Path(request.deepstream)] = write_deepstream(request.deepstream, model, data, work.spec, work.metadata)
     return written, notes
 
 
@@ -183,6 +182,9 @@ def _prepare(request: ExportRequest) -> Work:
         raise BpnetError("--calibration-images and --max-ap-drop need --precision int8 or fp16; fp32 is exact")
     if spec.export.quantize_heads and precision != "int8":
         raise BpnetError(f"--quantize-heads needs --precision int8 (export.precision is {precision})")
+    if (request.explain or spec.export.float_layers) and precision != "int8":
+        what = "--explain" if request.explain else "export.float_layers"
+        raise BpnetError(f"{what} needs --precision int8 (export.precision is {precision})")
     labelled = None
     if request.images or request.max_ap_drop is not None:
         labelled = load_labelled(_labelled_sources(request, spec), metadata.skeleton)
@@ -193,7 +195,7 @@ def _prepare(request: ExportRequest) -> Work:
             " ranges may be too small for other photos: measure AP with --images and --annotations"
         )
     metadata = metadata.with_spec(spec.model_dump(mode="json"))
-    return Work(request.model, metadata, spec, labelled, photos, request.max_ap_drop)
+    return Work(request.model, metadata, spec, labelled, photos, request.max_ap_drop, request.explain)
 
 
 def _at_fixed_size(spec: ExperimentSpec, metadata: ModelMetadata) -> ExperimentSpec:

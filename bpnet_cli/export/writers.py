@@ -22,6 +22,7 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 
 _SEED = 0
 Inputs = Sequence[NDArray[np.uint8]]
+Lower = tuple[Path, list[str]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Work:
 
     model: the `.keras` file. metadata: of the file to write, with the spec inside. photos: (H, W, 3) uint8 RGB, for
     calibration and for comparing maps. labelled: photos for measuring AP. max_ap_drop: by how much AP may fall.
+    explain: whether to measure what each int8 layer costs.
     """
 
     model: str
@@ -38,6 +40,7 @@ class Work:
     labelled: LabelledSet | None = None
     photos: Sequence[NDArray[np.uint8]] = ()
     max_ap_drop: float | None = None
+    explain: bool = False
 
     @property
     def shape(self) -> tuple[int | None, int | None, int | None]:
@@ -51,13 +54,14 @@ class Writer:
     """How a format is written; all files go into a temporary folder.
 
     runtime: the name of what runs the file here. exact: (work, network, folder) -> the file in fp32, without peaks.
-    lowered: (work, network, the exact file, (B, H, W, 3) uint8 network inputs) -> the file in the spec's precision.
+    lowered: (work, network, the exact file, (B, H, W, 3) uint8 network inputs) -> the file in the spec's precision, and
+    lines about its layers.
     peaks: (work, file) -> the file with the output `peaks`. None where the format has no such thing.
     """
 
     runtime: str
     exact: Callable[[Work, Any, Path], Path]
-    lowered: Callable[[Work, Any, Path, Inputs], Path] | None = None
+    lowered: Callable[[Work, Any, Path, Inputs], Lower] | None = None
     peaks: Callable[[Work, Path], Path] | None = None
 
 
@@ -86,7 +90,7 @@ def write(work: Work, name: str, folder: Path) -> tuple[Path, list[str]]:
 
 
 def _lower(
-    work: Work, lowered: Callable[[Work, Any, Path, Inputs], Path], network: Any, exact: Loaded, runtime: str
+    work: Work, lowered: Callable[[Work, Any, Path, Inputs], Lower], network: Any, exact: Loaded, runtime: str
 ) -> tuple[Path, list[str]]:
     """The file in the spec's precision, and lines about what this costs and gains."""
     section, photos = work.spec.export, work.photos
@@ -95,21 +99,23 @@ def _lower(
     inputs = [predictor.prepare(photo)[0][None] for photo in shown]
     if section.precision == "int8":
         say(f"calibrating with {len(inputs)} photos ({section.calibration})")
-    path = lowered(work, network, exact[0], [np.repeat(each, section.batch or 1, axis=0) for each in inputs])
+    path, costs = lowered(work, network, exact[0], [np.repeat(each, section.batch or 1, axis=0) for each in inputs])
     backend = load_backend(path)
     on = f"{len(photos)} photos" if photos else "noise"
     lines = measured(exact, (path, backend), inputs, work.spec, on, runtime)
     if work.labelled:
         lines.append(accuracy(exact[1], backend, work.spec, work.labelled, work.max_ap_drop))
-    return path, lines
+    return path, [*lines, *costs]
 
 
 def _exact_onnx(work: Work, network: Any, folder: Path) -> Path:
+    from bpnet_cli.export.layers import name_convolutions
     from bpnet_cli.export.onnx import to_onnx
     from bpnet_cli.export.tao import to_tao_layout
 
     section = work.spec.export
     model = to_onnx(network, work.metadata, section.opset, work.shape)
+    name_convolutions(model.graph, network)
     if section.tao_layout:
         model = to_tao_layout(model, section.tao_paf_upsampling)
     folder.mkdir(exist_ok=True)
@@ -118,7 +124,7 @@ def _exact_onnx(work: Work, network: Any, folder: Path) -> Path:
     return path
 
 
-def _lower_onnx(work: Work, network: Any, exact: Path, inputs: Inputs) -> Path:
+def _lower_onnx(work: Work, network: Any, exact: Path, inputs: Inputs) -> Lower:
     section, path = work.spec.export, exact.with_name("lower.onnx")
     if section.precision == "fp16":
         import onnx
@@ -126,13 +132,23 @@ def _lower_onnx(work: Work, network: Any, exact: Path, inputs: Inputs) -> Path:
         from bpnet_cli.export.half import to_half
 
         path.write_bytes(to_half(onnx.load(str(exact))).SerializeToString())
-    else:
-        from bpnet_cli.export.quantize import quantize
+        return path, []
+    from bpnet_cli.export.explain import EXPLAINED, cost_table
+    from bpnet_cli.export.quantize import quantize
 
-        even = _exact_onnx(work, _equalized(network, inputs), exact.with_name("even"))
-        layout = OnnxBackend(even).layout
-        quantize(even, path, inputs, layout, work.metadata, method=section.calibration, heads=section.quantize_heads)
-    return path
+    even = _exact_onnx(work, _equalized(network, inputs), exact.with_name("even"))
+    costs = quantize(
+        even,
+        path,
+        inputs,
+        OnnxBackend(even).layout,
+        work.metadata,
+        method=section.calibration,
+        heads=section.quantize_heads,
+        float_layers=section.float_layers,
+        explained=inputs[:: -(-len(inputs) // EXPLAINED)] if work.explain else [],
+    )
+    return path, cost_table(costs) if work.explain else []
 
 
 def _equalized(network: Any, inputs: Inputs) -> Any:
@@ -160,13 +176,14 @@ def _exact_openvino(work: Work, network: Any, folder: Path) -> Path:
     return convert(_exact_onnx(work, network, folder))
 
 
-def _lower_openvino(work: Work, network: Any, exact: Path, inputs: Inputs) -> Path:
+def _lower_openvino(work: Work, network: Any, exact: Path, inputs: Inputs) -> Lower:
     from bpnet_cli.export.openvino import convert
 
     source = exact.with_suffix(".onnx")
     if work.spec.export.precision == "fp16":
-        return convert(source, half=True, name="lower")
-    return convert(_lower_onnx(work, network, source, inputs))
+        return convert(source, half=True, name="lower"), []
+    path, costs = _lower_onnx(work, network, source, inputs)
+    return convert(path), costs
 
 
 def _peaks_openvino(work: Work, path: Path) -> Path:
@@ -181,14 +198,14 @@ def _exact_litert(work: Work, network: Any, folder: Path) -> Path:
     return write_litert(folder / "exact.tflite", to_litert(network, work.shape, "fp32"), work.metadata)
 
 
-def _lower_litert(work: Work, network: Any, exact: Path, inputs: Inputs) -> Path:
+def _lower_litert(work: Work, network: Any, exact: Path, inputs: Inputs) -> Lower:
     from bpnet_cli.export.litert import to_litert, write_litert
 
     precision = work.spec.export.precision
     if precision == "int8":
         network = _equalized(network, inputs)
     data = to_litert(network, work.shape, precision, inputs)
-    return write_litert(exact.with_name("lower.tflite"), data, work.metadata)
+    return write_litert(exact.with_name("lower.tflite"), data, work.metadata), []
 
 
 def _peaks_litert(work: Work, path: Path) -> Path:
@@ -216,7 +233,7 @@ WRITERS: dict[str, Writer] = {
 }
 
 
-def check_options(name: str, spec: ExperimentSpec) -> None:
+def check_options(name: str, spec: ExperimentSpec, explain: bool) -> None:
     """Raise BpnetError if a format doesn't have what the spec's export section asks for."""
     writer, section = WRITERS[name], spec.export
     missing = []
@@ -228,5 +245,9 @@ def check_options(name: str, spec: ExperimentSpec) -> None:
         missing.append("--tao-layout")
     if section.calibration != "minmax" and name == "litert":
         missing.append(f"export.calibration {section.calibration}")
+    if explain and name == "litert":
+        missing.append("--explain")
+    if section.float_layers and name == "litert":
+        missing.append("export.float_layers")
     if missing:
         raise BpnetError(f"--format {name} has no {' and no '.join(missing)}; leave it out, or take --format onnx")

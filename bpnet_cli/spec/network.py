@@ -243,6 +243,9 @@ class ExportSpec(Model):
         default=False,
         description="use int8 also for the last convolutions, which make the maps; false: they stay float",
     )
+    float_layers: tuple[str, ...] = Field(
+        default=(), description="names of convolutions that stay float in int8 files; * stands for any characters"
+    )
     height: int | None = Field(
         default=None, ge=32, description="the only input height that the file takes, pixels; null: any. Needs width"
     )
