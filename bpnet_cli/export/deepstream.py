@@ -98,15 +98,15 @@ def _notes(model: Any, spec: ExperimentSpec, metadata: ModelMetadata) -> str:
     times = spec.export.tao_paf_upsampling
     centre = (stride - 1) / 2
     limbs = "\n".join(f"  {2 * i}, {2 * i + 1}: {start} -> {end}" for i, (start, end) in enumerate(skeleton.limbs))
-    free = "" if spec.export.height else " (any size that is a multiple of the stride: change infer-dims)"
+    free = "" if spec.export.height else f" (any multiples of {metadata.input_multiple}: change infer-dims)"
     return f"""{spec.name}: files for DeepStream's nvinfer, written by bpnet {metadata.version}
 
 {MODEL}   the network in NVIDIA's layout, {spec.export.precision}
 {CONFIG}  configuration: nvinfer config-file-path={CONFIG}
 {LABELS}   names of the keypoints, in the order of the heatmaps
 
-Input: {height} x {width} pixels{free}. nvinfer resizes a frame without distortion,
-pads it on the right and below, and gives the network (pixel - 128) / 256, RGB.
+Input: {height} x {width} pixels{free}. nvinfer resizes a frame without distortion, pads it
+on the right and below, and gives the network (pixel - 128) / 256, RGB.
 A point (x, y) of the network's input is the point (x + 0.5) / s - 0.5, (y + 0.5) / s - 0.5 of the frame, with
 s = min({height} / frame height, {width} / frame width).
 nvinfer pads with black, the network was trained with grey padding (127).
