@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.export.align import align_channels
+from bpnet_cli.export.layers import name_convolutions
 from bpnet_cli.export.plain import drop_unused_domains, make_plain, rename_tensors
 from bpnet_cli.inference.backends import Backend, KerasBackend
 from bpnet_cli.inference.compare import map_difference
@@ -53,8 +54,9 @@ def to_onnx(network: Any, metadata: ModelMetadata, opset: int, shape: Shape = (N
     del converted.graph.value_info[:]
     restore_dilation(converted.graph, marks)
     make_plain(converted.graph)
-    align_channels(converted.graph)
     _shorten_names(converted.graph)
+    name_convolutions(converted.graph, network)
+    align_channels(converted.graph)
     drop_unused_domains(converted)
     set_metadata(converted, metadata)
     onnx.checker.check_model(converted)

@@ -35,9 +35,9 @@ class ExportRequest:
     None: the one that the ending of `output` means. triton: a Triton model repository. web: a folder for a page.
     deepstream: a folder for DeepStream; it needs `export.tao_layout`. At least one of `output` and these three folders
     is needed. metadata_json: also write the metadata beside `output`, with the suffix .json. overrides: changes to the
-    spec inside the `.keras` file; the new file gets the changed spec. calibration: folder of photos.
-    images, annotations: labelled photos for measuring AP; without them, AP is measured on the spec's validation data if
-    `max_ap_drop` is given. max_ap_drop: by how much AP may fall. explain: whether to measure what each int8 layer costs.
+    spec inside the `.keras` file; the new file gets the changed spec. calibration: folder of photos. images,
+    annotations: labelled photos for measuring AP; without them, AP is measured on the spec's validation data if
+    `max_ap_drop` is given. max_ap_drop: by how much AP may fall. explain: whether to measure each int8 layer's cost.
     """
 
     model: str

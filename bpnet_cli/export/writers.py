@@ -109,13 +109,11 @@ def _lower(
 
 
 def _exact_onnx(work: Work, network: Any, folder: Path) -> Path:
-    from bpnet_cli.export.layers import name_convolutions
     from bpnet_cli.export.onnx import to_onnx
     from bpnet_cli.export.tao import to_tao_layout
 
     section = work.spec.export
     model = to_onnx(network, work.metadata, section.opset, work.shape)
-    name_convolutions(model.graph, network)
     if section.tao_layout:
         model = to_tao_layout(model, section.tao_paf_upsampling)
     folder.mkdir(exist_ok=True)

@@ -61,8 +61,8 @@ def test_what_can_not_be_written_is_one_message(
         (("--web", tmp_path / "file" / "page"), "page: can't be written: Not a directory"),
         (("--web", "/proc/nothing/page"), "page: can't be written"),
         (("--web", tmp_path / "page", "--tao-layout"), "with_peaks and tao_layout can't be used together"),
-        (("--metadata-json", "--web", tmp_path / "page"), "--metadata-json needs -o OUT.onnx"),
-        ((), "give -o OUT.onnx, --triton DIR or --web DIR"),
+        (("--metadata-json", "--web", tmp_path / "page"), "--metadata-json needs -o OUT"),
+        ((), "give -o OUT, --triton DIR, --web DIR or --deepstream DIR"),
     ):
         result = bpnet(*model, *words)
         assert result.exit_code in (1, 2)

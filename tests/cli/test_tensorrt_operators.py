@@ -15,7 +15,7 @@ onnx = pytest.importorskip("onnx")
 
 # Those of the supported operators that files of this project may contain.
 SUPPORTED = """
-    Abs Add And Cast Clip Concat Conv Div Elu GatherElements Greater GreaterOrEqual LeakyRelu LessOrEqual Log
+    Abs Add And Cast Clip Concat Conv Div Elu Floor GatherElements Greater GreaterOrEqual LeakyRelu LessOrEqual Log
     Max MaxPool Min Mul Neg PRelu Pad Relu Reshape Resize Shape Sigmoid Slice Split Sub TopK Transpose
     Unsqueeze Where
 """
