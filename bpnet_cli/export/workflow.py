@@ -147,6 +147,7 @@ def _check_target(output: str, name: str, overwrite: bool) -> Path:
     """The path to write later. Raises BpnetError if it can't or must not be written."""
     if FORMATS[name].suffix:
         target = check_output(output, FORMATS[name].suffix, overwrite)
+        check_folder(target.parent)
         if name == "openvino":
             check_output(target.with_suffix(".bin"), ".bin", overwrite)
         return target

@@ -72,7 +72,7 @@ def test_existing_and_unwritable_targets(model: Path, photos: Path, tmp_path: Pa
     assert bpnet("export", "-m", model, "-o", tmp_path / "m.onnx", *words, "--overwrite").exit_code == 0
     result = bpnet("export", "-m", model, "-o", tmp_path / "m.onnx" / "x.onnx", *words)
     assert result.exit_code == 1
-    assert "can't be written" in result.output
+    assert "is a file, not a folder" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 

@@ -174,6 +174,31 @@ def test_targets_that_exist(model: Path, tmp_path: Path, bpnet: Run) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.bin", "m.xml", "photos", "served"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_that_cannot_be_written_is_told_at_once(
+    model: Path, tmp_path: Path, bpnet: Run, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("bpnet_cli.export.workflow.write", lambda *_: pytest.fail("worked before it was refused"))
+    result = bpnet("export", "-m", model, "-o", tmp_path / "file" / NAMES[name], "--format", name)
+    assert result.exit_code == 1
+    assert "is a file, not a folder" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_operator_that_litert_lacks(keras_loaded: None) -> None:
+    import keras
+
+    from bpnet_cli.errors import BpnetError
+    from bpnet_cli.export.litert import to_litert
+
+    image = keras.Input((None, None, 3), dtype="uint8", name="image")
+    x = keras.layers.Rescaling(1 / 512)(image)
+    maps = {name: keras.layers.Conv2D(2, 1)(keras.ops.erfinv(x)) for name in ("heatmaps", "pafs")}
+    with pytest.raises(BpnetError, match=r"nothing written: TensorFlow can't convert this network to LiteRT: .*Erfinv"):
+        to_litert(keras.Model(image, maps), (1, 32, 32), "fp32")
+
+
 def test_damaged_and_foreign_files(model: Path, tmp_path: Path, bpnet: Run) -> None:
     whole = tmp_path / "m.tflite"
     export(bpnet, model, whole)

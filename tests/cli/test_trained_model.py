@@ -35,7 +35,7 @@ def test_export_says_what_it_wrote(trained: Path, tmp_path: Path, bpnet: Run) ->
     assert bpnet("export", "-m", model, "-o", tmp_path / "m.onnx", "--overwrite").exit_code == 0
     for output, message in (
         (tmp_path / "m.trt", "must end in .onnx, .xml or .tflite"),
-        (model / "x.onnx", "can't be written"),
+        (model / "x.onnx", "is a file, not a folder"),
     ):
         refused = bpnet("export", "-m", model, "-o", output)
         assert refused.exit_code == 1
