@@ -134,7 +134,7 @@ def test_load_predictor_names_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(BpnetError, match="no such model file"):
         load_predictor(tmp_path / "none.onnx")
     (tmp_path / "m.txt").write_text("")
-    with pytest.raises(BpnetError, match="must be a .keras file, an .onnx file or an .xml file"):
+    with pytest.raises(BpnetError, match="must be a .keras file, an .onnx file, an .xml file"):
         load_predictor(tmp_path / "m.txt")
     (tmp_path / "m.onnx").write_text("nonsense")
     with pytest.raises(BpnetError, match="ONNX Runtime can't load it"):
