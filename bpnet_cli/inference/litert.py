@@ -34,7 +34,8 @@ class LiteRtNetwork:
         self._image = inputs[self.layout.input]["index"]
         self._outputs = [outputs[name]["index"] for name in (self.layout.heatmaps.name, self.layout.pafs.name)]
         del runner  # LiteRT allows no new shape while it exists
-        self._lock, self._shape = Lock(), tuple[int, ...]()
+        self._lock = Lock()
+        self._shape: tuple[int, ...] = ()
         height, width = self.layout.size or (4 * self.metadata.input_multiple,) * 2
         with quiet_libraries():  # the first allocation announces XNNPACK
             self._prepare((self.layout.batch or 1, height, width, 3))
@@ -50,6 +51,7 @@ class LiteRtNetwork:
 
     def _prepare(self, shape: tuple[int, ...]) -> None:
         if shape != self._shape:
+            self._shape = ()  # until all memory is there
             self._interpreter.resize_tensor_input(self._image, shape)
             self._interpreter.allocate_tensors()
             self._shape = shape
