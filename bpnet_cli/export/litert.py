@@ -19,11 +19,10 @@ from keras import layers
 from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.export.onnx import Shape
 from bpnet_cli.log import silenced
 from bpnet_cli.models.bodyposenet import inference_network
 from bpnet_cli.models.metadata import KERAS_MEMBER, ModelMetadata
-
-Shape = tuple[int | None, int | None, int | None]
 
 
 def to_litert(network: Any, shape: Shape, precision: str, photos: Iterable[NDArray[np.uint8]] = ()) -> bytes:

@@ -7,12 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from bpnet_cli.export.onnx import Shape
 from bpnet_cli.log import silenced
 from bpnet_cli.models.bodyposenet import inference_network
 from bpnet_cli.models.formats import SAVED_MODEL_METADATA
 from bpnet_cli.models.metadata import ModelMetadata
-
-Shape = tuple[int | None, int | None, int | None]
 
 
 def write_saved_model(network: Any, shape: Shape, metadata: ModelMetadata, folder: Path) -> Path:

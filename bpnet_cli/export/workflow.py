@@ -86,19 +86,20 @@ def export_model(request: ExportRequest) -> str:
     with tempfile.TemporaryDirectory(prefix="bpnet-export-") as folder:
         path, lines = write(work, name, Path(folder))
         size = f"{size_of(path) / 1e6:.2f} MB"
-        if beside:
-            write_text(beside, work.metadata.to_json())
         if target:
             _place(path, target)
+        if beside:
+            write_text(beside, work.metadata.to_json())
         if name != "onnx":
             return "\n".join([f"{target}: {size}", *lines])
         import onnx
 
         model, data = onnx.load(str(path)), path.read_bytes()
     written, notes = _onnx_folders(request, work, repository, model, data)
-    files = [*written.values(), *([target] if target else [])]
-    head = [f"{each}: {size}, opset {work.spec.export.opset}" for each in [*written, *([target] if target else [])]]
-    line = trtexec_line(target or files[0], model, work.spec, work.metadata)
+    if target:
+        written[target] = target
+    head = [f"{each}: {size}, opset {work.spec.export.opset}" for each in written]
+    line = trtexec_line(target or next(iter(written.values())), model, work.spec, work.metadata)
     return "\n".join([*head, *notes, f"TensorRT: {line}", *_form(model), *lines])
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bpnet_cli.build import decode_options_of
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.evaluation.evaluate import LabelledSet
+from bpnet_cli.export.onnx import Shape
 from bpnet_cli.export.precision import Loaded, accuracy, measured
 from bpnet_cli.inference.backends import OnnxBackend, load_backend
 from bpnet_cli.inference.load import make_predictor
@@ -43,7 +44,7 @@ class Work:
     explain: bool = False
 
     @property
-    def shape(self) -> tuple[int | None, int | None, int | None]:
+    def shape(self) -> Shape:
         """The fixed (batch, height, width) of the input; None for a free axis."""
         section = self.spec.export
         return section.batch, section.height, section.width
@@ -76,10 +77,11 @@ def write(work: Work, name: str, folder: Path) -> tuple[Path, list[str]]:
     from bpnet_cli.models.model_file import load_network
 
     writer, section = WRITERS[name], work.spec.export
-    network = fold_batch_norms(load_network(work.model)[0])
+    original, _ = load_network(work.model)
+    network = fold_batch_norms(original)
     path = writer.exact(work, network, folder)
     exact = load_backend(path)
-    difference = check_against_keras(network, work.metadata, exact, writer.runtime, section.opset)
+    difference = check_against_keras(original, work.metadata, exact, writer.runtime, section.opset)
     lines: list[str] = []
     if section.precision != "fp32" and writer.lowered:
         path, lines = _lower(work, writer.lowered, network, (path, exact), writer.runtime)
