@@ -13,6 +13,8 @@ from bpnet_cli.cli import main
 SPEC = Path(__file__).parents[2] / "specs" / "lite_coco.yaml"
 PHOTOS = 8
 MIN_AP = 0.90
+# They show eleven people: one of them below one of ten OKS thresholds costs .009, and .014 where all others are right.
+MAX_DROP = 0.03
 # Trained in rounds, each resuming the one before, until the photos are known.
 EPOCHS_PER_ROUND, ROUNDS, STEPS_PER_EPOCH = 2, 5, 40
 UNCHANGED = {
@@ -86,8 +88,8 @@ def test_eight_photos_are_learnt_by_heart(shared_data: Path, tmp_path: Path) -> 
     run("export", "-m", model, "-o", tmp_path / "model.onnx")
     run("evaluate", "-m", tmp_path / "model.onnx", "-r", tmp_path / "onnx")
     assert metrics(tmp_path / "onnx")["AP"] == pytest.approx(ap, abs=0.002)
-    words = ("--precision", "int8", "--calibration-images", source / "images", "--max-ap-drop", 0.01)
+    words = ("--precision", "int8", "--calibration-images", source / "images", "--max-ap-drop", MAX_DROP)
     run("export", "-m", model, "-o", tmp_path / "int8.onnx", *words)
     assert (tmp_path / "int8.onnx").stat().st_size <= 0.30 * (tmp_path / "model.onnx").stat().st_size
     run("evaluate", "-m", tmp_path / "int8.onnx", "-r", tmp_path / "int8")
-    assert metrics(tmp_path / "int8")["AP"] >= ap - 0.01
+    assert metrics(tmp_path / "int8")["AP"] >= ap - MAX_DROP
