@@ -14,6 +14,8 @@ Item = TypeVar("Item")
 
 # Where the output is not a terminal: seconds between two progress lines, and seconds before the first line.
 _LINE_INTERVAL, _FIRST_LINE = 15.0, 3.0
+# Environment variable that switches progress off, in processes that work for another one.
+NO_PROGRESS = "BPNET_NO_PROGRESS"
 
 
 def say(text: str) -> None:
@@ -38,6 +40,9 @@ def progress(items: Iterable[Item], total: int | None, what: str) -> Iterator[It
 
     Where there was a line, there is also one at the end. Work of less than `_FIRST_LINE` seconds prints no line.
     """
+    if NO_PROGRESS in os.environ:
+        yield from items
+        return
     if sys.stderr.isatty():
         yield from _bar(items, total=total, desc=what, unit="")
         return

@@ -24,14 +24,15 @@ from bpnet_cli.inference.load import load_predictor, threads_for_many
 from bpnet_cli.inference.options import InferOptions
 from bpnet_cli.inference.people import People
 from bpnet_cli.inference.photo_files import read_photo
+from bpnet_cli.inference.photo_results import PhotoSet
 from bpnet_cli.inference.photo_run import infer_photos
 from bpnet_cli.inference.pipeline import core_count, one_opencv_thread
+from bpnet_cli.inference.planning import plan_outputs
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.run import Run
 from bpnet_cli.inference.sources import Inputs, PhotoInput, VideoInput, find_inputs, spread
 from bpnet_cli.inference.summary import Summary
 from bpnet_cli.inference.video_run import infer_video
-from bpnet_cli.inference.workflow import plan_outputs
 from bpnet_cli.log import progress
 
 # Photos of a turn. Most photos and frames: their inputs are all in memory.
@@ -93,7 +94,7 @@ def _infer(
     outputs, films = plan_outputs(Inputs(tuple(photos), tuple(videos), ()), folder, options)
     run = Run(People(predictor, options), options, {}, folder, pool, 2 * core_count(), None, Summary())
     if photos:
-        infer_photos(photos, outputs, run)
+        infer_photos([PhotoSet(photos, range(1, len(photos) + 1), outputs)], run)
     for video, files in zip(videos, films, strict=True):
         infer_video(video, files, run)
     if run.summary.stopped:

@@ -13,8 +13,9 @@ import click
 from bpnet_cli import __version__
 from bpnet_cli.cli.benchmark_verbs import benchmark
 from bpnet_cli.cli.data_verbs import dataset, dataset_convert
+from bpnet_cli.cli.evaluate_verb import evaluate
 from bpnet_cli.cli.infer_verb import infer
-from bpnet_cli.cli.model_verbs import evaluate, export, import_, info, prune, train
+from bpnet_cli.cli.model_verbs import export, import_, info, prune, train
 from bpnet_cli.cli.spec_verbs import spec
 from bpnet_cli.errors import BpnetError, StoppedByUser
 from bpnet_cli.signals import handled

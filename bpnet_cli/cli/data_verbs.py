@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bpnet_cli.cli.label_verbs import import_labels
 from bpnet_cli.cli.options import set_option, spec_option
+from bpnet_cli.cli.ray_options import ray_options
 from bpnet_cli.cli.tao_files import dataset_of
 from bpnet_cli.cli.tao_flags import tao_flags
 
@@ -156,6 +157,7 @@ def show_samples(spec_path: str, output: str, count: int, columns: int, override
 )
 @click.option("--overwrite", is_flag=True, help="Replace shards of other photos or labels.")
 @set_option
+@ray_options
 def dataset_convert(
     spec_path: str | None,
     output: str,
@@ -163,6 +165,8 @@ def dataset_convert(
     workers: int | None,
     overwrite: bool,
     overrides: tuple[str, ...],
+    share: Any,
+    cores: int,
     dataset_spec: str | None = None,
     mode: str = "train",
 ) -> None:
@@ -189,7 +193,8 @@ def dataset_convert(
     from bpnet_cli.errors import hinting
 
     with hinting(f"{origin}; paths are relative to the working directory"):
-        summary = convert(sets, output, shards=shards, workers=workers, overwrite=overwrite)
+        workers = workers or (cores if share else None)
+        summary = convert(sets, output, shards=shards, workers=workers, overwrite=overwrite, share=share)
     for name, entry in summary.items():
         glob = f"{output}/{name}-*-of-{entry['shards']:05d}.tfrecord"
         size = f"{entry['photos']['kept']} photos, {entry['people']['kept']} people, {entry['bytes'] / 1e6:.1f} MB"

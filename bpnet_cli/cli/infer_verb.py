@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from bpnet_cli.cli.options import engine_option, model_option, model_or_box, results_option, set_option
+from bpnet_cli.cli.ray_options import ray_options
 from bpnet_cli.cli.tao_flags import tao_flags
 from bpnet_cli.inference.options import FORMATS, InferOptions
 
@@ -20,6 +22,16 @@ def _formats(_: click.Context, parameter: click.Parameter, value: str) -> tuple[
     if unknown or not words:
         raise click.BadParameter(f"must be one or more of {', '.join(FORMATS)} (got {value!r})", param=parameter)
     return words
+
+
+def _shard(_: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """I/N as two numbers."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+)/(\d+)", value)
+    if not match or int(match[1]) >= int(match[2]):
+        raise click.BadParameter(f"must be I/N with I from 0 to N-1, as in 0/4 (got {value!r})", param=parameter)
+    return int(match[1]), int(match[2])
 
 
 def _seconds(_: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -51,7 +63,7 @@ def _seconds(_: click.Context, parameter: click.Parameter, value: str | None) ->
     default="json,coco",
     show_default=True,
     callback=_formats,
-    help="Result files, one or more of json,coco,openpose,csv.",
+    help="Result files, one or more of json,coco,openpose,csv,parquet.",
 )
 @click.option("--track", is_flag=True, help="Videos: give each person an id that lasts.")
 @click.option("--smooth", is_flag=True, help="Videos: smooth the keypoints over time. Includes --track.")
@@ -96,7 +108,25 @@ def _seconds(_: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @click.option("--blur-faces", is_flag=True, help="Make all faces in pictures unrecognisable.")
 @click.option("--show", is_flag=True, help="Show the pictures in a window; q ends.")
-def infer(inputs: tuple[str, ...], model_path: str | None, results_dir: str, engine: str, **flags: Any) -> None:
+@click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Take part I (0 to N-1) of N of the inputs, for job arrays; --merge joins the results.",
+)
+@click.option("--merge", is_flag=True, help="Join the results of all shards in the folder -r; takes no INPUT.")
+@ray_options
+def infer(
+    inputs: tuple[str, ...],
+    model_path: str | None,
+    results_dir: str,
+    engine: str,
+    shard: tuple[int, int] | None,
+    merge: bool,
+    share: Any,
+    cores: int,
+    **flags: Any,
+) -> None:
     """Find people in photos, folders (recursive), globs, videos, cameras (camera:0) or streams (rtsp://, http://).
 
     @LIST.txt takes the inputs from a file, and - takes them from standard input, one a line.
@@ -105,13 +135,33 @@ def infer(inputs: tuple[str, ...], model_path: str | None, results_dir: str, eng
     Example: bpnet infer photo.jpg
              bpnet infer photos/ holiday.mp4 -m runs/lite/model.onnx -r results
              bpnet infer match.mp4 --track --smooth --format json,csv
+             bpnet infer photos/ --shard 3/10 -r results
     """
-    from bpnet_cli.inference.workflow import infer_inputs
-
+    if sum((shard is not None, merge, share is not None)) > 1:
+        raise click.UsageError("--shard, --merge and --ray exclude each other")
     overrides = flags.pop("overrides")
     options = _options(**flags)
-    summary = infer_inputs(inputs, model_or_box(model_path), Path(results_dir), overrides, options, engine)
-    click.echo(summary.text)
+    run = (inputs, model_or_box(model_path), Path(results_dir), overrides, options, engine)
+    if merge:
+        from bpnet_cli.inference.merge import merge_parts
+
+        if inputs:
+            raise click.UsageError("--merge takes no INPUT: it joins what is in the folder -r")
+        summary = merge_parts(Path(results_dir))
+    elif shard is not None:
+        from bpnet_cli.inference.part_run import infer_shard
+
+        summary = infer_shard(*run, shard)
+    elif share is not None:
+        from bpnet_cli.inference.part_run import infer_shared
+
+        summary = infer_shared(*run, cores, share)
+    else:
+        from bpnet_cli.inference.workflow import infer_inputs
+
+        summary = infer_inputs(*run)
+    if summary.text:
+        click.echo(summary.text)
     if summary.stopped:
         raise click.exceptions.Exit(1)
     if summary.failed:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from bpnet_cli.cli.options import (
     Function,
-    engine_option,
     model_option,
     model_or_box,
     results_option,
@@ -41,41 +39,6 @@ def train(spec_path: str, results_dir: str, overrides: tuple[str, ...], resume: 
     from bpnet_cli.training.train import train as run
 
     click.echo(f"model: {run(spec, results_dir, resume)}")
-
-
-@click.command()
-@tao_flags("evaluate")
-@spec_option(required=False)
-@model_option(box=True)
-@click.option("--images", metavar="DIR", help="Folder of photos to use instead of the spec's dataset.validation.")
-@click.option("--annotations", metavar="FILE", help="COCO keypoint JSON that goes with --images.")
-@results_option()
-@engine_option()
-@set_option
-def evaluate(
-    spec_path: str | None,
-    model_path: str | None,
-    images: str | None,
-    annotations: str | None,
-    results_dir: str,
-    engine: str,
-    overrides: tuple[str, ...],
-) -> None:
-    """Measure COCO keypoint AP and AR of a model on labelled photos.
-
-    \b
-    Example: bpnet evaluate -m runs/lite/model.keras --images val2017 \\
-               --annotations person_keypoints_val2017.json -r runs/lite/evaluation
-    """
-    if (images is None) != (annotations is None):
-        raise click.UsageError("--images and --annotations go together")
-    from bpnet_cli.spec.loader import load_spec
-
-    spec = load_spec(spec_path, overrides) if spec_path else None
-    from bpnet_cli.evaluation.workflow import evaluate_model
-
-    model, results = model_or_box(model_path), Path(results_dir)
-    click.echo(evaluate_model(model, spec, overrides, images, annotations, results, engine))
 
 
 def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:

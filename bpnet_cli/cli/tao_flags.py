@@ -28,7 +28,7 @@ def tao_flags(verb: str) -> Callable[[Function], Callable[..., Any]]:
                 click.echo(f"{', '.join(names)}: ignored: {reason}", err=True)
             if call.assignments:  # what the user sets comes last, and so counts
                 parameters["overrides"] = (*call.assignments, *parameters["overrides"])
-            if verb == "infer" and not parameters["inputs"]:
+            if verb == "infer" and not (parameters["inputs"] or parameters["merge"]):
                 raise click.UsageError("Missing argument 'INPUT...'.")
             return function(**parameters)
 

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.log import progress, say
+from bpnet_cli.sharing import ShareOut, Work
 
 SUMMARY = "summary.json"
 # How many photos are in memory at once.
@@ -73,12 +75,14 @@ def convert(
     shards: int,
     workers: int | None = None,
     overwrite: bool = False,
+    share: ShareOut | None = None,
 ) -> dict[str, Any]:
     """Write the shards of each set and DIR/summary.json; return the summary.
 
     sets: by name, the `Paths` of each source. shards: number per set; a set gets at most
     one shard per photo. workers: photos checked at once, by default one per core; the written bytes don't depend on
     it. Complete shards of the same photos and labels are kept. overwrite: replace other shards instead of refusing.
+    share: other processes write the shards, one at a time each, with `workers` (by default 1) photos at once.
     Raises DataError for unusable sources, and BpnetError for a directory that can't be used or written.
     """
     load_tensorflow("dataset_convert")
@@ -97,11 +101,12 @@ def convert(
         say(f"{directory}: keeping {len(headers)} complete shards that are there already")
     missing = [(p, shard) for p in plans for shard in range(p.shards) if p.path(directory, shard) not in headers]
     total = sum(len(plan.part(shard)) for plan, shard in missing)
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        written = (photo for plan, shard in missing for photo in _write_shard(plan, shard, directory, pool))
-        with closing(written):
-            for _ in progress(written, total, "converting"):
-                pass
+    write = partial(_write_here, workers or os.cpu_count() or 1)
+    if share is not None:
+        write = partial(_write_shared, workers or 1, share)
+    with closing(write(missing, directory)) as written:
+        for _ in progress(written, total, "converting"):
+            pass
     summary = {plan.name: _summary(plan, directory) for plan in plans}
     write_text(directory / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
@@ -119,6 +124,35 @@ def _make_plan(name: str, sources: Sequence[Paths], shards: int) -> _Plan:
             state = (Path(images) / source.labels.images[i].file_name).stat()
             content.update(f"{i} {state.st_size} {state.st_mtime_ns} ".encode())
     return _Plan(name, opened, photos, shards, content.hexdigest())
+
+
+_Missing = Sequence[tuple[_Plan, int]]
+
+
+def _write_here(workers: int, missing: _Missing, directory: Path) -> Generator[None, None, None]:
+    """Write shards in this process; yields once per photo."""
+    with ThreadPoolExecutor(workers) as pool:
+        for plan, shard in missing:
+            yield from _write_shard(plan, shard, directory, pool)
+
+
+def _write_shared(workers: int, share: ShareOut, missing: _Missing, directory: Path) -> Generator[None, None, None]:
+    """Write shards in other processes; yields once per photo, when its shard is finished."""
+    plans = list({id(plan): plan for plan, _ in missing}.values())
+    items = [(plans.index(plan), shard) for plan, shard in missing]
+    for photos in share(_shard_writer, (plans, directory, workers), items):
+        for _ in range(photos):
+            yield
+
+
+def _shard_writer(plans: Sequence[_Plan], directory: Path, workers: int) -> Work:
+    """What another process does: it writes the shard (number of the plan, number of the shard)."""
+    load_tensorflow("dataset_convert")
+
+    def write(item: tuple[int, int]) -> int:
+        return sum(1 for _ in _write_here(workers, [(plans[item[0]], item[1])], directory))
+
+    return write
 
 
 def _existing(directory: Path) -> list[Path]:

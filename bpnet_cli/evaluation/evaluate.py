@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bpnet_cli.build import open_sources
@@ -21,10 +23,16 @@ from bpnet_cli.inference.sources import spread
 from bpnet_cli.log import progress, say
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.sharing import ShareOut, Work
 from bpnet_cli.spec.dataset import Source
 
 # Threads that read photos while the network runs.
 _READERS = 2
+# Photos that another process gets at once.
+_SHARE = 8
+
+# The people of photos, in order.
+Find = Callable[[Sequence[EncodedImage]], Generator[list[Person], None, None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +88,16 @@ def part_of(labelled: LabelledSet, most: int) -> LabelledSet:
 
 
 def evaluate(
-    predictor: Predictor, labelled: LabelledSet, what: str = "evaluating", each_core: bool = False
+    predictor: Predictor,
+    labelled: LabelledSet,
+    what: str = "evaluating",
+    each_core: bool = False,
+    find: Find | None = None,
 ) -> Evaluation:
     """COCO metrics of a predictor on every photo of a labelled set. what: the word before the progress.
 
-    each_core: the predictor was loaded with one thread, so each core works on a photo of its own.
+    each_core: the predictor was loaded with one thread, so each core works on a photo of its own. find: gives the
+    people of the photos; by default the predictor, in this process.
 
     AP counts all people and keypoints, without a threshold: it ranks people by score, and every right one raises it,
     however weak. The limb scores and the pictures show what `infer` draws.
@@ -95,13 +108,8 @@ def evaluate(
     detections: list[dict[str, Any]] = []
     start = time.perf_counter()
     image_ids = sorted(labelled.files)
-    workers = core_count() if each_core else _READERS
-    with ThreadPoolExecutor(workers) as pool:
-        files = (labelled.files[image_id] for image_id in image_ids)
-        if each_core:
-            found = in_order(files, lambda file: predictor.everyone(file.rgb()), pool, 2 * workers)
-        else:
-            found = (predictor.everyone(photo) for photo in in_order(files, EncodedImage.rgb, pool, 2 * workers))
+    found = (find or partial(_find, predictor, each_core))([labelled.files[image_id] for image_id in image_ids])
+    with closing(found):
         for image_id, people in progress(zip(image_ids, found, strict=True), len(image_ids), what):
             persons[image_id] = people
             detections += coco_entries(image_id, persons[image_id], skeleton, truth.keypoint_names, truth.category_id)
@@ -110,3 +118,38 @@ def evaluate(
     limbs = score_limbs(truth, shown, skeleton)
     keypoints = score_keypoints(truth, persons, skeleton)
     return Evaluation(labelled, scores, limbs, keypoints, shown, detections, time.perf_counter() - start)
+
+
+def find_shared(
+    share: ShareOut, load: Callable[..., Predictor], arguments: Sequence[Any], files: Sequence[EncodedImage]
+) -> Generator[list[Person], None, None]:
+    """A `Find` in other processes, each with a predictor load(*arguments)."""
+    shares = [(start, files[start : start + _SHARE]) for start in range(0, len(files), _SHARE)]
+    early: dict[int, list[list[Person]]] = {}
+    due = 0
+    for start, found in share(_finder, (load, *arguments), shares):
+        early[start] = found
+        while due in early:
+            people = early.pop(due)
+            due += len(people)
+            yield from people
+
+
+def _finder(load: Callable[..., Predictor], *arguments: Any) -> Work:
+    predictor = load(*arguments)
+
+    def find(share: tuple[int, Sequence[EncodedImage]]) -> tuple[int, list[list[Person]]]:
+        return share[0], [predictor.everyone(file.rgb()) for file in share[1]]
+
+    return find
+
+
+def _find(predictor: Predictor, each_core: bool, files: Sequence[EncodedImage]) -> Generator[list[Person], None, None]:
+    """A `Find` in this process."""
+    workers = core_count() if each_core else _READERS
+    with ThreadPoolExecutor(workers) as pool:
+        if each_core:
+            yield from in_order(files, lambda file: predictor.everyone(file.rgb()), pool, 2 * workers)
+        else:
+            photos = in_order(files, EncodedImage.rgb, pool, 2 * workers)
+            yield from (predictor.everyone(photo) for photo in photos)

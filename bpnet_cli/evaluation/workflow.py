@@ -6,17 +6,19 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bpnet_cli.errors import BpnetError, hinting
 from bpnet_cli.evaluation.coco import MAX_DETECTIONS, METRICS
-from bpnet_cli.evaluation.evaluate import Evaluation, evaluate, load_labelled
+from bpnet_cli.evaluation.evaluate import Evaluation, evaluate, find_shared, load_labelled
 from bpnet_cli.evaluation.report import render_report
 from bpnet_cli.evaluation.resample import bootstrap_interval
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import load_predictor, spec_of, threads_for_many
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton
+from bpnet_cli.sharing import ShareOut
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -29,13 +31,16 @@ def evaluate_model(
     annotations: str | None,
     results_dir: Path,
     engine: str,
+    share: ShareOut | None = None,
+    cores: int = 1,
 ) -> str:
     """Evaluate a model file, write the results to a folder and return a summary.
 
     The photos are the first of these that is given: `images` and `annotations`; dataset.validation of `spec`;
     dataset.validation of the spec inside the model file.
     overrides: changes to the spec inside the model file, used where `spec` is None. Otherwise `spec` already contains
-    them. engine: see `load_predictor`. Raises BpnetError.
+    them. engine: see `load_predictor`. share: other processes find the people, with so many `cores` each; this one
+    counts. Raises BpnetError.
     """
     check_folder(results_dir)
     threads = threads_for_many(model_path, engine)
@@ -56,7 +61,11 @@ def evaluate_model(
         first = "" if spec else "give --images and --annotations; the photos of the spec in the model can't be used: "
     with hinting(hint, first):
         labelled = load_labelled(sources, predictor.backend.metadata.skeleton)
-    result = evaluate(predictor, labelled, each_core=threads == 1)
+    find = None
+    if share is not None:
+        settings = (model_path, () if spec else overrides, spec, engine, threads_for_many(model_path, engine) or cores)
+        find = partial(find_shared, share, load_predictor, settings)
+    result = evaluate(predictor, labelled, each_core=threads == 1, find=find)
     low, high = bootstrap_interval(result.scores.matches)
     write_text(results_dir / "metrics.json", json.dumps(metrics_entry(result, low, high), indent=2) + "\n")
     write_text(results_dir / "results.csv", _table(result))

@@ -18,6 +18,7 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path, write_text
 from bpnet_cli.inference.openpose import openpose_frame, openpose_text
 from bpnet_cli.inference.outputs import Outputs, existing_files
+from bpnet_cli.inference.parquet import ParquetRows
 from bpnet_cli.inference.results import image_entry, skeleton_entry
 from bpnet_cli.inference.table import csv_header, csv_rows, csv_text
 from bpnet_cli.pose.person import Person
@@ -27,8 +28,8 @@ from bpnet_cli.pose.skeleton import Skeleton
 class FrameFiles:
     """The files with the people of a video. To be used in a `with`.
 
-    `.jsonl` and CSV files get their names at the end of the block; after an error they are dropped. OpenPose's files
-    are written one after the other, as OpenPose does it; those of an earlier run are deleted first.
+    `.jsonl`, CSV and Parquet files get their names at the end of the block; after an error they are dropped. OpenPose's
+    files are written one after the other, as OpenPose does it; those of an earlier run are deleted first.
     written: the files and folders. Raises BpnetError where one can't be written.
     """
 
@@ -37,6 +38,7 @@ class FrameFiles:
         self._stack = ExitStack()
         self._lines: TextIO | None = None
         self._table: TextIO | None = None
+        self._rows: ParquetRows | None = None
 
     def __enter__(self) -> FrameFiles:
         if self._outputs.lines:
@@ -46,6 +48,9 @@ class FrameFiles:
         if self._outputs.table:
             self._table = self._opened(self._outputs.table)
             self._table.write(csv_text([csv_header(self._skeleton)]))
+        if self._outputs.parquet:
+            self._rows = ParquetRows(self._stack.enter_context(atomic_path(self._outputs.parquet)), frames=True)
+            self._stack.callback(self._rows.close)
         for begin in self._outputs.openpose:
             for path in existing_files(begin):
                 path.unlink()
@@ -57,16 +62,17 @@ class FrameFiles:
     @property
     def written(self) -> list[Path]:
         """The files; for OpenPose's, their folder."""
-        named = [path for path in (self._outputs.lines, self._outputs.table) if path is not None]
-        return [*named, *(begin.parent for begin in self._outputs.openpose)]
+        return [*self._outputs.result_files, *(begin.parent for begin in self._outputs.openpose)]
 
     def add(self, frame: Frame, persons: Sequence[Person]) -> None:
         """Append the people of a frame."""
         seconds = round(frame.seconds, 4)
+        height, width = frame.image.shape[:2]
+        entry = {"frame": frame.number, "seconds": seconds, **image_entry(self._name, width, height, persons)}
         if self._lines is not None:
-            height, width = frame.image.shape[:2]
-            entry = image_entry(self._name, width, height, persons)
-            self._lines.write(json.dumps({"frame": frame.number, "seconds": seconds, **entry}) + "\n")
+            self._lines.write(json.dumps(entry) + "\n")
+        if self._rows is not None:
+            self._rows.add(entry)
         if self._table is not None:
             self._table.write(csv_text(csv_rows(self._name, frame.number, seconds, persons)))
         for begin in self._outputs.openpose:

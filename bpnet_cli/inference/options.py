@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FORMATS = ("json", "coco", "openpose", "csv")
+FORMATS = ("json", "coco", "openpose", "csv", "parquet")
 
 
 @dataclass(frozen=True)

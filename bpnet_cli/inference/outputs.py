@@ -16,6 +16,9 @@ from bpnet_cli.files import write_text
 from bpnet_cli.inference.openpose import openpose_name
 
 DETECTIONS, COCO_RESULTS, TABLE = "detections.json", "coco_results.json", "detections.csv"
+PARQUET = "detections.parquet"
+# What a run in parts is, see `parts`.
+PLAN = "parts.json"
 DRAWN, OPENPOSE = "annotated", "openpose"
 _OPENPOSE_END = "keypoints.json"
 # The first characters of `detections.json`, of a video's `.jsonl` file, also of older versions, and of CSV files.
@@ -32,7 +35,7 @@ class Outputs:
 
     lines: `detections.json`, or a video's `.jsonl` file: one JSON line per frame. table: a CSV file. openpose: for each
     photo, or for a video, the path of OpenPose's files up to the number of the frame. pictures: of each photo, or of a
-    video.
+    video. parquet: a Parquet file.
     """
 
     lines: Path | None
@@ -40,12 +43,17 @@ class Outputs:
     table: Path | None
     openpose: tuple[Path, ...]
     pictures: tuple[Path, ...]
+    parquet: Path | None = None
+
+    @property
+    def result_files(self) -> tuple[Path, ...]:
+        """The files with all people."""
+        return tuple(path for path in (self.lines, self.coco, self.table, self.parquet) if path is not None)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All of them. A path that ends in "_" stands for all that begin so."""
-        named = (path for path in (self.lines, self.coco, self.table) if path is not None)
-        return (*named, *self.openpose, *self.pictures)
+        return (*self.result_files, *self.openpose, *self.pictures)
 
 
 def frames_file(results_dir: Path, name: str) -> Path:
@@ -77,7 +85,7 @@ def drawn_before(folder: Path) -> bool:
         return False
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     results = folder.parent
-    if _unfinished(results) or _is_ours(results / DETECTIONS) or _is_ours(results / TABLE):
+    if _unfinished(results) or any(_is_ours(results / name) for name in (DETECTIONS, TABLE, PLAN)):
         return True
     # The copy of a video may have the ending .mp4 after the name of the video.
     videos = {video for name in names for video in (name, name.removesuffix(".mp4"))}

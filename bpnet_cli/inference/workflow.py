@@ -12,21 +12,14 @@ from bpnet_cli.files import check_folder
 from bpnet_cli.inference.load import load_predictor, threads_for_many
 from bpnet_cli.inference.openpose import openpose_frame
 from bpnet_cli.inference.options import InferOptions
-from bpnet_cli.inference.outputs import (
-    COCO_RESULTS,
-    DETECTIONS,
-    DRAWN,
-    TABLE,
-    Outputs,
-    announced,
-    check_overwriting,
-    frames_file,
-    openpose_paths,
-)
+from bpnet_cli.inference.outputs import Outputs, announced, check_overwriting
+from bpnet_cli.inference.parquet import check_parquet
 from bpnet_cli.inference.people import People
-from bpnet_cli.inference.photo_files import picture_name
-from bpnet_cli.inference.photo_run import infer_photos
+from bpnet_cli.inference.photo_results import PhotoSet
+from bpnet_cli.inference.photo_run import ids_of, infer_photos
 from bpnet_cli.inference.pipeline import core_count, one_opencv_thread
+from bpnet_cli.inference.planning import plan_outputs
+from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import model_entry
 from bpnet_cli.inference.run import Run
 from bpnet_cli.inference.sources import Inputs, VideoInput, find_inputs
@@ -53,12 +46,7 @@ def infer_inputs(
     Raises BpnetError where an input doesn't exist, no input can be used, or a file would be overwritten that no earlier
     run wrote.
     """
-    check_folder(results_dir)
-    inputs = find_inputs(words)
-    for line in inputs.left_out:
-        say(line)
-    if options.track and not inputs.videos:
-        say("--track and --smooth have no effect: they are for videos, and there is none among the inputs")
+    inputs = checked_inputs(words, results_dir, options)
     photos, videos = plan_outputs(inputs, results_dir, options)
     sources = [photo.path for photo in inputs.photos] + [video.path for video in inputs.videos]
     for outputs in (photos, *videos):
@@ -66,38 +54,69 @@ def infer_inputs(
     many = bool(inputs.videos) or len(inputs.photos) >= _MANY * core_count()
     threads = threads_for_many(model_path, engine) if many else None
     predictor = load_predictor(model_path, overrides, engine=engine, threads=threads)
-    workers = core_count() if many else 1
-    summary = Summary(failed=list(inputs.problems))
     everything = [path for outputs in (photos, *videos) for path in outputs.files]
     known = {"json", "csv"} & set(options.formats)
     with (
-        _window(options) as window,
-        one_opencv_thread(),
-        ThreadPoolExecutor(workers) as pool,
+        running(predictor, options, model_path, results_dir, core_count() if many else 1) as run,
         announced(everything, results_dir, keep=not known),
     ):
-        if "openpose" in options.formats:
-            openpose_frame([], predictor.backend.metadata.skeleton)  # refuses skeletons of other bodies
-        model = model_entry(predictor.backend.metadata, model_path)
-        run = Run(People(predictor, options), options, model, results_dir, pool, 2 * workers, window, summary)
+        summary = run.summary
+        summary.failed += inputs.problems
         if inputs.photos:
-            infer_photos(inputs.photos, photos, run)
-        if inputs.videos:
-            _infer_videos(inputs.videos, videos, run)
+            ids = ids_of([photo.name for photo in inputs.photos], told=photos.coco is not None)
+            infer_photos([PhotoSet(inputs.photos, ids, photos)], run)
+        infer_videos(inputs.videos, videos, run)
+    return ended(summary, predictor)
+
+
+def checked_inputs(words: Sequence[str], results_dir: Path, options: InferOptions) -> Inputs:
+    """The inputs, after all that can be checked without the model; prints what was left out. Raises BpnetError."""
+    if "parquet" in options.formats:
+        check_parquet()
+    check_folder(results_dir)
+    inputs = find_inputs(words)
+    for line in inputs.left_out:
+        say(line)
+    if options.track and not inputs.videos:
+        say("--track and --smooth have no effect: they are for videos, and there is none among the inputs")
+    return inputs
+
+
+@contextmanager
+def running(
+    predictor: Predictor, options: InferOptions, model_path: str, results_dir: Path, workers: int
+) -> Iterator[Run]:
+    """What a run needs, with an empty summary. workers: number of photos or frames that are looked at in parallel.
+
+    Raises BpnetError for a skeleton that a result format can't hold.
+    """
+    with _window(options) as window, one_opencv_thread(), ThreadPoolExecutor(workers) as pool:
+        if "openpose" in options.formats:
+            openpose_frame([], predictor.backend.metadata.skeleton)
+        model = model_entry(predictor.backend.metadata, model_path)
+        yield Run(People(predictor, options), options, model, results_dir, pool, 2 * workers, window, Summary())
+
+
+def infer_videos(videos: Sequence[VideoInput], outputs: Sequence[Outputs], run: Run) -> None:
+    """Find the people of videos, one after the other, until Ctrl-C."""
+    for video, files in zip(videos, outputs, strict=True):
+        from bpnet_cli.inference.video_run import infer_video  # runs of photos don't load FFmpeg's libraries
+
+        if not run.summary.stopped:
+            infer_video(video, files, run)
+
+
+def ended(summary: Summary, predictor: Predictor | None = None) -> Summary:
+    """The summary of a run that has ended, after a hint where nobody was found.
+
+    Raises BpnetError where no input could be used.
+    """
     if summary.failed and not summary.photos and not summary.frames and not summary.stopped:
         reasons = "\n".join(f"  {failure.path}: {failure.reason}" for failure in summary.failed)
         raise BpnetError(f"none of the inputs could be used:\n{reasons}")
-    if hint := summary.of_nobody(predictor):
+    if predictor is not None and (hint := summary.of_nobody(predictor)):
         say(hint)
     return summary
-
-
-def _infer_videos(videos: Sequence[VideoInput], outputs: Sequence[Outputs], run: Run) -> None:
-    from bpnet_cli.inference.video_run import infer_video  # runs of photos don't load FFmpeg's libraries
-
-    for video, files in zip(videos, outputs, strict=True):
-        if not run.summary.stopped:
-            infer_video(video, files, run)
 
 
 @contextmanager
@@ -111,40 +130,3 @@ def _window(options: InferOptions) -> Iterator[Window | None]:
         yield window
     finally:
         window.close()
-
-
-def plan_outputs(inputs: Inputs, results_dir: Path, options: InferOptions) -> tuple[Outputs, list[Outputs]]:
-    """The files that the run will write: of the photos, and of each video."""
-    formats, drawn = options.formats, results_dir / DRAWN
-
-    def chosen(wanted: str, path: Path) -> Path | None:
-        return path if wanted in formats else None
-
-    names = [photo.name for photo in inputs.photos] + [video.name for video in inputs.videos]
-    openpose = openpose_paths(results_dir, names, len(inputs.photos)) if "openpose" in formats else []
-    alpha = options.draw == "skeleton" and options.transparent
-    pictures = [drawn / picture_name(photo.name, alpha) for photo in inputs.photos] if options.pictures else []
-    photos = Outputs(
-        chosen("json", results_dir / DETECTIONS) if inputs.photos else None,
-        chosen("coco", results_dir / COCO_RESULTS) if inputs.photos else None,
-        chosen("csv", results_dir / TABLE) if inputs.photos else None,
-        tuple(openpose[: len(inputs.photos)]),
-        tuple(pictures),
-    )
-    videos = [
-        _outputs_of_video(video.name, openpose[len(inputs.photos) + place :][:1], results_dir, options)
-        for place, video in enumerate(inputs.videos)
-    ]
-    return photos, videos
-
-
-def _outputs_of_video(name: str, openpose: Sequence[Path], results_dir: Path, options: InferOptions) -> Outputs:
-    from bpnet_cli.data.video_writer import video_name
-
-    return Outputs(
-        frames_file(results_dir, name) if "json" in options.formats else None,
-        None,
-        results_dir / f"{name}.csv" if "csv" in options.formats else None,
-        tuple(openpose),
-        (results_dir / DRAWN / video_name(name),) if options.pictures else (),
-    )

@@ -99,7 +99,7 @@ def test_one_format_alone_and_again(exported: Path, drawn: Path, film: Path, tmp
         assert {name for name in files_in(out) if not name.startswith(".")} == expected
     result = bpnet("infer", film, "-m", exported, "-r", tmp_path / "x", "--format", "json,xml")
     assert result.exit_code == 2
-    assert "must be one or more of json, coco, openpose, csv (got 'json,xml')" in result.output
+    assert "must be one or more of json, coco, openpose, csv, parquet (got 'json,xml')" in result.output
 
 
 def test_every_start_end_and_frames(exported: Path, film: Path, tmp_path: Path, bpnet: Run) -> None:

@@ -16,7 +16,7 @@ PACKAGE = Path(bpnet_cli.__file__).parent
 LAYERS = (
     {"__init__"},
     {"errors"},
-    {"log", "files", "engine", "timing", "strides", "signals", "sides"},
+    {"log", "files", "engine", "timing", "strides", "signals", "sides", "sharing"},
     {"pose", "spec"},
     {"data", "models"},
     {"build"},
@@ -24,7 +24,7 @@ LAYERS = (
     {"inference"},
     {"evaluation"},
     {"training", "pruning", "export", "importing", "labelling"},
-    {"benchmark", "inspection"},
+    {"benchmark", "inspection", "scale"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,136 @@
+"""`bpnet infer --merge`: the files of all parts as the files of one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.files import atomic_path
+from bpnet_cli.inference.outputs import COCO_RESULTS, DETECTIONS, PARQUET, TABLE
+from bpnet_cli.inference.parquet import ParquetRows, check_parquet
+from bpnet_cli.inference.parts import part_name, read_plan
+from bpnet_cli.inference.sources import Failure, some_of
+from bpnet_cli.inference.summary import Summary
+from bpnet_cli.log import counted, progress
+
+# Most numbers of missing parts that a message gives.
+_NAMED = 10
+
+
+def merge_parts(results_dir: Path) -> Summary:
+    """Join the files of a run in parts; the result has the bytes that one process would have written.
+
+    The files of the parts stay. One part at a time is in memory. Videos have files of their own already.
+    Raises BpnetError where there are no parts, where parts are missing, or where a file can't be written.
+    """
+    plan = read_plan(results_dir)
+    total, formats = plan["parts"], plan["formats"]
+    lines = _files(results_dir, DETECTIONS, total, ".jsonl")
+    missing = [number for number, path in enumerate(lines) if not path.is_file()]
+    if missing:
+        raise BpnetError(
+            f"{results_dir}: {counted(len(missing), 'part')} of {total} are missing"
+            f" ({some_of([str(number) for number in missing], _NAMED)}); repeat the lines that began them, then merge"
+        )
+    summary = Summary()
+    heads = [_head(path, plan["run"]) for path in progress(lines, total, "reading parts")]
+    for head in heads:
+        summary.photos += head["photos"]
+        summary.persons += head["people"]
+        summary.failed += [Failure(each["file"], each["reason"], each["file"]) for each in head["failed"]]
+    photos = [path for path, head in zip(lines, heads, strict=True) if "video" not in head]
+    videos = [head["video"] for head in heads if "video" in head]
+    if photos:
+        _merge_photos(results_dir, plan, photos, [head["failed"] for head in heads if "video" not in head], summary)
+    summary.written += [str(results_dir / f"{name}.jsonl") for name in videos if "json" in formats]
+    return summary
+
+
+def _merge_photos(
+    results_dir: Path, plan: dict[str, Any], lines: Sequence[Path], failed: Sequence[list[Any]], summary: Summary
+) -> None:
+    head = {"model": plan["model"], "skeleton": plan["skeleton"]}
+    reasons = [each for part in failed for each in part]
+    paths = {"json": DETECTIONS, "coco": COCO_RESULTS, "csv": TABLE, "parquet": PARQUET}
+    texts = {
+        "json": lambda: _detections(head, _entries(lines), reasons),
+        "coco": lambda: _json_list(_files(results_dir, COCO_RESULTS, plan["parts"])[: len(lines)]),
+        "csv": lambda: _table(_files(results_dir, TABLE, plan["parts"])[: len(lines)]),
+    }
+    for name in (each for each in paths if each in plan["formats"]):
+        target = results_dir / paths[name]
+        if name == "parquet":
+            _parquet(lines, target)
+        else:
+            with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+                file.writelines(texts[name]())
+        summary.written.append(str(target))
+
+
+def _files(results_dir: Path, name: str, total: int, ending: str = "") -> list[Path]:
+    return [results_dir / part_name(name, number, total, ending) for number in range(total)]
+
+
+def _head(path: Path, run: str) -> dict[str, Any]:
+    """The first line of a part's file. Raises BpnetError where it is not a part of this run."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            head = json.loads(file.readline())
+        if head["run"] == run and isinstance(head["failed"], list):
+            return dict(head)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise BpnetError(f"{path}: is not a part of this run; delete it and repeat the line that began it")
+
+
+def _entries(lines: Iterable[Path]) -> Iterator[str]:
+    """The line of each photo."""
+    for path in lines:
+        with open(path, encoding="utf-8") as file:
+            next(file)
+            for line in file:
+                yield line.rstrip("\n")
+
+
+def _joined(items: Iterable[str]) -> Iterator[str]:
+    """The items with a comma between them."""
+    for place, item in enumerate(items):
+        yield f", {item}" if place else item
+
+
+def _detections(head: dict[str, Any], entries: Iterable[str], failed: Sequence[Any]) -> Iterator[str]:
+    """`detections.json`, as `json.dumps` would write it."""
+    yield f'{json.dumps(head)[:-1]}, "images": ['
+    yield from _joined(entries)
+    yield f'], "failed": {json.dumps(failed)}}}'
+
+
+def _json_list(paths: Iterable[Path]) -> Iterator[str]:
+    """The JSON lists of several files as one."""
+    yield "["
+    yield from _joined(text for text in (path.read_text(encoding="utf-8")[1:-1] for path in paths) if text)
+    yield "]"
+
+
+def _table(paths: Sequence[Path]) -> Iterator[str]:
+    """The CSV files of the parts as one: the header once."""
+    for place, path in enumerate(paths):
+        with open(path, encoding="utf-8", newline="") as file:
+            header = next(file)
+            if not place:
+                yield header
+            yield from file
+
+
+def _parquet(lines: Sequence[Path], target: Path) -> None:
+    check_parquet()
+    with atomic_path(target) as temporary:
+        rows = ParquetRows(temporary)
+        try:
+            for line in _entries(lines):
+                rows.add(json.loads(line))
+        finally:
+            rows.close()

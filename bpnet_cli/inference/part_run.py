@@ -1,0 +1,162 @@
+"""Running the parts of `bpnet infer`: those of one process of several, or all of them in other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.inference.load import load_predictor, spec_of, threads_for_many
+from bpnet_cli.inference.options import InferOptions
+from bpnet_cli.inference.outputs import DETECTIONS
+from bpnet_cli.inference.parts import Part, Plan, begin, make_plan, part_name
+from bpnet_cli.inference.photo_results import write_results
+from bpnet_cli.inference.photo_run import infer_photos
+from bpnet_cli.inference.pipeline import core_count
+from bpnet_cli.inference.results import model_entry, skeleton_entry
+from bpnet_cli.inference.run import Run
+from bpnet_cli.inference.summary import Summary
+from bpnet_cli.inference.workflow import checked_inputs, ended, infer_videos, running
+from bpnet_cli.log import progress, say
+from bpnet_cli.models.formats import format_of
+from bpnet_cli.sharing import ShareOut
+
+
+def infer_shard(
+    words: Sequence[str],
+    model_path: str,
+    results_dir: Path,
+    overrides: Sequence[str],
+    options: InferOptions,
+    engine: str,
+    shard: tuple[int, int],
+) -> Summary:
+    """Run a model on the parts of one process of several, and write their files.
+
+    shard: number of this process, from 0, and number of processes: it takes every n-th part. The rest is as in
+    `infer_inputs`. Parts that are finished already are not done again. After Ctrl-C, unfinished parts are left out.
+    """
+    plan = planned(words, model_path, results_dir, overrides, options, engine)
+    index, count = shard
+    mine = [part for place, part in enumerate(plan.parts) if place % count == index]
+    missing = to_do(plan, mine)
+    threads = threads_for_many(model_path, engine)
+    predictor = load_predictor(model_path, overrides, engine=engine, threads=threads)
+    with running(predictor, options, model_path, results_dir, core_count()) as run:
+        run_parts(missing, run)
+    summary = run.summary
+    if missing and not summary.stopped:
+        summary.written.append(f"{len(missing)} of {len(plan.parts)} parts, {shown_parts(plan)}")
+    return ended(summary, predictor)
+
+
+def planned(
+    words: Sequence[str],
+    model_path: str,
+    results_dir: Path,
+    overrides: Sequence[str],
+    options: InferOptions,
+    engine: str,
+) -> Plan:
+    """The parts of a run, after `parts.json` is written. Raises BpnetError, see `infer_inputs`."""
+    inputs = checked_inputs(words, results_dir, options)
+    # Without loading the network, because a driver of many processes doesn't run it.
+    metadata = format_of(model_path).metadata(model_path) or load_predictor(model_path, engine=engine).backend.metadata
+    spec_of(metadata, model_path, overrides)
+    head = {"model": model_entry(metadata, model_path), "skeleton": skeleton_entry(metadata.skeleton)}
+    plan = make_plan(inputs, results_dir, options, model_path, [*overrides, f"engine {engine}"], head)
+    begin(plan, inputs)
+    return plan
+
+
+def to_do(plan: Plan, parts: Iterable[Part]) -> list[Part]:
+    """Those of the parts that are not finished; says how many are."""
+    wanted, missing = list(parts), plan.missing()
+    left = [part for part in wanted if part in missing]
+    if len(left) < len(wanted):
+        say(f"{plan.results_dir}: {len(wanted) - len(left)} of {len(wanted)} parts are finished already")
+    return left
+
+
+def shown_parts(plan: Plan) -> str:
+    """The names of the parts' files, with a wildcard, for messages."""
+    return str(plan.results_dir / part_name(DETECTIONS, "*", len(plan.parts), ".jsonl"))
+
+
+def run_parts(parts: Sequence[Part], run: Run) -> None:
+    """Find the people of parts and write their files; counts and failures go to the run's summary."""
+    summary = run.summary
+    summary.failed += [failure for part in parts for failure in part.photos.problems]
+    infer_photos([part.photos for part in parts if part.photos.photos], run)
+    for part in parts:
+        if part.video is None:
+            continue
+        video, files = part.video
+        before = len(summary.failed)
+        infer_videos([video], [files], run)
+        if summary.stopped:
+            return
+        write_results(part.photos, [], [*part.photos.problems, *summary.failed[before:]], run)
+
+
+def infer_shared(
+    words: Sequence[str],
+    model_path: str,
+    results_dir: Path,
+    overrides: Sequence[str],
+    options: InferOptions,
+    engine: str,
+    cores: int,
+    share: ShareOut,
+) -> Summary:
+    """Run a model on all inputs in other processes; results are parts, see `parts`. Finished parts are not done again.
+
+    Paths of inputs, model and results must mean the same on all machines. cores: of each process. The rest is as in
+    `infer_inputs`.
+    """
+    if options.show:
+        raise BpnetError("--show: other processes have no window; leave it out")
+    plan = planned(words, model_path, results_dir, overrides, options, engine)
+    missing = to_do(plan, plan.parts)
+    total = Summary()
+    arguments = (model_path, results_dir.absolute(), tuple(overrides), options, engine, cores)
+    photos = sum(_count(part) for part in missing)
+    try:
+        for _ in progress(_each_photo(share, arguments, missing, total), photos, "photos and videos"):
+            pass
+    except KeyboardInterrupt:
+        total.stopped = f"stopped after {total.photos} of {photos} photos and videos; the same line goes on"
+    if missing:
+        total.written.append(f"{len(missing)} of {len(plan.parts)} parts, {shown_parts(plan)}")
+    return ended(total)
+
+
+def _each_photo(
+    share: ShareOut, arguments: tuple[object, ...], parts: Sequence[Part], total: Summary
+) -> Iterator[None]:
+    """Run the parts; yields once for each photo or video of a part that is finished, and adds its counts to `total`."""
+    for count, summary in share(_finder, arguments, parts):
+        for name in ("photos", "frames", "persons", "weaker"):
+            setattr(total, name, getattr(total, name) + getattr(summary, name))
+        total.failed += summary.failed
+        for _ in range(count):
+            yield
+
+
+def _count(part: Part) -> int:
+    return len(part.photos.photos) or 1
+
+
+def _finder(
+    model_path: str, results_dir: Path, overrides: Sequence[str], options: InferOptions, engine: str, cores: int
+) -> Callable[[Part], tuple[int, Summary]]:
+    """What a worker does with a part."""
+    threads = threads_for_many(model_path, engine) or cores
+    predictor = load_predictor(model_path, overrides, engine=engine, threads=threads)
+
+    def find(part: Part) -> tuple[int, Summary]:
+        with running(predictor, options, model_path, results_dir, cores) as run:
+            run_parts([part], run)
+        return _count(part), run.summary
+
+    return find

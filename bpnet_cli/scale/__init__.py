@@ -1,0 +1,1 @@
+"""Runs of whole workflows on many machines, by engines made for it."""

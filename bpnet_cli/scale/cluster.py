@@ -1,0 +1,150 @@
+"""Work on a Ray cluster: Ray Data hands out the items, starts the workers, and does the work of lost ones again."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import pickle
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bpnet_cli.errors import BpnetError
+from bpnet_cli.log import NO_PROGRESS, counted, say
+from bpnet_cli.sharing import Work
+
+# Seconds in which the machine at an address must answer.
+_REACHED_S = 10.0
+# Ray would send figures about each cluster to its makers, change the GPU variables of workers without GPUs, and
+# print messages of its inner parts. Failures that count are exceptions.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_LOG_LEVEL": "WARNING",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster and the workers to start on it.
+
+    address: HOST:PORT; `auto`: the cluster that runs on this machine, else a new one here; `local`: a new one here.
+    workers: their number; None: as many as fit. cpus, gpus: of each worker.
+    """
+
+    address: str = "auto"
+    workers: int | None = None
+    cpus: int = 1
+    gpus: float = 0
+
+
+def shared_out(
+    cluster: Cluster, make: Callable[..., Work], arguments: Sequence[Any], items: Sequence[Any]
+) -> Iterator[Any]:
+    """A `ShareOut` on a Ray cluster, see `sharing`. Functions, arguments, items and results must be picklable.
+
+    Raises BpnetError where there is no such cluster, where no worker fits on it, or what `work` raises.
+    """
+    if not items:
+        return
+    with _connected(cluster) as ray:
+        count = _worker_count(cluster, ray.cluster_resources(), len(items))
+        say(f"{counted(count, 'worker')} on {counted(len(ray.nodes()), 'machine')}")
+        rows = ray.data.from_items([{"item": pickle.dumps(item)} for item in items], override_num_blocks=len(items))
+        done = rows.map(
+            _Worker,
+            fn_constructor_args=(make, tuple(arguments), os.getcwd()),
+            compute=ray.data.ActorPoolStrategy(size=count),
+            num_cpus=cluster.cpus,
+            **({"num_gpus": cluster.gpus} if cluster.gpus else {}),
+        )
+        for row in done.iter_rows():
+            result = pickle.loads(row["result"])
+            if isinstance(result, BpnetError):
+                raise result
+            yield result
+
+
+class _Worker:
+    """An actor. `work` is made for the first item: an error there reaches the driver, one in `__init__` does not.
+
+    folder: the driver's working directory, for relative paths. Where this machine has no such folder, they don't work.
+    """
+
+    def __init__(self, make: Callable[..., Work], arguments: tuple[Any, ...], folder: str) -> None:
+        self._make, self._arguments = make, arguments
+        os.environ[NO_PROGRESS] = "1"  # the driver shows the progress of all
+        if os.path.isdir(folder):
+            os.chdir(folder)
+        self._work: Work | None = None
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
+        try:
+            if self._work is None:
+                self._work = self._make(*self._arguments)
+            result = self._work(pickle.loads(row["item"]))
+        except BpnetError as error:
+            result = error
+        return {"result": pickle.dumps(result)}
+
+
+@contextmanager
+def _connected(cluster: Cluster) -> Iterator[Any]:
+    """Ray, connected to the cluster, or a new cluster that ends with the block."""
+    if importlib.util.find_spec("ray") is None:
+        raise BpnetError("--ray needs Ray: pip install 'bpnet-cli[ray]'")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it says that its bars are off
+    import ray
+    import ray.data
+
+    handler = signal.getsignal(signal.SIGTERM)
+    settings = {"logging_level": logging.ERROR, "log_to_driver": True}
+    try:
+        _start(ray, cluster.address, settings)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        hint = "start one with `ray start --head`; one that wants a token needs RAY_AUTH_MODE=token here"
+        raise BpnetError(f"--ray {cluster.address}: no Ray cluster was reached: {reason}; {hint}") from None
+    finally:
+        signal.signal(signal.SIGTERM, handler)  # Ray's own handler would end the process without a word
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _start(ray: Any, address: str, settings: dict[str, Any]) -> None:
+    if address == "auto":
+        try:
+            ray.init(address="auto", **settings)
+            return
+        except ConnectionError:
+            address = "local"
+    if address == "local":
+        ray.init(address="local", include_dashboard=False, **settings)
+    else:
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), _REACHED_S).close()  # Ray tries for many minutes
+        ray.init(address=address, **settings)
+
+
+def _worker_count(cluster: Cluster, resources: dict[str, float], items: int) -> int:
+    """The number of workers that fit, at most one for each item. Raises BpnetError where none fits."""
+    fit = int(resources.get("CPU", 0) // cluster.cpus)
+    if cluster.gpus:
+        fit = min(fit, int(resources.get("GPU", 0) / cluster.gpus))
+    if fit < 1:
+        has = f"{resources.get('CPU', 0):g} cores and {resources.get('GPU', 0):g} GPUs"
+        raise BpnetError(
+            f"--ray: no worker of {cluster.cpus} cores and {cluster.gpus:g} GPUs fits: the cluster has {has}"
+        )
+    return min(cluster.workers or fit, fit, items)
