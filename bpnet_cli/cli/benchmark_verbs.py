@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bpnet_cli.cli.options import engine_option, model_or_box, set_option, spec_option
+from bpnet_cli.cli.options import engine_option, model_option, model_or_box, set_option, spec_option
 
 if TYPE_CHECKING:
     from bpnet_cli.spec.experiment import ExperimentSpec
@@ -59,6 +59,12 @@ def decode(
 @click.option("--images", metavar="DIR", help="Photos to measure on, instead of the spec's dataset.train.")
 @click.option("--annotations", metavar="FILE", help="COCO keypoint JSON of these photos.")
 @click.option("--seconds", type=click.FloatRange(min=0), default=30, show_default=True, help="Total time to measure.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="R",
+    help="Also tell how many cores feed an accelerator that trains on R images/s.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @set_option
 def data(
@@ -66,6 +72,7 @@ def data(
     images: str | None,
     annotations: str | None,
     seconds: float,
+    rate: float | None,
     as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
@@ -84,7 +91,50 @@ def data(
     load_keras()
     from bpnet_cli.benchmark.workflow import benchmark_samples
 
-    click.echo(benchmark_samples(spec, seconds, as_json))
+    click.echo(benchmark_samples(spec, seconds, as_json, rate))
+
+
+def _counts(_: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    words = value.split(",")
+    if not all(word.strip().isdecimal() and int(word) for word in words):
+        raise click.BadParameter(f"must be numbers from 1 on, as in 1,8,64 (got {value!r})", param=parameter)
+    return tuple(int(word) for word in words)
+
+
+@benchmark.command()
+@click.option("--images", metavar="DIR", required=True, help="Photos like those of the large run.")
+@model_option(box=True)
+@click.option("--photos", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Photos of that run.")
+@click.option(
+    "--workers", default="1,8,64,512", show_default=True, callback=_counts, help="Numbers of workers of one core."
+)
+@click.option(
+    "--storage",
+    type=(click.FloatRange(min=0), click.FloatRange(min=0, min_open=True)),
+    default=(0.2, 2000),
+    show_default=True,
+    metavar="MS MB/S",
+    help="Time until a photo's first byte comes, and what all workers together can read in a second.",
+)
+@click.option("--price", type=click.FloatRange(min=0), help="Price of a core for an hour: adds the cost of the run.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def scale(
+    images: str,
+    model_path: str | None,
+    photos: int,
+    workers: tuple[int, ...],
+    storage: tuple[float, float],
+    price: float | None,
+    as_json: bool,
+) -> None:
+    """Measure what a photo costs one core, and tell what N workers of `infer --shard` or `--ray` bring.
+
+    \b
+    Example: bpnet benchmark scale --images photos/ --workers 1,16,256 --storage 20 400 --price 0.04
+    """
+    from bpnet_cli.benchmark.scale import benchmark_scale
+
+    click.echo(benchmark_scale(model_or_box(model_path), images, storage, workers, photos, price, as_json))
 
 
 @benchmark.command()

@@ -107,7 +107,8 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
     handler = signal.getsignal(signal.SIGTERM)
     settings = {"logging_level": logging.ERROR, "log_to_driver": True}
     try:
-        _start(ray, cluster.address, settings)
+        if not ray.is_initialized():
+            _start(ray, cluster.address, settings)
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         hint = "start one with `ray start --head`; one that wants a token needs RAY_AUTH_MODE=token here"
