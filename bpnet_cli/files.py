@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
+from bpnet_cli.storage import Stored, is_remote, local_path, place
 
 # A temporary name begins with this many characters of the final name: enough to recognise it, and never too long for
 # the file system.
@@ -20,11 +21,16 @@ _STEM = 20
 def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix. Without an error in the block, it is moved to `path`.
 
+    For a URL, the temporary path is on the local disk.
     After an error the temporary file is removed. The folder is created where it is missing. flush: wait until the
     content is on the disk (milliseconds), so that a power cut can't leave an empty file under the final name.
     Raises BpnetError where the file can't be written.
     """
-    path = Path(path)
+    path = place(path)
+    if is_remote(path):
+        with _stored_later(path) as temporary:
+            yield temporary
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:_STEM]}-", suffix=path.suffix)
@@ -45,6 +51,19 @@ def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
         raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stored_later(path: Stored) -> Iterator[Path]:
+    """A temporary local file, which is sent to `path` if there is no error in the block."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="bpnet-") as folder:
+            temporary = Path(folder, f"file{path.suffix}")
+            temporary.touch()
+            yield temporary
+            path.put(temporary)
+    except OSError as error:
+        raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
 
 
 @contextmanager
@@ -98,11 +117,14 @@ def files_for(folder: str | Path) -> Iterator[Path]:
 
 def check_folder(path: str | Path) -> None:
     """Raise BpnetError if results can't be written to this folder. The folder is not left behind if it is new."""
-    path = Path(path)
+    path = place(path)
     if path.exists() and not path.is_dir():
         raise BpnetError(f"{path}: is a file, not a folder for results")
-    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
     try:
+        if is_remote(path):
+            path.try_writing()
+            return
+        missing = [parent for parent in (path, *path.parents) if not parent.exists()]
         path.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path)
         os.close(handle)
@@ -116,10 +138,10 @@ def check_folder(path: str | Path) -> None:
 def check_output(path: str | Path, suffix: str, overwrite: bool) -> Path:
     """The path of a file to write later.
 
-    Raises BpnetError where the name doesn't end in `suffix`, the path is a folder, or the file exists and `overwrite`
-    is False.
+    Raises BpnetError for a URL, and where the name doesn't end in `suffix`, the path is a folder, or the file exists
+    and `overwrite` is False.
     """
-    target = Path(path)
+    target = local_path(path)
     if target.suffix != suffix:
         raise BpnetError(f"{path}: the output file must end in {suffix}")
     if target.is_dir():

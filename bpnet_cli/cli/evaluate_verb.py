@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -45,6 +44,7 @@ def evaluate(
 
     spec = load_spec(spec_path, overrides) if spec_path else None
     from bpnet_cli.evaluation.workflow import evaluate_model
+    from bpnet_cli.storage import place
 
-    model, results = model_or_box(model_path), Path(results_dir)
+    model, results = model_or_box(model_path), place(results_dir)
     click.echo(evaluate_model(model, spec, overrides, images, annotations, results, engine, share, cores))

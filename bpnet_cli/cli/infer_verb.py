@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -141,13 +140,16 @@ def infer(
         raise click.UsageError("--shard, --merge and --ray exclude each other")
     overrides = flags.pop("overrides")
     options = _options(**flags)
-    run = (inputs, model_or_box(model_path), Path(results_dir), overrides, options, engine)
+    from bpnet_cli.storage import place
+
+    results = place(results_dir)
+    run = (inputs, model_or_box(model_path), results, overrides, options, engine)
     if merge:
         from bpnet_cli.inference.merge import merge_parts
 
         if inputs:
             raise click.UsageError("--merge takes no INPUT: it joins what is in the folder -r")
-        summary = merge_parts(Path(results_dir))
+        summary = merge_parts(results)
     elif shard is not None:
         from bpnet_cli.inference.part_run import infer_shard
 

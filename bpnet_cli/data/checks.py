@@ -6,12 +6,14 @@ photo or person is left out and counted, so that one bad file among many doesn't
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
+from io import BytesIO
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
@@ -20,6 +22,7 @@ from bpnet_cli.data.images import EncodedImage, image_file, read_header
 from bpnet_cli.data.labels import Image, Labels, Problem, select, summarise
 from bpnet_cli.data.plausible import photo_sizes
 from bpnet_cli.errors import DataError
+from bpnet_cli.storage import is_remote, place
 
 DAMAGED = "photos left out: damaged, cut off or of an unknown format"
 TURNED = "photos left out: rotated by EXIF, and the size doesn't show whether the labels are for the rotated photo"
@@ -43,20 +46,41 @@ def find_photos(folder: Path, images: Mapping[int, Image]) -> tuple[dict[int, Im
     Names may have backslashes, and folders in front that are not there: `images\\x.jpg` is found as `x.jpg`.
     Names that are not found, or that would be found where another one is, stay as they are.
     """
+    is_there = _looking_in(folder)
     with ThreadPoolExecutor(16) as pool:
-        names = dict(zip(images, pool.map(lambda image: _find(folder, image.file_name), images.values()), strict=True))
+        found_names = pool.map(lambda image: _find(image.file_name, is_there), images.values())
+        names = dict(zip(images, found_names, strict=True))
     times = Counter(names.values())
     moved = {i: name for i, name in names.items() if name != images[i].file_name and times[name] == 1}
     found = {i: image._replace(file_name=moved.get(i, image.file_name)) for i, image in images.items()}
     return found, [Problem(ELSEWHERE, f"{images[i].file_name} is {name}") for i, name in moved.items()]
 
 
-def _find(folder: Path, name: str) -> str:
-    if (folder / name).is_file():
+def _looking_in(folder: Path) -> Callable[[str], bool]:
+    """Whether a folder has a file of a name. A URL is listed once: asking is a request for each name."""
+    if is_remote(folder):
+        names = frozenset(folder.below())
+        return lambda name: str(PurePosixPath(name)) in names
+    return lambda name: (folder / name).is_file()
+
+
+def states(folder: str | Path, names: Sequence[str]) -> Iterator[str]:
+    """For each file of a folder, text that is another one after the file has changed."""
+    path = place(folder)
+    if is_remote(path):
+        below = path.below()
+        yield from (below.get(str(PurePosixPath(name)), "") for name in names)
+    else:
+        found = ((path / name).stat() for name in names)
+        yield from (f"{state.st_size} {state.st_mtime_ns}" for state in found)
+
+
+def _find(name: str, is_there: Callable[[str], bool]) -> str:
+    if is_there(name):
         return name
     parts = [part for part in re.split(r"[\\/]+", name) if part]
     tails = ["/".join(parts[start:]) for start in range(len(parts))]
-    return next((tail for tail in tails if (folder / tail).is_file()), name)
+    return next((tail for tail in tails if is_there(tail)), name)
 
 
 def check_images(
@@ -118,14 +142,17 @@ def clean_people(labels: Labels) -> tuple[Labels, list[Problem]]:
 def _check_image(folder: Path, image: Image) -> EncodedImage | Problem | str:
     """Return the photo; or a `Problem` if the photo must be left out; or a text if the data set must be refused."""
     path = folder / image.file_name
-    if not path.is_file():
+    remote = is_remote(path)
+    if not remote and not path.is_file():
         return f"{path} does not exist"
     try:
-        with open(path, "rb") as file:
+        # One request for the whole photo takes less time than one each for its header and its end.
+        with BytesIO(path.read_bytes()) if remote else open(path, "rb") as file:
             info = read_header(file)
             whole, kind = _is_whole(file), _first_bytes(file, 2)
     except OSError as error:
-        return f"{path} can't be read: {error.strerror or error}"
+        absent = error.errno == errno.ENOENT
+        return f"{path} does not exist" if absent else f"{path} can't be read: {error.strerror or error}"
     if info is None or not whole or min(info.width, info.height) < 1:
         return Problem(DAMAGED, str(path))
     stored, wanted = (info.width, info.height), (image.width, image.height)

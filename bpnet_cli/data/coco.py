@@ -14,6 +14,7 @@ from bpnet_cli.data.entries import checked_annotation, checked_image, loose_regi
 from bpnet_cli.data.identity import Id, id_of, number_ids, refuse_repeated
 from bpnet_cli.data.labels import CategoryCount, Entry, Image, Labels, Problem, gather, summarise
 from bpnet_cli.errors import DataError
+from bpnet_cli.storage import place
 
 
 def read_coco_file(path: str | Path, choice: Choice = ANYTHING) -> Labels:
@@ -21,7 +22,7 @@ def read_coco_file(path: str | Path, choice: Choice = ANYTHING) -> Labels:
 
     Boxes and areas are those of the file; `data.plausible` checks whether they can be true.
     """
-    path = Path(path)
+    path = place(path)
     raw = read_json(path)
     if not raw["images"]:
         raise DataError(f"{path}: lists no images")

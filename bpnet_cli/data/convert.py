@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bpnet_cli.data.checks import DAMAGED, PHOTO_REASONS
+from bpnet_cli.data.checks import DAMAGED, PHOTO_REASONS, states
 from bpnet_cli.data.choice import Choice
 from bpnet_cli.data.labels import LabelSource, Problem, summarise
 from bpnet_cli.data.records import (
@@ -35,6 +35,7 @@ from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.log import progress, say
 from bpnet_cli.sharing import ShareOut, Work
+from bpnet_cli.storage import place
 
 SUMMARY = "summary.json"
 # How many photos are in memory at once.
@@ -86,7 +87,7 @@ def convert(
     Raises DataError for unusable sources, and BpnetError for a directory that can't be used or written.
     """
     load_tensorflow("dataset_convert")
-    directory = Path(directory)
+    directory = place(directory)
     check_folder(directory)
     plans = [_make_plan(name, sources, shards) for name, sources in sets.items()]
     headers = _whole_shards(directory, plans)
@@ -118,11 +119,11 @@ def _make_plan(name: str, sources: Sequence[Paths], shards: int) -> _Plan:
     shards = min(shards, len(photos))
     content = hashlib.sha256(f"{FORMAT} {name} {shards}".encode())
     for (images, labels, *choice), source in zip(sources, opened, strict=True):
-        content.update(hashlib.sha256(Path(labels).read_bytes()).digest())
+        content.update(hashlib.sha256(place(labels).read_bytes()).digest())
         content.update(repr([tuple(wanted) for wanted in choice]).encode() if choice else b"")
-        for i in sorted(source.labels.images):
-            state = (Path(images) / source.labels.images[i].file_name).stat()
-            content.update(f"{i} {state.st_size} {state.st_mtime_ns} ".encode())
+        ids = sorted(source.labels.images)
+        for i, state in zip(ids, states(images, [source.labels.images[i].file_name for i in ids]), strict=True):
+            content.update(f"{i} {state} ".encode())
     return _Plan(name, opened, photos, shards, content.hexdigest())
 
 
@@ -184,7 +185,7 @@ def _clear(directory: Path) -> None:
     (directory / SUMMARY).unlink(missing_ok=True)
     for path in _existing(directory):
         path.unlink()
-        Path(index_of(str(path))).unlink(missing_ok=True)
+        place(index_of(str(path))).unlink(missing_ok=True)
 
 
 def _write_shard(plan: _Plan, shard: int, directory: Path, pool: ThreadPoolExecutor) -> Iterator[None]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bpnet_cli.data.heic import is_heic, read_heic
 from bpnet_cli.data.pixels import eight_bits, hidden_as_white, may_be_transparent
 from bpnet_cli.errors import DataError
+from bpnet_cli.storage import is_remote
 
 # OpenCV's default limits, for messages only. The environment variables CV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT can
 # change the real limits.
@@ -64,6 +65,8 @@ def read_image(path: str | Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
 def read_bytes(path: str | Path) -> bytes:
     """The bytes of a file. Raises DataError if the file can't be read."""
     try:
+        if is_remote(path):
+            return path.read_bytes()
         with open(path, "rb", buffering=0) as file:
             return file.read()
     except OSError as error:

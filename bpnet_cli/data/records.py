@@ -8,13 +8,15 @@ labels are read without reading an image, and an image needs one read.
 
 from __future__ import annotations
 
+import errno
 import json
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.data.labels import Entry, Image, LabelSource, Problem, gather
 from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import DataError
+from bpnet_cli.storage import StorageError, has_package, is_remote, is_stored, place, split_pattern
 
 FORMAT = 1
 SHARD_SUFFIX, INDEX_SUFFIX = ".tfrecord", ".index"
@@ -116,27 +119,43 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
     import tensorflow as tf
 
     try:
-        batches = tf.data.TFRecordDataset([index_of(shard)]).batch(1024).as_numpy_iterator()
-        first, *rest = [row for batch in batches for row in batch.tolist()] or [b""]
+        first, *rest = _rows_of(index_of(shard)) or [b""]
         values = json.loads(first)
         if values.get("format") != FORMAT:
             raise DataError(f"{index_of(shard)}: is of another version of bpnet; convert the data set again")
         problems = [Problem(*problem) for problem in values.pop("problems")]
         return ShardHeader(**values, problems=problems), [from_example(data) for data in rest]
-    except tf.errors.NotFoundError:
+    except (tf.errors.NotFoundError, StorageError) as error:
+        if isinstance(error, StorageError) and error.errno != errno.ENOENT:
+            raise
         raise DataError(f"{shard}: its index {index_of(shard)} is missing; copy the two together") from None
     except (tf.errors.OpError, ValueError, TypeError, AttributeError) as error:
         text = getattr(error, "message", None) or error
         raise DataError(f"{index_of(shard)}: can't be read ({text}); convert the data set again") from None
 
 
+def _rows_of(index: str) -> list[bytes]:
+    """The records of an index. Raises an error of TensorFlow, or StorageError."""
+    import tensorflow as tf
+
+    def rows(path: str) -> list[bytes]:
+        batches = tf.data.TFRecordDataset([path]).batch(1024).as_numpy_iterator()
+        return [row for batch in batches for row in batch.tolist()]
+
+    if not _by_fsspec(index):
+        return rows(index)
+    with tempfile.TemporaryDirectory(prefix="bpnet-") as folder:
+        copy = Path(folder, "index")
+        copy.write_bytes(place(index).read_bytes())
+        return rows(str(copy))
+
+
 def open_records(pattern: str, choice: Choice = ANYTHING) -> list[LabelSource]:
     """The data sources in the shards that a glob matches, in the order of the shards' names.
 
-    pattern: a glob for `tf.io.gfile`, so a local or a remote path. choice: gives the spelling of keypoints.
-    Raises DataError if nothing matches, a shard has
-    another size than its index says, an index or a shard of a set is missing, or a folder has matches from more than
-    one set (such as train and validation).
+    pattern: a glob of local paths or URLs; URLs for which fsspec has no package are left to TensorFlow. choice: gives
+    the spelling of keypoints. Raises DataError if nothing matches, a shard has another size than its index says, an
+    index or a shard of a set is missing, or a folder has matches from more than one set (such as train and validation).
     """
     load_tensorflow("reading TFRecord shards")
     shards = _find(pattern)
@@ -155,7 +174,8 @@ def _find(pattern: str) -> list[str]:
     import tensorflow as tf
 
     try:
-        shards = sorted(name for name in tf.io.gfile.glob(pattern) if name.endswith(SHARD_SUFFIX))
+        names = map(str, _listed(pattern)) if _by_fsspec(pattern) else tf.io.gfile.glob(pattern)
+        shards = sorted(name for name in names if name.endswith(SHARD_SUFFIX))
     except tf.errors.OpError as error:
         raise DataError(f"{pattern}: can't be listed: {error.message}") from None
     if not shards:
@@ -163,10 +183,24 @@ def _find(pattern: str) -> list[str]:
     return shards
 
 
+def _listed(pattern: str) -> Iterator[Path]:
+    folder, rest = split_pattern(pattern)
+    return folder.glob(rest)
+
+
+def _by_fsspec(name: str) -> bool:
+    """Whether fsspec reads a file or glob, and not TensorFlow. TensorFlow reads some URLs without any other package."""
+    import tensorflow as tf
+
+    if not is_stored(name):
+        return False
+    return has_package(name) or name.split("://")[0] not in tf.io.gfile.get_registered_schemes()
+
+
 def _check_size(shard: str, header: ShardHeader) -> None:
     import tensorflow as tf
 
-    size = tf.io.gfile.stat(shard).length
+    size = place(shard).stat().st_size if _by_fsspec(shard) else tf.io.gfile.stat(shard).length
     if size != header.size:
         raise DataError(f"{shard}: has {size} bytes, but its index says {header.size}; copy or convert it again")
 
@@ -233,12 +267,18 @@ def _read_image(shard: str, name: str, offset: int, length: int, crc32: int) -> 
     """The encoded bytes of a photo in a shard. Raises DataError if they can't be read or are damaged."""
     import tensorflow as tf
 
+    data: bytes
     try:
-        with tf.io.gfile.GFile(shard, "rb") as file:
-            file.seek(offset)
-            data: bytes = file.read(length)
-    except tf.errors.OpError as error:
-        raise DataError(f"{shard}: can't be read at {name}: {error.message}") from None
+        if is_remote(path := place(shard)) and _by_fsspec(shard):
+            data = path.read_part(offset, offset + length)
+        else:
+            with tf.io.gfile.GFile(shard, "rb") as file:
+                file.seek(offset)
+                data = file.read(length)
+    except (tf.errors.OpError, StorageError) as error:
+        raise DataError(
+            f"{shard}: can't be read at {name}: {getattr(error, 'message', None) or error.strerror}"
+        ) from None
     if len(data) != length or zlib.crc32(data) != crc32:
         raise DataError(f"{shard}: is damaged at {name}; convert the data set again")
     return data

@@ -16,6 +16,7 @@ from bpnet_cli.data.masks import encode_ignore_region
 from bpnet_cli.data.plausible import make_plausible
 from bpnet_cli.data.records import open_records
 from bpnet_cli.errors import DataError
+from bpnet_cli.storage import place
 
 
 class Format(NamedTuple):
@@ -52,8 +53,9 @@ def beside_photos(
     """`Format.open` for formats whose photos are in a folder. read: reads the labels. Raises DataError."""
     found = make_plausible(read(labels, choice))
     people = int(found.people.labelled.sum())
-    named, name_problems = find_photos(Path(images or "."), found.images)
-    files, image_problems = check_images(Path(images or "."), named, found.path)
+    folder = place(images or ".")
+    named, name_problems = find_photos(folder, found.images)
+    files, image_problems = check_images(folder, named, found.path)
     usable, label_problems = clean_people(select(replace(found, images=named), files))
     problems = [*name_problems, *image_problems, *label_problems]
     if people and not usable.people.labelled.any():

@@ -20,6 +20,7 @@ from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.files import write_text
 from bpnet_cli.log import progress
 from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.storage import local_path
 
 MAX_PEOPLE = 100
 MIN_SIZE = 64
@@ -49,7 +50,7 @@ def generate(
         raise BpnetError(f"images: must be at least 1 (got {images})")
     check_scene(people, height, width, seed)
     drawing = PEOPLE if skeleton is None else drawing_of(skeleton)
-    directory = Path(directory)
+    directory = local_path(directory)
     path = directory / "annotations" / "person_keypoints.json"
     try:
         _prepare(directory, path, overwrite)

@@ -19,6 +19,7 @@ from bpnet_cli.files import write_text
 from bpnet_cli.log import progress
 from bpnet_cli.pose.person import Person
 from bpnet_cli.pose.skeleton import BODY_18, COCO_KEYPOINTS
+from bpnet_cli.storage import local_path
 
 NAME = "film.mp4"
 
@@ -44,7 +45,7 @@ def generate_video(
     frames = round(seconds * RATE)
     if frames < 1:
         raise BpnetError(f"seconds: must be at least {1 / RATE}, one frame (got {seconds})")
-    film = Path(directory) / NAME
+    film = local_path(directory) / NAME
     truth = film.with_name(f"{NAME}.jsonl")
     if not overwrite and (film.exists() or truth.exists()):
         raise DataError(f"{directory}: already holds a film or its truth; choose another directory or overwrite")

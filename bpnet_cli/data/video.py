@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bpnet_cli.data.address import is_address, without_login
 from bpnet_cli.data.pictures import Clock, Deinterlacer
 from bpnet_cli.errors import DataError
+from bpnet_cli.storage import is_remote, place
 
 # Frames per second where a source doesn't tell.
 UNKNOWN_RATE = Fraction(25)
@@ -123,6 +124,8 @@ class VideoReader:
             options = _OPTIONS.get(self.source.split(":")[0].lower().removesuffix("s"), {})
             waits = (_OPEN_SECONDS, _READ_SECONDS)
             return av.open(self.source, "r", metadata_errors="replace", container_options=options, timeout=waits)
+        if is_remote(path := place(self.source)):
+            return av.open(self._files.enter_context(path.open()), "r", metadata_errors="replace")
         if self.source.isprintable():  # "file:" lets a name have colons
             return av.open(f"file:{self.source}", "r", metadata_errors="replace")
         # FFmpeg can't open names that are not UTF-8.

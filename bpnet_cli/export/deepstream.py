@@ -15,6 +15,7 @@ from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.inference.onnx_layout import TAO_OFFSET, TAO_SCALE
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.storage import local_path
 
 MODEL, CONFIG, LABELS, NOTES = "model.onnx", "nvinfer.txt", "labels.txt", "README.txt"
 # Precision of the file -> nvinfer's network-mode, and its name in nvinfer's name of the engine.
@@ -28,7 +29,7 @@ def check_deepstream(folder: str | Path, spec: ExperimentSpec, overwrite: bool) 
             "--deepstream: TensorRT can't read int8 files, because they have zero points (for ONNX Runtime); use"
             " --precision fp16 or fp32"
         )
-    check_folder(folder)
+    check_folder(local_path(folder))
     if Path(folder).exists() and any(Path(folder).iterdir()) and not overwrite:
         raise BpnetError(f"{folder}: exists already and is not empty; give --overwrite to replace the files")
 

@@ -12,6 +12,7 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path, check_folder, write_text
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.storage import local_path
 
 _MAX_BATCH = 8
 _TYPES = {1: "TYPE_FP32", 2: "TYPE_UINT8"}
@@ -68,7 +69,7 @@ def triton_name(spec: ExperimentSpec) -> str:
 
 def check_triton(repository: str | Path, name: str, overwrite: bool) -> None:
     """Check, before any work is done, that a repository can be written later. Raises BpnetError if it can't."""
-    check_folder(repository)
+    check_folder(local_path(repository))
     if (Path(repository) / name).exists() and not overwrite:
         raise BpnetError(f"{Path(repository) / name}: exists already; give --overwrite to replace it")
 

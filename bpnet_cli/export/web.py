@@ -6,13 +6,14 @@ from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import check_folder, files_for
+from bpnet_cli.storage import local_path
 
 _PAGE = Path(__file__).parents[1] / "assets" / "web"
 
 
 def check_web(folder: str | Path, overwrite: bool) -> None:
     """Check, before any work is done, that `write_web` can write this folder. Raises BpnetError if it can't."""
-    if Path(folder).is_dir() and not overwrite:
+    if local_path(folder).is_dir() and not overwrite:
         raise BpnetError(f"{folder}: exists already; give --overwrite to replace the page in it")
     check_folder(folder)
 

@@ -25,6 +25,7 @@ from bpnet_cli.models.formats import FORMATS, check_format, format_of, size_of
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.spec.dataset import DataSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.storage import local_path
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _check_target(output: str, name: str, overwrite: bool) -> Path:
         if name == "openvino":
             check_output(target.with_suffix(".bin"), ".bin", overwrite)
         return target
-    target = Path(output)
+    target = local_path(output)
     check_folder(target)
     if target.exists():
         if not overwrite:

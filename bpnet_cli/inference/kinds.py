@@ -7,6 +7,7 @@ from typing import Literal
 
 from bpnet_cli.data.heic import BRANDS
 from bpnet_cli.data.pixels import PNG, TIFF
+from bpnet_cli.storage import is_remote
 
 Kind = Literal["photo", "video"]
 
@@ -70,6 +71,8 @@ _STILL_BRANDS = (b"avif", b"avis", b"mif1", b"msf1", *BRANDS)
 _QUICKTIME = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 # A transport stream has this byte at the start of each packet; packets of .mts have four bytes more, in front.
 _SYNC, _PACKETS = 0x47, ((0, 188), (4, 192))
+# A GIF may be a photo or a video.
+_EITHER = ".gif"
 _HEAD = 600  # bytes; at least three packets
 
 
@@ -81,14 +84,23 @@ def kind_of(path: Path) -> Kind | None:
     ending = path.suffix.lower()
     if ending in _SOUND_ENDINGS:
         return None
+    # Reading the first bytes at a URL is a request for each photo, so they count there only if the ending says nothing.
+    if is_remote(path) and ending != _EITHER and (kind := _kind_of_ending(ending)):
+        return kind
     try:
-        with open(path, "rb", buffering=0) as file:
-            head = file.read(_HEAD)
+        head = _head_of(path)
     except OSError:
         head = b""
     if head.startswith(b"GIF8"):
         return "video" if _moves(path) else "photo"
     return _kind_of_bytes(head) or _kind_of_ending(ending)
+
+
+def _head_of(path: Path) -> bytes:
+    if is_remote(path):
+        return path.read_part(0, _HEAD)
+    with open(path, "rb", buffering=0) as file:
+        return file.read(_HEAD)
 
 
 def _kind_of_bytes(head: bytes) -> Kind | None:
@@ -116,7 +128,7 @@ def _moves(path: Path) -> bool:
     import av  # not needed for a photo, and slow to load
 
     try:
-        with open(path, "rb") as file, av.open(file, "r") as container:
+        with path.open("rb") as file, av.open(file, "r") as container:
             return sum(bool(packet.size) for packet, _ in zip(container.demux(video=0), range(2), strict=False)) > 1
     except (av.FFmpegError, OSError):
         return False  # it is damaged; reading it as a photo tells why

@@ -6,7 +6,7 @@ import glob
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import write_text
 from bpnet_cli.inference.openpose import openpose_name
+from bpnet_cli.storage import is_remote
 
 DETECTIONS, COCO_RESULTS, TABLE = "detections.json", "coco_results.json", "detections.csv"
 PARQUET = "detections.parquet"
@@ -101,7 +102,8 @@ def check_overwriting(outputs: Outputs, inputs: Iterable[Path], results_dir: Pat
     sources = {os.path.realpath(path) for path in inputs}
     earlier = any(_is_ours(path) for path in (outputs.lines, outputs.table) if path is not None)
     unfinished = _unfinished(results_dir)
-    for path in (existing for file in outputs.files for existing in existing_files(file)):
+    there = _listed(results_dir)
+    for path in (existing for file in outputs.files for existing in existing_files(file, there)):
         if os.path.realpath(path) in sources:
             raise BpnetError(f"{path}: is an input that the results would overwrite; give another folder with -r")
         name = path.relative_to(results_dir).as_posix()
@@ -111,11 +113,19 @@ def check_overwriting(outputs: Outputs, inputs: Iterable[Path], results_dir: Pat
             raise BpnetError(f"{path}: {text}; move it away or give another folder with -r")
 
 
-def existing_files(path: Path) -> list[Path]:
-    """The file itself if it exists; for a path that ends in "_", OpenPose's files that begin so."""
+def existing_files(path: Path, there: Container[Path] | None = None) -> list[Path]:
+    """The file itself if it exists; for a path that ends in "_", OpenPose's files that begin so.
+
+    there: all that exist; None: the disk is asked.
+    """
     if not path.name.endswith("_"):
-        return [path] if path.exists() else []
-    return [Path(name) for name in sorted(glob.glob(f"{glob.escape(str(path))}*{_OPENPOSE_END}"))]
+        return [path] if (path.exists() if there is None else path in there) else []
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}*{_OPENPOSE_END}"))
+
+
+def _listed(results_dir: Path) -> set[Path] | None:
+    """The files at a URL, because asking for each of them is a request; None for a local folder."""
+    return set(results_dir.rglob("*")) if is_remote(results_dir) else None
 
 
 @contextmanager
@@ -132,7 +142,8 @@ def announced(outputs: Iterable[Path], results_dir: Path, keep: bool) -> Iterato
     try:
         yield
     except BaseException:
-        if not any(existing_files(path) for path in outputs):
+        there = _listed(results_dir)
+        if not any(existing_files(path, there) for path in outputs):
             _remove(journal)
         raise
     if not keep:
@@ -143,7 +154,7 @@ def _remove(journal: Path) -> None:
     """Delete the journal, and the results folder if it is empty then."""
     with suppress(OSError):  # the folder may have become read-only; a journal that stays does no harm
         journal.unlink(missing_ok=True)
-        if not any(journal.parent.iterdir()):
+        if not any(journal.parent.glob("*")):
             journal.parent.rmdir()
 
 
@@ -161,7 +172,7 @@ def _is_ours(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(max(map(len, _MARKS))).startswith(_MARKS)
+        with path.open("rb") as file:
+            return file.read(max(map(len, _MARKS))).startswith(tuple(mark.encode() for mark in _MARKS))
     except OSError:
         return False  # it can't be read, so it is not overwritten

@@ -17,6 +17,7 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.kinds import kind_of
 from bpnet_cli.inference.search import Found, search_folder, search_glob
 from bpnet_cli.log import counted
+from bpnet_cli.storage import place
 
 Item = TypeVar("Item")
 
@@ -48,7 +49,7 @@ class VideoInput:
     @property
     def path(self) -> Path:
         """The path of a file; otherwise a path that doesn't exist."""
-        return Path(self.shown)
+        return place(self.shown)
 
     @property
     def shown(self) -> str:
@@ -104,7 +105,8 @@ def find_inputs(words: Sequence[str]) -> Inputs:
         except BpnetError as error:
             if not listed:
                 raise
-            problems.append(Failure(word, str(error).removeprefix(f"{word}: "), word))
+            shown = without_login(word)
+            problems.append(Failure(shown, str(error).removeprefix(f"{shown}: "), shown))
             continue
         for folder, reason in found.left_out:
             passed.setdefault(reason, []).append(str(folder))
@@ -114,7 +116,7 @@ def find_inputs(words: Sequence[str]) -> Inputs:
                 photos.append(PhotoInput(path, name))
             elif kind == "video":
                 videos.append(VideoInput(str(path), name))
-            elif Path(word).is_dir():
+            elif found.in_folder:
                 others.add(path)
             else:
                 problems.append(Failure(str(path), "is not a photo or video of a known format", name))
@@ -137,7 +139,7 @@ def spread(items: Sequence[Item], most: int) -> list[Item]:
 
 def _expand(word: str) -> Found:
     """The files that a word stands for. Raises BpnetError where there are none."""
-    path = Path(word)
+    path = place(word)
     if path.is_dir():
         return search_folder(path)
     found = Found([(path, path.name)], []) if path.is_file() else search_glob(word)
@@ -188,7 +190,7 @@ def _words(words: Sequence[str]) -> Iterator[tuple[str, bool]]:
             yield from ((name, True) for name in _names(sys.stdin.buffer.read()))
         elif word.startswith("@") and not os.path.exists(word):
             try:
-                data = Path(word[1:]).read_bytes()
+                data = place(word[1:]).read_bytes()
             except OSError as error:
                 raise BpnetError(f"{word}: the list can't be read: {error.strerror or error}") from None
             yield from ((name, True) for name in _names(data))

@@ -27,6 +27,7 @@ from bpnet_cli.spec.dump import Dumper
 from bpnet_cli.spec.loader import load_spec, load_spec_text
 from bpnet_cli.spec.shipped import schema_uri, shipped_skeletons, shipped_spec
 from bpnet_cli.spec.yaml_text import load_yaml
+from bpnet_cli.storage import local_path
 
 _WIDTH = 112
 
@@ -55,7 +56,7 @@ def write_new_spec(request: NewSpec) -> list[str]:
     Returns lines for the user. Raises DataError for labels or photos that can't be used, BpnetError or SpecError for
     files that exist already and for an unknown base.
     """
-    folder = Path(request.folder)
+    folder = local_path(request.folder)
     targets = {name: folder / name for name in ("skeleton.yaml", "spec.yaml", "train.json", "validation.json")}
     if folder.suffix in (".yaml", ".yml") and not folder.is_dir():
         raise BpnetError(f"{folder}: with --annotations, several files are written; give a folder (-o)")

@@ -17,6 +17,7 @@ from bpnet_cli.inspection.tiles import Image, draw_sample
 from bpnet_cli.log import progress
 from bpnet_cli.pose.targets import render_targets
 from bpnet_cli.spec.experiment import ExperimentSpec
+from bpnet_cli.storage import local_path
 
 LEGEND = (
     "Left is blue, right orange, the middle green. Hollow keypoints are occluded. The loss ignores hatched parts.",
@@ -34,7 +35,7 @@ def show_samples(spec: ExperimentSpec, output: str | Path, count: int, columns: 
     These are the first samples of `bpnet train`. Raises BpnetError where `output` doesn't end in .png or can't be
     written, and where the data can't be used.
     """
-    path = Path(output)
+    path = local_path(output)
     if path.suffix.lower() != ".png":
         raise BpnetError(f"{path}: the contact sheet is a PNG file; the name must end in .png")
     check_folder(path.parent)

@@ -15,6 +15,7 @@ from bpnet_cli.labelling.names import complete, parse_names, with_names
 from bpnet_cli.labelling.place import place_photos
 from bpnet_cli.labelling.source import Person, Photo, Point
 from bpnet_cli.labelling.write import Placed, write_coco
+from bpnet_cli.storage import local_path
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def import_labels(
     `parse_names`. Photos stay where they are, unless there are frames of videos too.
     Raises BpnetError where the labels can't be read, or no photo with a person is left.
     """
-    path, output = Path(path), Path(output)
+    path, output = Path(path), local_path(output)
     check_folder(output)
     target = check_output(output / "annotations" / "person_keypoints.json", ".json", overwrite)
     format = recognise(path) if format == "auto" else format

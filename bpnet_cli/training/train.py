@@ -23,6 +23,7 @@ from bpnet_cli.plan import TrainingPlan, plan_of
 from bpnet_cli.spec.dump import dump_spec
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.loader import load_spec
+from bpnet_cli.storage import local_path
 from bpnet_cli.training.checkpoint import list_checkpoints, newest_epoch
 from bpnet_cli.training.distribution import Distribution, make_distribution
 from bpnet_cli.training.folder import RunFolder
@@ -50,7 +51,7 @@ def train(
     watchers: more callbacks, called after the run's own callbacks.
     Raises BpnetError if the spec, the data or the earlier run in the folder don't allow a run; then nothing is written.
     """
-    folder = RunFolder(Path(results_dir))
+    folder = RunFolder(local_path(results_dir))
     spec = with_whole_skeleton(spec)
     training = spec.training
     distribution = make_distribution(

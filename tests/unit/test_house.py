@@ -16,6 +16,7 @@ PACKAGE = Path(bpnet_cli.__file__).parent
 LAYERS = (
     {"__init__"},
     {"errors"},
+    {"storage"},
     {"log", "files", "engine", "timing", "strides", "signals", "sides", "sharing"},
     {"pose", "spec"},
     {"data", "models"},
