@@ -67,9 +67,7 @@ def place(word: str | Path) -> Path:
     if _PASSWORD.search(word):
         protocol = word.split("://")[0]
         names = f"FSSPEC_{protocol.upper()}_USERNAME, FSSPEC_{protocol.upper()}_PASSWORD"
-        raise BpnetError(
-            f"{without_password(word)}: a URL must not hold a password; set it in the environment ({names})"
-        )
+        raise BpnetError(f"{without_password(word)}: give the password in the environment ({names}), not in a URL")
     return cast(Path, Stored(word))
 
 
@@ -255,7 +253,9 @@ class _Reader(io.RawIOBase):
 def _asking(path: Stored, fresh: bool = False) -> Iterator[tuple[Any, str]]:
     """The file system of a URL and the name in it. fresh: forget what was listed before, others may have changed it."""
     url = str(path)
-    protocol = url.split("://")[0].lower()
+    if not (match := _URL.match(url)):
+        raise StorageError(errno.ENOENT, _ABSENT, url)  # for example the name /photo.jpg in a file of labels
+    protocol = match[1].lower()
     try:
         from fsspec import available_protocols
         from fsspec.core import url_to_fs

@@ -12,9 +12,11 @@ from bpnet_cli.spec.base import Model, OnDisk, refusal
 class DataSource(Model):
     """Photos with COCO keypoint labels."""
 
-    images: Annotated[str, OnDisk("folder")] = Field(description="folder of photos, relative to the working directory")
+    images: Annotated[str, OnDisk("folder")] = Field(
+        description="folder of photos, relative to the working directory, or a URL (s3://...)"
+    )
     annotations: Annotated[str, OnDisk("file")] = Field(
-        description="COCO keypoint JSON file, relative to the working directory"
+        description="COCO keypoint JSON file, relative to the working directory, or a URL"
     )
     # Not strict, because `_as_tuple` has left JSON, where a list is a tuple.
     categories: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = Field(
@@ -33,8 +35,8 @@ class RecordSource(Model):
     """Photos and labels in TFRecord shards."""
 
     records: Annotated[str, OnDisk("glob")] = Field(
-        description="glob of shards from `bpnet dataset_convert`, such as shards/train-*.tfrecord, on any path that"
-        " TensorFlow reads"
+        description="glob of shards from `bpnet dataset_convert`, such as shards/train-*.tfrecord, on a disk or at a"
+        " URL"
     )
 
 

@@ -71,6 +71,27 @@ def test_a_run_of_photos_does_not_load_the_libraries_of_video() -> None:
     assert "av" not in loaded_after("import bpnet_cli.inference.workflow, bpnet_cli.inference.photo_run")
 
 
+def test_local_files_need_no_package_for_urls(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+import cv2, numpy
+from bpnet_cli.files import check_folder, write_text
+from bpnet_cli.inference.photo_files import read_photo
+from bpnet_cli.inference.outputs import announced
+from bpnet_cli.inference.sources import find_inputs
+import bpnet_cli.inference.workflow, bpnet_cli.evaluation.workflow, bpnet_cli.data.convert
+folder = Path({str(tmp_path)!r})
+check_folder(folder)
+cv2.imwrite(str(folder / "a.jpg"), numpy.zeros((8, 8, 3), numpy.uint8))
+write_text(folder / "a.txt", "text")
+(photo,) = find_inputs([str(folder)]).photos
+read_photo(photo.path)
+with announced([folder / "b.txt"], folder, keep=False):
+    pass
+del folder"""
+    assert not loaded_after(code) & {"fsspec", "s3fs", "upath"}
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = loaded_after("import bpnet_cli")
     assert not loaded & {"numpy", "cv2", "keras", "tensorflow", "pydantic", "click", "yaml"}

@@ -271,9 +271,9 @@ def test_dump_holds_every_key_under_its_description() -> None:
     assert lines[at - 1 : at + 5] == [
         "  # photos to train on: {images: FOLDER, annotations: FILE}, {records: GLOB} or a list of these",
         "  train:",
-        "    - # folder of photos, relative to the working directory",
+        "    - # folder of photos, relative to the working directory, or a URL (s3://...)",
         "      images: '1e-4'",
-        "      # COCO keypoint JSON file, relative to the working directory",
+        "      # COCO keypoint JSON file, relative to the working directory, or a URL",
         "      annotations: 'null'",
     ]
     keys = [number for number, line in enumerate(lines) if line and not line.lstrip(" -").startswith("#")]
