@@ -85,10 +85,10 @@ def without_password(url: str) -> str:
 
 
 def split_pattern(pattern: str) -> tuple[Path, str]:
-    """The folder of a URL up to its first part with a wildcard, and the rest, which is empty without wildcards."""
+    """The folder of a URL up to its first part with a wildcard, or up to its last part, and the rest."""
     protocol, _, rest = pattern.partition("://")
     parts = rest.split("/")
-    first = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    first = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return place(f"{protocol}://{'/'.join(parts[:first])}"), "/".join(parts[first:])
 
 
@@ -140,16 +140,17 @@ class Stored(PurePosixPath):
 
     def read_bytes(self) -> bytes:
         """The content of the file."""
-        return self.read_part(None, None)
+        try:
+            return self.read_part(0, None)  # without a range, s3fs asks for the size first
+        except StorageError as error:
+            if error.errno == errno.ENOENT:
+                raise
+            return self.read_part(None, None)  # an empty file has no range
 
     def read_part(self, start: int | None, end: int | None) -> bytes:
         """The bytes from `start` to before `end`, in one request."""
         with _asking(self) as (files, key):
             return bytes(files.cat_file(key, start=start, end=end))
-
-    def read_text(self, encoding: str = "utf-8") -> str:
-        """The content of a text file."""
-        return self.read_bytes().decode(encoding)
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Open the file to read any parts of it. mode: "rb"."""
@@ -281,7 +282,7 @@ def _package(protocol: str, text: str) -> str:
     module = known_implementations.get(protocol, {}).get("class", "fsspec").split(".")[0]
     named = re.search(r'"([\w-]+)"', text)
     name = module.replace("_", "-") if module != "fsspec" else named[1] if named else ""
-    return f"another package: pip install {name}" if name else f"another package: {text}"
+    return f"another package: {f'pip install {name}' if name else text}"
 
 
 @contextmanager
@@ -294,6 +295,6 @@ def _explained(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         text = str(error)  # mostly the name again, but a missing bucket is explained
         raise StorageError(errno.ENOENT, text if " " in text and "/" not in text else _ABSENT, url) from error
-    except Exception as error:
-        lines = (getattr(error, "strerror", None) or str(error) or type(error).__name__).strip().splitlines()
-        raise StorageError(errno.EIO, lines[0], url) from error
+    except Exception as error:  # the package of each protocol has exceptions of its own
+        text = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
+        raise StorageError(errno.EIO, text.splitlines()[0], url) from error

@@ -161,7 +161,7 @@ def _remove(journal: Path) -> None:
 def _unfinished(results_dir: Path) -> set[str]:
     """The names in the journal of a killed run, relative to the results folder; empty without a journal."""
     try:
-        names = json.loads((results_dir / JOURNAL).read_text(encoding="utf-8"))["unfinished"]
+        names = json.loads((results_dir / JOURNAL).read_bytes())["unfinished"]
         return {str(name) for name in names}
     except (OSError, ValueError, KeyError, TypeError):
         return set()  # there is no journal, or bpnet didn't write it

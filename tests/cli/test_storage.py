@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bpnet_cli.data.images import image_file
+from bpnet_cli.storage import place
 from tests.cli.conftest import FINDING, TINY_MODEL, Run, labelled, write_spec
 from tests.cli.test_dataset_convert import losses
 
@@ -239,9 +241,19 @@ def test_an_s3_server(
         fill(files, "bucket", drawn)
         words = ("-m", exported, *FINDING)
         assert bpnet("infer", drawn / "images", "-r", tmp_path / "out", *words).exit_code == 0
+        requests: list[str] = []
+        call = s3fs.S3FileSystem._call_s3
         for inputs in ("s3://bucket/images", "s3://bucket/images/*.jpg"):
-            result = bpnet("infer", inputs, "-r", "s3://bucket/out", *words)
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    s3fs.S3FileSystem, "_call_s3", lambda self, *a, **k: requests.append(a[0]) or call(self, *a, **k)
+                )
+                result = bpnet("infer", inputs, "-r", "s3://bucket/out", *words)
             assert result.exit_code == 0, result.output
+        assert requests.count("get_object") >= 2 * 12  # each photo is read in one request
+        assert requests.count("head_object") < 2 * 12
+        files.touch("bucket/empty.jpg")
+        assert image_file(place("s3://bucket/empty.jpg")).read() == b""
         local = json.loads((tmp_path / "out" / "detections.json").read_text())
         assert json.loads(files.cat("bucket/out/detections.json")) == local
         photos = {"images": "s3://bucket/images", "annotations": "s3://bucket/labels.json"}

@@ -155,7 +155,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(
             write_text(path, "after")
     assert path.read_bytes() == b"before"
     write_text(path, "after")
-    assert path.read_text() == "after"
+    assert path.read_bytes() == b"after"
     assert [str(file) for file in place(BUCKET).rglob("*")] == [f"{BUCKET}/deep/a.txt"]
 
 
@@ -272,6 +272,13 @@ def test_urls_that_tensorflow_alone_reads(memory: type, drawn: Path, tmp_path: P
     for image_id, file in local.files.items():
         assert ram.files[image_id].read() == url.files[image_id].read() == file.read()
         assert pickle.loads(pickle.dumps(url.files[image_id])).read() == file.read()
+
+
+def test_one_shard_by_its_name(memory: type, drawn: Path, keras_loaded: None) -> None:
+    sources = [(str(drawn / "images"), str(drawn / "annotations" / "person_keypoints.json"))]
+    convert({"train": sources}, f"{BUCKET}/shards", shards=1)
+    (source,) = open_records(f"{BUCKET}/shards/train-00000-of-00001.tfrecord")
+    assert len(source.files) == 12
 
 
 def test_shards_that_cannot_be_read(memory: type, drawn: Path, keras_loaded: None) -> None:
