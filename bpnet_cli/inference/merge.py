@@ -29,7 +29,8 @@ def merge_parts(results_dir: Path) -> Summary:
     plan = read_plan(results_dir)
     total, formats = plan["parts"], plan["formats"]
     lines = _files(results_dir, DETECTIONS, total, ".jsonl")
-    missing = [number for number, path in enumerate(lines) if not path.is_file()]
+    there = set(results_dir.glob(part_name(DETECTIONS, "*", total, ".jsonl")))
+    missing = [number for number, path in enumerate(lines) if path not in there]
     if missing:
         raise BpnetError(
             f"{results_dir}: {counted(len(missing), 'part')} of {total} are missing"
@@ -77,7 +78,7 @@ def _files(results_dir: Path, name: str, total: int, ending: str = "") -> list[P
 def _head(path: Path, run: str) -> dict[str, Any]:
     """The first line of a part's file. Raises BpnetError where it is not a part of this run."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with path.open("rb") as file:
             head = json.loads(file.readline())
         if head["run"] == run and isinstance(head["failed"], list):
             return dict(head)
@@ -89,10 +90,8 @@ def _head(path: Path, run: str) -> dict[str, Any]:
 def _entries(lines: Iterable[Path]) -> Iterator[str]:
     """The line of each photo."""
     for path in lines:
-        with open(path, encoding="utf-8") as file:
-            next(file)
-            for line in file:
-                yield line.rstrip("\n")
+        _, *entries = path.read_bytes().decode().splitlines()
+        yield from entries
 
 
 def _joined(items: Iterable[str]) -> Iterator[str]:
@@ -111,18 +110,15 @@ def _detections(head: dict[str, Any], entries: Iterable[str], failed: Sequence[A
 def _json_list(paths: Iterable[Path]) -> Iterator[str]:
     """The JSON lists of several files as one."""
     yield "["
-    yield from _joined(text for text in (path.read_text(encoding="utf-8")[1:-1] for path in paths) if text)
+    yield from _joined(text for text in (path.read_bytes().decode()[1:-1] for path in paths) if text)
     yield "]"
 
 
 def _table(paths: Sequence[Path]) -> Iterator[str]:
     """The CSV files of the parts as one: the header once."""
     for place, path in enumerate(paths):
-        with open(path, encoding="utf-8", newline="") as file:
-            header = next(file)
-            if not place:
-                yield header
-            yield from file
+        header, end, rows = path.read_bytes().decode().partition("\r\n")
+        yield rows if place else f"{header}{end}{rows}"
 
 
 def _parquet(lines: Sequence[Path], target: Path) -> None:

@@ -119,7 +119,7 @@ def infer_shared(
     plan = planned(words, model_path, results_dir, overrides, options, engine)
     missing = to_do(plan, plan.parts)
     total = Summary()
-    arguments = (model_path, results_dir.absolute(), tuple(overrides), options, engine, cores)
+    arguments = (model_path, results_dir, tuple(overrides), options, engine, cores)
     photos = sum(_count(part) for part in missing)
     try:
         for _ in progress(_each_photo(share, arguments, missing, total), photos, "photos and videos"):

@@ -18,7 +18,7 @@ from bpnet_cli import __version__
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import write_text
 from bpnet_cli.inference.options import InferOptions
-from bpnet_cli.inference.outputs import DETECTIONS, PLAN, Outputs, check_overwriting
+from bpnet_cli.inference.outputs import DETECTIONS, PLAN, TABLE, Outputs, check_overwriting
 from bpnet_cli.inference.photo_results import PhotoSet
 from bpnet_cli.inference.photo_run import ids_of
 from bpnet_cli.inference.planning import plan_outputs
@@ -109,9 +109,7 @@ def begin(plan: Plan, inputs: Inputs) -> None:
         return
     sources = [photo.path for photo in inputs.photos] + [video.path for video in inputs.videos]
     try:
-        for part in plan.parts:
-            for outputs in (part.photos.outputs, *([part.video[1]] if part.video else [])):
-                check_overwriting(outputs, sources, plan.results_dir)
+        check_overwriting(_everything(plan), sources, plan.results_dir)
     except BpnetError:
         if _is_begun(plan):  # by another process, while this one looked
             return
@@ -119,15 +117,22 @@ def begin(plan: Plan, inputs: Inputs) -> None:
     write_text(plan.results_dir / PLAN, json.dumps(plan.entry))
 
 
+def _everything(plan: Plan) -> Outputs:
+    """All files of a run and of its merge. `detections.json` of any run shows that bpnet wrote the files."""
+    files = [path for part in plan.parts for path in part.photos.outputs.files]
+    files += [path for part in plan.parts if part.video for path in part.video[1].files]
+    return Outputs(plan.results_dir / DETECTIONS, None, plan.results_dir / TABLE, (), tuple(files))
+
+
 def read_plan(results_dir: Path) -> dict[str, Any]:
     """The content of `parts.json`. Raises BpnetError where there is none, or where it is not bpnet's."""
     path = results_dir / PLAN
+    if not path.exists():
+        raise BpnetError(f"{results_dir}: has no {PLAN}, so no parts; give -r the folder of the parts")
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = json.loads(path.read_bytes())
         if {"run", "parts", "photos", "formats", "model", "skeleton"} <= entry.keys():
             return dict(entry)
-    except FileNotFoundError:
-        raise BpnetError(f"{results_dir}: has no {PLAN}, so no parts; give -r the folder of the parts") from None
     except (OSError, ValueError, AttributeError):
         pass
     raise BpnetError(f"{path}: is not a file that bpnet infer wrote; give another folder with -r")

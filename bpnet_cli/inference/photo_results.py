@@ -66,12 +66,15 @@ class PhotoSet:
 
 
 def write_results(one: PhotoSet, done: Sequence[PhotoPeople], failed: Sequence[Failure], run: Run) -> None:
-    """Write the result files of a set and count them in the run's summary. The file `lines` is the last one.
+    """Write the result files of a set and count them in the run's summary.
 
+    `lines` is the last file of a part, because it says that the part is finished, and otherwise the first one.
     failed: for `detections.json`, or the first line of a part. Raises BpnetError where a file can't be written.
     """
     outputs, skeleton, summary = one.outputs, run.people.skeleton, run.summary
-    people = sum(len(each.persons) for each in done)
+    images = [image_entry(each.name, each.size[1], each.size[0], each.persons) for each in done]
+    if outputs.lines and one.part is None:
+        write_text(outputs.lines, _lines(one, images, failed, run))
     if outputs.coco:
         names = coco_order(skeleton)
         entries = [
@@ -83,21 +86,23 @@ def write_results(one: PhotoSet, done: Sequence[PhotoPeople], failed: Sequence[F
     if outputs.table:
         rows = chain.from_iterable(csv_rows(each.name, None, None, each.persons) for each in done)
         write_text(outputs.table, csv_text(chain([csv_header(skeleton)], rows)))
-    images = [image_entry(each.name, each.size[1], each.size[0], each.persons) for each in done]
     if outputs.parquet:
         write_parquet(outputs.parquet, images)
-    if outputs.lines:
-        head = {"model": run.model, "skeleton": skeleton_entry(skeleton)}
-        reasons = [{"file": failure.name, "reason": failure.reason} for failure in failed]
-        if one.part is None:
-            text = json.dumps({**head, "images": images, "failed": reasons})
-        else:
-            first = {**head, **one.part, "photos": len(done), "people": people, "failed": reasons}
-            text = "".join(json.dumps(line) + "\n" for line in [first, *images])
-        write_text(outputs.lines, text)
-    folders = ((OPENPOSE, outputs.openpose), (DRAWN, outputs.pictures))
     summary.photos += len(done)
-    summary.persons += people
-    if one.part is None:
+    summary.persons += sum(len(each.persons) for each in done)
+    if outputs.lines and one.part is not None:
+        write_text(outputs.lines, _lines(one, images, failed, run))
+    else:
+        folders = ((OPENPOSE, outputs.openpose), (DRAWN, outputs.pictures))
         written = [*outputs.result_files, *(run.results_dir / name for name, used in folders if used)]
         summary.written += [str(path) for path in written]
+
+
+def _lines(one: PhotoSet, images: Sequence[dict[str, Any]], failed: Sequence[Failure], run: Run) -> str:
+    """The content of `detections.json`, or of a part's `.jsonl`."""
+    head = {"model": run.model, "skeleton": skeleton_entry(run.people.skeleton)}
+    reasons = [{"file": failure.name, "reason": failure.reason} for failure in failed]
+    if one.part is None:
+        return json.dumps({**head, "images": images, "failed": reasons})
+    counts = {"photos": len(images), "people": sum(len(image["persons"]) for image in images)}
+    return "".join(json.dumps(line) + "\n" for line in [{**head, **one.part, **counts, "failed": reasons}, *images])

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bpnet_cli.errors import BpnetError
@@ -125,17 +126,35 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
 
 def _start(ray: Any, address: str, settings: dict[str, Any]) -> None:
     if address == "auto":
-        try:
-            ray.init(address="auto", **settings)
-            return
-        except ConnectionError:
-            address = "local"
+        address = _running_here() or "local"
     if address == "local":
         ray.init(address="local", include_dashboard=False, **settings)
     else:
-        host, _, port = address.rpartition(":")
-        socket.create_connection((host.strip("[]"), int(port)), _REACHED_S).close()  # Ray tries for many minutes
+        _reach(address)  # Ray itself tries for many minutes
         ray.init(address=address, **settings)
+
+
+def _running_here() -> str | None:
+    """The address of the cluster that RAY_ADDRESS names, or else of the one that was started last here and still runs.
+
+    Ray's own search takes minutes where the last cluster was killed.
+    """
+    named = os.environ.get("RAY_ADDRESS")
+    if named and named != "auto":
+        return named
+    current = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")
+    try:
+        address = current.read_text(encoding="utf-8").strip()
+        _reach(address)
+    except (OSError, ValueError):
+        return None
+    return address
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where no machine answers at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _REACHED_S).close()
 
 
 def _worker_count(cluster: Cluster, resources: dict[str, float], items: int) -> int:

@@ -66,6 +66,22 @@ def test_infer_is_the_same_as_from_and_to_the_disk(
     assert any(image["persons"] for image in images_of(bucket.cat("bucket/out/detections.json")))
 
 
+def test_shards_in_a_bucket_and_their_merge(
+    exported: Path, drawn: Path, bucket: Any, tmp_path: Path, bpnet: Run
+) -> None:
+    words = ("-m", exported, *FINDING, "--format", "json,coco,csv", "--no-annotate")
+    assert bpnet("infer", drawn / "images", "-r", tmp_path, *words).exit_code == 0
+    for shard in ("1/2", "0/2", "0/2"):
+        result = bpnet("infer", f"{BUCKET}/images", "-r", f"{BUCKET}/out", *words, "--shard", shard)
+        assert result.exit_code == 0, result.output
+    assert "1 of 1 parts are finished already" in result.output
+    assert bpnet("infer", "--merge", "-r", f"{BUCKET}/out").exit_code == 0
+    for name in ("detections.json", "coco_results.json", "detections.csv"):
+        assert bucket.cat(f"bucket/out/{name}") == (tmp_path / name).read_bytes()
+    other = bpnet("infer", f"{BUCKET}/images", "-r", f"{BUCKET}/out", *words, "--shard", "0/2", "--max-people", 1)
+    assert f"{BUCKET}/out: holds parts of another run" in other.output
+
+
 def test_infer_asks_for_each_photo_once(
     exported: Path, bucket: Any, bpnet: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
