@@ -26,7 +26,7 @@ _STREAM = re.compile(
     "|pipe|rist|rtmp|rtmpt?[es]|rtmpt|rtp|rtsps?|satip|sctp|sdp|srtp?|subfile|tcp|tls|udp|udplite|unix"
 )
 _ABSENT = "no such file or folder"
-# Larger files are sent in parts; the others in one piece, which no protocol shows before it is whole.
+# Larger files are read in parts while they are sent (bytes).
 _ONE_PIECE = 64 << 20
 
 
@@ -158,7 +158,7 @@ class Stored(PurePosixPath):
             return io.BufferedReader(_Reader(self, files.open(key, mode)))
 
     def put(self, local: Path) -> None:
-        """Store the content of a local file under this name, which shows it when it is whole."""
+        """Store the content of a local file under this name. Object stores show it when it is whole."""
         with _asking(self) as (files, key):
             if local.stat().st_size <= _ONE_PIECE:
                 files.pipe_file(key, local.read_bytes())
