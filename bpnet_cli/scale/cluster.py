@@ -1,11 +1,10 @@
-"""Work on a Ray cluster: Ray Data hands out the items, starts the workers, and does the work of lost ones again."""
+"""Work on a Ray cluster: Ray starts the workers, hands them the items, and replaces lost ones."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 import os
-import pickle
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -20,14 +19,8 @@ from bpnet_cli.sharing import Work
 
 # Seconds in which the machine at an address must answer.
 _REACHED_S = 10.0
-# Ray would send figures about each cluster to its makers, change the GPU variables of workers without GPUs, and
-# print messages of its inner parts. Failures that count are exceptions.
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_LOG_LEVEL": "WARNING",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-}
+# Ray would send figures about each cluster to its makers, and change the GPU variables of workers without GPUs.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @dataclass(frozen=True)
@@ -54,18 +47,15 @@ def shared_out(
     if not items:
         return
     with _connected(cluster) as ray:
+        from ray.util import ActorPool
+
         count = _worker_count(cluster, ray.cluster_resources(), len(items))
         say(f"{counted(count, 'worker')} on {counted(len(ray.nodes()), 'machine')}")
-        rows = ray.data.from_items([{"item": pickle.dumps(item)} for item in items], override_num_blocks=len(items))
-        done = rows.map(
-            _Worker,
-            fn_constructor_args=(make, tuple(arguments), os.getcwd()),
-            compute=ray.data.ActorPoolStrategy(size=count),
-            num_cpus=cluster.cpus,
-            **({"num_gpus": cluster.gpus} if cluster.gpus else {}),
-        )
-        for row in done.iter_rows():
-            result = pickle.loads(row["result"])
+        # Ray starts lost workers again, and repeats what they had begun.
+        kind = ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_restarts=-1, max_task_retries=-1)(_Worker)
+        pool = ActorPool([kind.remote(os.getcwd()) for _ in range(count)])
+        shared = [ray.put((make, tuple(arguments)))]  # in a list, so that workers take it once and not with each item
+        for result in pool.map_unordered(lambda worker, item: worker.do.remote(shared, item), items):
             if isinstance(result, BpnetError):
                 raise result
             yield result
@@ -77,21 +67,23 @@ class _Worker:
     folder: the driver's working directory, for relative paths. Where this machine has no such folder, they don't work.
     """
 
-    def __init__(self, make: Callable[..., Work], arguments: tuple[Any, ...], folder: str) -> None:
-        self._make, self._arguments = make, arguments
+    def __init__(self, folder: str) -> None:
         os.environ[NO_PROGRESS] = "1"  # the driver shows the progress of all
         if os.path.isdir(folder):
             os.chdir(folder)
         self._work: Work | None = None
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, bytes]:
+    def do(self, shared: list[Any], item: Any) -> Any:
+        """The result of an item, or the BpnetError that it raised. shared: reference to `make` and its arguments."""
         try:
             if self._work is None:
-                self._work = self._make(*self._arguments)
-            result = self._work(pickle.loads(row["item"]))
+                import ray
+
+                make, arguments = ray.get(shared[0])
+                self._work = make(*arguments)
+            return self._work(item)
         except BpnetError as error:
-            result = error
-        return {"result": pickle.dumps(result)}
+            return error
 
 
 @contextmanager
@@ -101,9 +93,7 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
         raise BpnetError("--ray needs Ray: pip install 'bpnet-cli[ray]'")
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it says that its bars are off
     import ray
-    import ray.data
 
     handler = signal.getsignal(signal.SIGTERM)
     settings = {"logging_level": logging.ERROR, "log_to_driver": True}
@@ -116,8 +106,6 @@ def _connected(cluster: Cluster) -> Iterator[Any]:
         raise BpnetError(f"--ray {cluster.address}: no Ray cluster was reached: {reason}; {hint}") from None
     finally:
         signal.signal(signal.SIGTERM, handler)  # Ray's own handler would end the process without a word
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
     try:
         yield ray
     finally:

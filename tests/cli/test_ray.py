@@ -86,7 +86,7 @@ def test_infer_with_a_worker_killed_on_the_way(
 def worker_ids() -> list[int]:
     """Processes of Ray's workers that do our work."""
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(number) for number in re.findall(r"^\s*(\d+) ray::MapWorker", listed, re.MULTILINE)]
+    return [int(number) for number in re.findall(r"^\s*(\d+) ray::_Worker", listed, re.MULTILINE)]
 
 
 def test_evaluate(cluster: str, drawn: Path, exported: Path, tmp_path: Path, bpnet: Run) -> None:

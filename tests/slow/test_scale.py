@@ -26,7 +26,7 @@ pytestmark = [
 # A photo of 1 MB: 20 ms until it comes, 20 ms of a storage of 50 MB/s that serves one after the other, 150 ms of work.
 COSTS = Costs(read=0, decode=0.02, network=0.12, people=0.008, write=0.002, megabytes=1)
 STORAGE = Storage(latency=0.02, rate=50)
-PART_S = 0.02  # of Ray Data and the part's file, measured with parts that do nothing
+PART_S = 0.02  # of Ray and the part's file, measured with parts that do nothing
 
 
 def make_sleeper(folder: Path, workers: int) -> Callable[[int], tuple[float, float]]:
