@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
@@ -69,13 +69,12 @@ def planned(
     return plan
 
 
-def to_do(plan: Plan, parts: Iterable[Part]) -> list[Part]:
+def to_do(plan: Plan, parts: Sequence[Part]) -> list[Part]:
     """Those of the parts that are not finished; says how many are."""
-    wanted, missing = list(parts), plan.missing()
-    left = [part for part in wanted if part in missing]
-    if len(left) < len(wanted):
-        say(f"{plan.results_dir}: {len(wanted) - len(left)} of {len(wanted)} parts are finished already")
-    return left
+    missing = plan.missing(parts)
+    if len(missing) < len(parts):
+        say(f"{plan.results_dir}: {len(parts) - len(missing)} of {len(parts)} parts are finished already")
+    return missing
 
 
 def shown_parts(plan: Plan) -> str:
@@ -127,7 +126,8 @@ def infer_shared(
     except KeyboardInterrupt:
         total.stopped = f"stopped after {total.photos} of {photos} photos and videos; the same line goes on"
     if missing:
-        total.written.append(f"{len(missing)} of {len(plan.parts)} parts, {shown_parts(plan)}")
+        done = len(missing) - len(plan.missing(missing))
+        total.written.append(f"{done} of {len(plan.parts)} parts, {shown_parts(plan)}")
     return ended(total)
 
 

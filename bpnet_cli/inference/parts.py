@@ -50,10 +50,10 @@ class Plan:
     entry: dict[str, Any]
     results_dir: Path
 
-    def missing(self) -> list[Part]:
-        """The parts that are not finished."""
+    def missing(self, parts: Iterable[Part]) -> list[Part]:
+        """Those of some parts that are not finished."""
         there = set(self.results_dir.glob(part_name(DETECTIONS, "*", len(self.parts), ".jsonl")))
-        return [part for part in self.parts if part.file not in there]
+        return [part for part in parts if part.file not in there]
 
 
 def photos_in_a_part(photos: int) -> int:

@@ -96,6 +96,17 @@ def test_data_measures_decoding_loading_and_rendering(trained: Path, bpnet: Run)
     assert rows[0]["ratio"] == 1
 
 
+def test_data_tells_the_cores_that_an_accelerator_needs(trained: Path, bpnet: Run) -> None:
+    words = ("benchmark", "data", "-e", trained / "spec.yaml", "--seconds", 0, "--rate", 5000)
+    figures = json.loads(bpnet(*words, "--json").stdout)
+    pipeline = next(row for row in figures["samples"] if row["work"] == "pipeline")
+    a_core = figures["feed"]["images_per_second_and_core"]
+    assert a_core == pytest.approx(1e3 / pipeline["cpu_ms"], rel=0.01)
+    assert figures["feed"]["cores_needed"] - 1 < 5000 / a_core * 1.01
+    assert figures["feed"]["cores_needed"] >= 5000 / a_core * 0.99
+    assert "an accelerator that trains on 5000 images/s needs" in bpnet(*words).output
+
+
 def test_data_takes_photos_without_a_spec(drawn: Path, bpnet: Run) -> None:
     labels = drawn / "annotations" / "person_keypoints.json"
     words = ("benchmark", "data", "--seconds", 0, "--set", "training.batch_size=2", "--images", drawn / "images")
