@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -11,6 +11,9 @@ from bpnet_cli.cli.options import engine_option, model_option, model_or_box, res
 from bpnet_cli.cli.ray_options import ray_options
 from bpnet_cli.cli.tao_flags import tao_flags
 from bpnet_cli.inference.options import FORMATS, InferOptions
+
+if TYPE_CHECKING:
+    from bpnet_cli.inference.summary import Summary
 
 EXIT_PARTIAL = 3
 
@@ -143,14 +146,15 @@ def infer(
     from bpnet_cli.storage import place
 
     results = place(results_dir)
-    run = (inputs, model_or_box(model_path), results, overrides, options, engine)
     if merge:
         from bpnet_cli.inference.merge import merge_parts
 
         if inputs:
             raise click.UsageError("--merge takes no INPUT: it joins what is in the folder -r")
-        summary = merge_parts(results)
-    elif shard is not None:
+        _report(merge_parts(results))
+        return
+    run = (inputs, model_or_box(model_path), results, overrides, options, engine)
+    if shard is not None:
         from bpnet_cli.inference.part_run import infer_shard
 
         summary = infer_shard(*run, shard)
@@ -162,6 +166,11 @@ def infer(
         from bpnet_cli.inference.workflow import infer_inputs
 
         summary = infer_inputs(*run)
+    _report(summary)
+
+
+def _report(summary: Summary) -> None:
+    """Print the summary; the exit code is 1 for a run that was stopped, 3 where an input failed."""
     if summary.text:
         click.echo(summary.text)
     if summary.stopped:

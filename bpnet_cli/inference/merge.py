@@ -9,7 +9,7 @@ from typing import Any
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path
-from bpnet_cli.inference.outputs import COCO_RESULTS, DETECTIONS, PARQUET, TABLE
+from bpnet_cli.inference.outputs import COCO_RESULTS, DETECTIONS, PARQUET, TABLE, frames_file
 from bpnet_cli.inference.parquet import ParquetRows, check_parquet
 from bpnet_cli.inference.parts import part_name, read_plan
 from bpnet_cli.inference.sources import Failure, some_of
@@ -27,7 +27,7 @@ def merge_parts(results_dir: Path) -> Summary:
     Raises BpnetError where there are no parts, where parts are missing, or where a file can't be written.
     """
     plan = read_plan(results_dir)
-    total, formats = plan["parts"], plan["formats"]
+    total = plan["parts"]
     lines = _files(results_dir, DETECTIONS, total, ".jsonl")
     there = set(results_dir.glob(part_name(DETECTIONS, "*", total, ".jsonl")))
     missing = [number for number, path in enumerate(lines) if path not in there]
@@ -46,7 +46,8 @@ def merge_parts(results_dir: Path) -> Summary:
     videos = [head["video"] for head in heads if "video" in head]
     if photos:
         _merge_photos(results_dir, plan, photos, [head["failed"] for head in heads if "video" not in head], summary)
-    summary.written += [str(results_dir / f"{name}.jsonl") for name in videos if "json" in formats]
+    frames = [frames_file(results_dir, name) for name in videos]
+    summary.written += [str(path) for path in frames if path.exists()]  # a video that failed has no file
     return summary
 
 
