@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.load import load_predictor
 from bpnet_cli.inference.parts import photos_in_a_part
 from bpnet_cli.inference.pipeline import one_opencv_thread
+from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.results import image_entry
 from bpnet_cli.inference.sources import find_inputs, spread
 from bpnet_cli.log import progress
@@ -28,7 +30,8 @@ _MOST = 64
 class Costs:
     """What one photo costs a worker of one core.
 
-    read, decode, network, people, write: seconds; `people` is the grouping of maps to people. megabytes: of the file.
+    read, decode, network, people, write: seconds; `read` is from the local disk, `people` groups maps to people.
+    megabytes: size of the file.
     """
 
     read: float
@@ -84,33 +87,35 @@ def measure_costs(model: str, images: str) -> Costs:
     if not files:
         raise BpnetError(f"{images}: no photos found")
     predictor = replace(load_predictor(model, threads=1), scales=(1.0,), flip=False)
-    rows: list[list[float]] = []
     with one_opencv_thread():
-        for path in progress(files, len(files), "measuring"):
-            data, read = _timed(lambda path=path: read_bytes(path))  # type: ignore[misc]
-            image, decode = _timed(
-                lambda data=data, path=path: cv2.cvtColor(decode_image(data, str(path)), cv2.COLOR_BGR2RGB)  # type: ignore[misc]
-            )
-            size = predictor.prepare(image)[0][None]
-            if not rows:
-                predictor.backend.maps(size)  # the first call prepares the runtime
-            _, network = _timed(lambda size=size: predictor.backend.maps(size))  # type: ignore[misc]
-            people, found = _timed(lambda image=image: predictor.predict(image))  # type: ignore[misc]
-            entry = image_entry(path.name, image.shape[1], image.shape[0], people)
-            _, write = _timed(lambda entry=entry: json.dumps(entry))  # type: ignore[misc]
-            rows.append([read, decode, network, max(0.0, found - network), write, len(data) / 1e6])
-    return Costs(*(_mean(column) for column in zip(*rows, strict=True)))
+        _costs_of(predictor, files[0])  # the first call prepares the runtime
+        rows = [_costs_of(predictor, path) for path in progress(files, len(files), "measuring")]
+    return Costs(*(sum(column) / len(rows) for column in zip(*rows, strict=True)))
+
+
+def _costs_of(predictor: Predictor, path: Path) -> tuple[float, ...]:
+    """The fields of `Costs` for one photo."""
+    data, read = _timed(read_bytes, path)
+    pixels, decode = _timed(decode_image, data, str(path))
+    image, turn = _timed(cv2.cvtColor, pixels, cv2.COLOR_BGR2RGB)
+    _, network = _timed(predictor.backend.maps, predictor.prepare(image)[0][None])
+    people, found = _timed(predictor.predict, image)
+    _, write = _timed(json.dumps, image_entry(path.name, image.shape[1], image.shape[0], people))
+    return read, decode + turn, network, max(0.0, found - network), write, len(data) / 1e6
 
 
 def predicted(costs: Costs, storage: Storage, workers: int) -> float:
-    """Photos per second of N workers that never wait for work: a worker's own pace, or the storage's."""
-    alone = 1 / (storage.latency + storage.seconds(costs) + costs.work)
-    return min(workers * alone, 1 / storage.seconds(costs))
+    """Photos per second of N workers that never wait for work: their own pace, or the storage's."""
+    return min(_own_pace(costs, storage, workers), 1 / storage.seconds(costs))
+
+
+def _own_pace(costs: Costs, storage: Storage, workers: int) -> float:
+    return workers / (storage.latency + storage.seconds(costs) + costs.work)
 
 
 def limit(costs: Costs, storage: Storage, workers: int) -> str:
     """What more or faster of would help most: `storage`, `decode` or `network`."""
-    if workers * (1 / (storage.latency + storage.seconds(costs) + costs.work)) > 1 / storage.seconds(costs):
+    if _own_pace(costs, storage, workers) > 1 / storage.seconds(costs):
         return "storage"
     kinds = {"storage": storage.latency + storage.seconds(costs), "decode": costs.decode, "network": costs.network}
     return max(kinds, key=lambda kind: kinds[kind])
@@ -169,11 +174,7 @@ def costs_entry(costs: Costs) -> dict[str, float]:
     return {**{f"{name}_ms": round(1e3 * value, 2) for name, value in entry.items()}, "megabytes": round(size, 3)}
 
 
-def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def _timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     start = time.perf_counter()
-    result = work()
+    result = work(*arguments)
     return result, time.perf_counter() - start
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

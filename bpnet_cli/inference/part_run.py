@@ -60,6 +60,8 @@ def planned(
 ) -> Plan:
     """The parts of a run, after `parts.json` is written. Raises BpnetError, see `infer_inputs`."""
     inputs = checked_inputs(words, results_dir, options)
+    if not inputs.photos and not inputs.videos:
+        ended(Summary(failed=list(inputs.problems)))
     # Without loading the network, because a driver of many processes doesn't run it.
     metadata = format_of(model_path).metadata(model_path) or load_predictor(model_path, engine=engine).backend.metadata
     spec_of(metadata, model_path, overrides)

@@ -171,6 +171,14 @@ def test_files_that_bpnet_did_not_write_are_kept(mixed: Path, exported: Path, tm
     assert not (tmp_path / "parts.json").exists()
 
 
+def test_inputs_of_which_none_can_be_used(exported: Path, tmp_path: Path, bpnet: Run) -> None:
+    (tmp_path / "notes.txt").write_text("no photo")
+    result = bpnet("infer", tmp_path / "notes.txt", "-m", exported, "-r", tmp_path / "out", "--shard", "0/2")
+    assert result.exit_code == 1
+    assert "none of the inputs could be used" in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_merged(mixed: Path, exported: Path, tmp_path: Path, bpnet: Run) -> None:
     assert f"{tmp_path}: has no parts.json" in bpnet("infer", "--merge", "-r", tmp_path).output
     bpnet("infer", mixed, "-m", exported, "-r", tmp_path, "--no-annotate", "--shard", "0/1")
