@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.engine import load_keras
-from bpnet_cli.errors import BpnetError
+from bpnet_cli.errors import BpnetError, ModelFileError
 from bpnet_cli.inference.litert import LiteRtNetwork
 from bpnet_cli.inference.onnx_layout import OnnxLayout
 from bpnet_cli.inference.onnxruntime import OnnxRuntimeNetwork
@@ -49,6 +49,7 @@ class KerasBackend:
         """See `Backend.maps`."""
         outputs = self._run(images)
         heatmaps, pafs = (np.asarray(outputs[name], np.float32) for name in ("heatmaps", "pafs"))
+        _check_grid(images, heatmaps, self.metadata)
         return heatmaps, on_the_heatmaps_grid(pafs, self.metadata)
 
 
@@ -91,14 +92,28 @@ class OnnxBackend:
         """See `Backend.maps`. Raises BpnetError if the file has a `fixed_size` and the photos have another size."""
         values, wanted = self.layout.feed(images), self.layout.batch
         if wanted is None:
-            return self._maps(values)
+            heatmaps, pafs = self._maps(values)
+            _check_grid(images, heatmaps, self.metadata)
+            return heatmaps, pafs
         parts = [self._maps(_filled(values[i : i + wanted], wanted)) for i in range(0, len(values), wanted)]
         heatmaps, pafs = (np.concatenate(maps)[: len(values)] for maps in zip(*parts, strict=True))
+        _check_grid(images, heatmaps, self.metadata)
         return heatmaps, pafs
 
     def _maps(self, values: NDArray[Any]) -> Maps:
         heatmaps, pafs = self.layout.read(*self._network.run(values))
         return heatmaps, on_the_heatmaps_grid(pafs, self.metadata)
+
+
+def _check_grid(images: NDArray[np.uint8], heatmaps: NDArray[np.float32], metadata: ModelMetadata) -> None:
+    """Raise ModelFileError where a network has another stride than its metadata say: people would be misplaced."""
+    size, cells = images.shape[1:3], heatmaps.shape[1:3]
+    if tuple(metadata.stride * each for each in cells) != size:
+        shown = " x ".join(map(str, size)), " x ".join(map(str, cells))
+        raise ModelFileError(
+            f"the maps of an input of {shown[0]} pixels have {shown[1]} cells, which is not the stride of"
+            f" {metadata.stride} that the metadata of this model file say; export or import it again"
+        )
 
 
 def load_backend(path: str | Path, threads: int | None = None, engine: str = "onnxruntime") -> Backend:

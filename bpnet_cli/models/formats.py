@@ -16,7 +16,8 @@ from typing import BinaryIO
 from xml.etree import ElementTree
 
 from bpnet_cli.errors import ModelFileError
-from bpnet_cli.models.metadata import KERAS_MEMBER, ONNX_KEY, ModelMetadata, read_keras_metadata
+from bpnet_cli.models.metadata import KERAS_MEMBER, MOST_BYTES, ONNX_KEY, ModelMetadata, read_keras_metadata
+from bpnet_cli.untrusted import member_of
 
 # So many bytes at the start of a file are enough to recognise its format.
 _HEAD = 64
@@ -32,6 +33,8 @@ SAVED_MODEL_METADATA = f"assets.extra/{KERAS_MEMBER}"
 # Field numbers in ONNX's ModelProto and StringStringEntryProto; bytes of a field by protobuf's wire type.
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 _FIXED_SIZES = {1: 8, 5: 4}
+# Bits of a protobuf number, at least.
+_LONGEST = 64
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,8 @@ def _fields(file: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, byte
         size = _varint(file) if kind == 2 else _FIXED_SIZES[kind]
         if size > end - file.tell():
             raise ValueError("it ends too early")
+        if number in wanted and size > MOST_BYTES:
+            raise ValueError(f"its metadata have {size:,} bytes, more than {MOST_BYTES:,}")
         if number in wanted:
             yield number, file.read(size)
         else:
@@ -167,6 +172,8 @@ def _varint(file: BinaryIO) -> int:
         if byte[0] < 128:
             return value
         shift += 7
+        if shift > _LONGEST:
+            raise ValueError("a number in it is too long")
     raise ValueError("it ends too early")
 
 
@@ -180,16 +187,20 @@ def _read_openvino(path: str | Path) -> ModelMetadata | None:
 
 def _read_litert(path: str | Path) -> ModelMetadata | None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(KERAS_MEMBER)
+        text = member_of(path, KERAS_MEMBER, MOST_BYTES)
     except (zipfile.BadZipFile, KeyError):
         return None
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     return ModelMetadata.from_json(text, path)
 
 
 def _read_saved_model(path: str | Path) -> ModelMetadata | None:
     file = Path(path) / SAVED_MODEL_METADATA
-    return ModelMetadata.from_json(file.read_bytes(), file) if file.is_file() else None
+    if not file.is_file():
+        return None
+    with open(file, "rb") as opened:
+        return ModelMetadata.from_json(opened.read(MOST_BYTES), file)
 
 
 FORMATS: Mapping[str, Format] = {

@@ -11,8 +11,13 @@ from typing import Any, Literal, get_args
 
 from bpnet_cli.errors import ModelFileError, SpecError
 from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.untrusted import json_of, member_of
 
 FORMAT = 1
+# Most bytes of the metadata; those of the model in the box have 9 kB.
+MOST_BYTES = 4 << 20
+# Far above those of real networks. _REASON: most characters of a text in a message.
+_MOST_STRIDE, _MOST_MULTIPLE, _REASON = 64, 1024, 200
 # Name of the metadata: the member of a `.keras` archive, and the entry in ONNX's metadata_props.
 KERAS_MEMBER = "bpnet.json"
 ONNX_KEY = "bpnet"
@@ -77,25 +82,44 @@ class ModelMetadata:
         Raises ModelFileError if the text is damaged, or if a newer version of bpnet wrote it.
         """
         try:
-            values = json.loads(text)
+            values = json_of(text)
             if values["format"] > FORMAT:
                 raise ModelFileError(
                     f"{origin}: a newer version of bpnet wrote this file ({values['version']}); update bpnet to read it"
                 )
             normalization = values["normalization"]
             return cls(
-                spec=values["spec"],
+                spec=_mapping(values["spec"]),
                 skeleton=Skeleton.from_dict(values["skeleton"]),
-                stride=int(values["stride"]),
-                input_multiple=int(values["input_multiple"]),
+                stride=_whole(values, "stride", _MOST_STRIDE),
+                input_multiple=_whole(values, "input_multiple", _MOST_MULTIPLE),
                 scale=float(normalization["scale"]),
-                offset=tuple(normalization["offset"]),
+                offset=_three(normalization["offset"]),
                 version=str(values["version"]),
                 graph=_graph_origin(values),
                 paf_offset_px=float(values.get("paf_offset_px", 0.0)),
             )
-        except (ValueError, KeyError, TypeError, SpecError) as error:
-            raise ModelFileError(f"{origin}: the bpnet metadata in this file can't be read ({error!r})") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, SpecError) as error:
+            reason = f"{type(error).__name__}: {str(error)[:_REASON]}"
+            raise ModelFileError(f"{origin}: the bpnet metadata in this file can't be read ({reason})") from None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"spec: must be a mapping (got {type(value).__name__})")
+    return value
+
+
+def _whole(values: Mapping[str, Any], key: str, most: int) -> int:
+    value = values[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"{key}: must be a whole number from 1 to {most} (got {str(value)[:_REASON]})")
+    return value
+
+
+def _three(value: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(each) for each in value)
+    return red, green, blue
 
 
 def _graph_origin(values: Mapping[str, Any]) -> GraphOrigin:
@@ -116,10 +140,11 @@ def read_keras_metadata(path: str | Path) -> ModelMetadata:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(KERAS_MEMBER)
+        text = member_of(path, KERAS_MEMBER, MOST_BYTES)
     except zipfile.BadZipFile:
         raise ModelFileError(f"{path}: not a .keras archive; is the file complete?") from None
     except KeyError:
         raise ModelFileError(f"{path}: has no {KERAS_MEMBER}, so bpnet did not write this file") from None
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     return ModelMetadata.from_json(text, path)

@@ -17,7 +17,7 @@ LAYERS = (
     {"__init__"},
     {"errors"},
     {"storage"},
-    {"log", "files", "engine", "timing", "strides", "signals", "sides", "sharing"},
+    {"log", "files", "engine", "timing", "strides", "signals", "sides", "sharing", "untrusted"},
     {"pose", "spec"},
     {"data", "models"},
     {"build"},
