@@ -18,9 +18,26 @@ _LINE_INTERVAL, _FIRST_LINE = 15.0, 3.0
 NO_PROGRESS = "BPNET_NO_PROGRESS"
 
 
+# Characters that change what a terminal shows: control characters without tab and line feed, other line ends, and those
+# that turn the direction of text.
+_HIDDEN = [*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_SHOWN = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _HIDDEN}
+_ONE_LINE = _SHOWN | {9: "\\t", 10: "\\n"}
+
+
+def shown(text: str) -> str:
+    """A text for the terminal: names of files and other words of strangers can't clear it, colour it or hide text."""
+    return text.translate(_SHOWN)
+
+
+def one_line(name: str) -> str:
+    """A name for the terminal that can't pass for a line of its own."""
+    return name.translate(_ONE_LINE)
+
+
 def say(text: str) -> None:
-    """Print one status line to standard error. Standard output is for results only."""
-    print(text, file=sys.stderr, flush=True)
+    """Print one status line to standard error, as `shown`. Standard output is for results only."""
+    print(shown(text), file=sys.stderr, flush=True)
 
 
 def counted(number: int, one: str, many: str = "") -> str:

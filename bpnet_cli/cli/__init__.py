@@ -18,6 +18,7 @@ from bpnet_cli.cli.infer_verb import infer
 from bpnet_cli.cli.model_verbs import export, import_, info, prune, train
 from bpnet_cli.cli.spec_verbs import spec
 from bpnet_cli.errors import BpnetError, StoppedByUser
+from bpnet_cli.log import shown
 from bpnet_cli.signals import handled
 
 # Names of verbs that users of TAO know.
@@ -35,7 +36,7 @@ class _Group(click.Group):
         except StoppedByUser:
             ctx.exit(1)  # without this, click prints "Aborted!"
         except BpnetError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(shown(str(error))) from error
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))

@@ -12,6 +12,7 @@ from bpnet_cli.cli.options import set_option, spec_option
 from bpnet_cli.cli.ray_options import ray_options
 from bpnet_cli.cli.tao_files import dataset_of
 from bpnet_cli.cli.tao_flags import tao_flags
+from bpnet_cli.log import shown
 
 if TYPE_CHECKING:
     from bpnet_cli.pose.skeleton import Skeleton
@@ -104,7 +105,7 @@ def check_data(spec_path: str | None, images: str | None, annotations: str | Non
         from bpnet_cli.spec.loader import load_spec
 
         reports, refused = check_spec(load_spec(spec_path, overrides))
-    click.echo("\n\n".join(reports))
+    click.echo(shown("\n\n".join(reports)))
     if refused:
         raise click.exceptions.Exit(1)
 

@@ -11,6 +11,7 @@ from bpnet_cli.cli.options import engine_option, model_option, model_or_box, res
 from bpnet_cli.cli.ray_options import ray_options
 from bpnet_cli.cli.tao_flags import tao_flags
 from bpnet_cli.inference.options import FORMATS, InferOptions
+from bpnet_cli.log import shown
 
 if TYPE_CHECKING:
     from bpnet_cli.inference.summary import Summary
@@ -172,7 +173,7 @@ def infer(
 def _report(summary: Summary) -> None:
     """Print the summary; the exit code is 1 for a run that was stopped, 3 where an input failed."""
     if summary.text:
-        click.echo(summary.text)
+        click.echo(shown(summary.text))
     if summary.stopped:
         raise click.exceptions.Exit(1)
     if summary.failed:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bpnet_cli.cli.infer_verb import EXIT_PARTIAL
+from bpnet_cli.log import shown
 
 if TYPE_CHECKING:
     from bpnet_cli.labelling.workflow import Imported
@@ -47,7 +48,7 @@ def import_labels(
     from bpnet_cli.labelling.workflow import import_labels as run
 
     result = run(source, output, format=format_, images=images, names=names, overwrite=overwrite)
-    click.echo("\n".join(_summary(result)))
+    click.echo(shown("\n".join(_summary(result))))
     if result.problems:
         raise click.exceptions.Exit(EXIT_PARTIAL)
 

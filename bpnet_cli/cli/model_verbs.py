@@ -16,6 +16,7 @@ from bpnet_cli.cli.options import (
     spec_option,
 )
 from bpnet_cli.cli.tao_flags import ListFlags, tao_flags
+from bpnet_cli.log import shown
 
 
 @click.command(cls=ListFlags)
@@ -259,4 +260,4 @@ def info(spec_path: str | None, model_path: str | None, as_json: bool, overrides
         description = describe_spec(load_spec(spec_path, overrides))
     else:
         description = describe_model(str(model_path), overrides)
-    click.echo(description.as_json() if as_json else description.as_text())
+    click.echo(description.as_json() if as_json else shown(description.as_text()))

@@ -7,6 +7,7 @@ photo or person is left out and counted, so that one bad file among many doesn't
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,7 +62,7 @@ def _looking_in(folder: Path) -> Callable[[str], bool]:
     if is_remote(folder):
         names = frozenset(folder.below())
         return lambda name: str(PurePosixPath(name)) in names
-    return lambda name: (folder / name).is_file()
+    return lambda name: os.path.isfile(folder / name)  # False for a name that is too long for the disk
 
 
 def states(folder: str | Path, names: Sequence[str]) -> Iterator[str]:
@@ -143,7 +144,7 @@ def _check_image(folder: Path, image: Image) -> EncodedImage | Problem | str:
     """Return the photo; or a `Problem` if the photo must be left out; or a text if the data set must be refused."""
     path = folder / image.file_name
     remote = is_remote(path)
-    if not remote and not path.is_file():
+    if not remote and not os.path.isfile(path):
         return f"{path} does not exist"
     try:
         # One request for the whole photo takes less time than one each for its header and its end.

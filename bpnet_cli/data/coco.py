@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bpnet_cli.data.identity import Id, id_of, number_ids, refuse_repeated
 from bpnet_cli.data.labels import CategoryCount, Entry, Image, Labels, Problem, gather, summarise
 from bpnet_cli.errors import DataError
 from bpnet_cli.storage import place
+from bpnet_cli.untrusted import json_of
 
 
 def read_coco_file(path: str | Path, choice: Choice = ANYTHING) -> Labels:
@@ -96,8 +96,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"{path}: no such annotation file")
     try:
-        raw = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raw = json_of(path.read_bytes())
+    except ValueError as error:
         hint = "the file is empty" if path.stat().st_size == 0 else str(error)
         raise DataError(f"{path}: not JSON: {hint}") from None
     if not isinstance(raw, dict):

@@ -7,6 +7,7 @@ wrote the file. So they stop the run, and nothing is left out.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,18 @@ from bpnet_cli.data.identity import Id, id_of, whole
 from bpnet_cli.data.labels import Entry, Image, Problem, Region
 from bpnet_cli.data.plausible import box_around
 from bpnet_cli.errors import DataError
+from bpnet_cli.log import one_line
 
 _LARGEST = 1e30
 NESTED = "keypoints read from nested lists"
 _CROWDS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "0.0": False, "1.0": True}
+# A path: no control characters, which could pass for lines of ours, and no more characters than systems take.
+_NAME, _NAME_WORDS = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,4096}"), "a path, without control characters"
+_MOST_SHOWN = 100
 # By key of an image, in the order of `Image`: the reader, which returns None for what it can't read, and the kind.
 _IMAGE_KEYS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "id": (id_of, "a whole number or text"),
-    "file_name": (lambda value: value if isinstance(value, str) else None, "text"),
+    "file_name": (lambda value: value if isinstance(value, str) and _NAME.fullmatch(value) else None, _NAME_WORDS),
     "height": (whole, "a whole number"),
     "width": (whole, "a whole number"),
 }
@@ -34,14 +39,14 @@ NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 def checked_image(path: Path, entry: dict[str, Any]) -> tuple[Id, Image]:
     """Check the entry of an image; returns its id too. Raises DataError for a missing key or a wrong value."""
-    label = entry.get("file_name", entry.get("id", "?"))
+    label = one_line(str(entry.get("file_name", entry.get("id", "?")))[:_MOST_SHOWN])
     values: list[Any] = []
     for key, (read, kind) in _IMAGE_KEYS.items():
         if key not in entry:
             raise DataError(f"{path}: image {label}: {key} is missing")
         values.append(read(entry[key]))
         if values[-1] is None:
-            raise DataError(f"{path}: image {label}: {key} must be {kind} (got {entry[key]!r})")
+            raise DataError(f"{path}: image {label}: {key} must be {kind} (got {repr(entry[key])[:_MOST_SHOWN]})")
     return values[0], Image(*values[1:])
 
 

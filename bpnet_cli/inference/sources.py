@@ -16,7 +16,7 @@ from bpnet_cli.data.address import is_address, without_login
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.kinds import kind_of
 from bpnet_cli.inference.search import Found, search_folder, search_glob
-from bpnet_cli.log import counted
+from bpnet_cli.log import counted, one_line
 from bpnet_cli.storage import place
 
 Item = TypeVar("Item")
@@ -158,7 +158,7 @@ def _other_files(paths: set[Path]) -> list[str]:
 
 def some_of(names: Sequence[str], most: int) -> str:
     """The first `most` names, and dots if there are more."""
-    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+    return ", ".join([*map(one_line, names[:most]), *(["..."] if len(names) > most else [])])
 
 
 def _unique(inputs: Sequence[Input]) -> list[Input]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bpnet_cli.inference.predictor import Predictor
 from bpnet_cli.inference.sources import Failure
-from bpnet_cli.log import counted
+from bpnet_cli.log import counted, one_line
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Summary:
         parts += [counted(self.frames, "video frame")] if self.frames else []
         people = counted(self.persons, "person", "people")
         lines = [f"{people} in {' and '.join(parts)}: {', '.join(self.written)}"] if self.written else []
-        lines += [f"failed: {failure.path}: {failure.reason}" for failure in self.failed]
+        lines += [f"failed: {one_line(failure.path)}: {one_line(failure.reason)}" for failure in self.failed]
         return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
     def of_nobody(self, predictor: Predictor) -> str:

@@ -19,7 +19,7 @@ from bpnet_cli.inference.people import Followed, Found
 from bpnet_cli.inference.pipeline import groups, in_order
 from bpnet_cli.inference.run import Run
 from bpnet_cli.inference.sources import Failure, VideoInput
-from bpnet_cli.log import counted, progress
+from bpnet_cli.log import counted, one_line, progress
 from bpnet_cli.pose.person import Person
 
 
@@ -71,7 +71,7 @@ def _work(video: VideoInput, reader: Video, files: FrameFiles, copy: VideoCopy |
     stream = _pictures(reader, run, drawn=copy is not None or run.window is not None)
     try:
         with closing(stream):
-            for seen, picture in progress(stream, total, video.name):
+            for seen, picture in progress(stream, total, one_line(video.name)):
                 if copy is not None and picture is not None:
                     copy.add(seen.frame, picture)
                 files.add(seen.frame, seen.persons)

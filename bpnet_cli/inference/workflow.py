@@ -25,7 +25,7 @@ from bpnet_cli.inference.run import Run
 from bpnet_cli.inference.sources import Inputs, VideoInput, find_inputs
 from bpnet_cli.inference.summary import Summary
 from bpnet_cli.inference.window import Window
-from bpnet_cli.log import say
+from bpnet_cli.log import one_line, say
 
 # From so many photos a core on, each core runs the network on a photo of its own. Before, all cores share a photo.
 _MANY = 2
@@ -112,7 +112,7 @@ def ended(summary: Summary, predictor: Predictor | None = None) -> Summary:
     Raises BpnetError where no input could be used.
     """
     if summary.failed and not summary.photos and not summary.frames and not summary.stopped:
-        reasons = "\n".join(f"  {failure.path}: {failure.reason}" for failure in summary.failed)
+        reasons = "\n".join(f"  {one_line(failure.path)}: {one_line(failure.reason)}" for failure in summary.failed)
         raise BpnetError(f"none of the inputs could be used:\n{reasons}")
     if predictor is not None and (hint := summary.of_nobody(predictor)):
         say(hint)
