@@ -18,6 +18,7 @@ from bpnet_cli.errors import BpnetError, StoppedByUser, hinting
 from bpnet_cli.evaluation.evaluate import LabelledSet, load_labelled
 from bpnet_cli.files import check_folder, write_text
 from bpnet_cli.inference.load import predictor_of_network
+from bpnet_cli.lock import held
 from bpnet_cli.log import say
 from bpnet_cli.plan import TrainingPlan, plan_of
 from bpnet_cli.spec.dump import dump_spec
@@ -49,7 +50,8 @@ def train(
 
     A rerun with the same folder continues from the newest checkpoint; `resume=False` deletes the earlier run first.
     watchers: more callbacks, called after the run's own callbacks.
-    Raises BpnetError if the spec, the data or the earlier run in the folder don't allow a run; then nothing is written.
+    Raises BpnetError if the spec, the data or the earlier run in the folder don't allow a run, and if another run works
+    in the folder; then nothing is written.
     """
     folder = RunFolder(local_path(results_dir))
     spec = with_whole_skeleton(spec)
@@ -57,8 +59,21 @@ def train(
     distribution = make_distribution(
         training.distribution, training.batch_size, training.seed, training.gradient_accumulation
     )
-    if distribution.leads:
-        check_folder(folder.root)
+    if not distribution.leads:
+        return _train(folder, spec, resume, distribution, watchers)
+    check_folder(folder.root)
+    with held(folder.root):
+        return _train(folder, spec, resume, distribution, watchers)
+
+
+def _train(
+    folder: RunFolder,
+    spec: ExperimentSpec,
+    resume: bool,
+    distribution: Distribution,
+    watchers: Sequence[keras.callbacks.Callback],
+) -> Path:
+    training = spec.training
     folder.check_own()
     if resume and (done := _finished(folder, spec)) >= training.epochs:
         say(f"already trained for {done} epochs; raise training.epochs to go on")
