@@ -20,8 +20,6 @@ from bpnet_cli.data.labels import LabelSource, Problem, summarise
 from bpnet_cli.data.records import (
     FORMAT,
     INDEX_SUFFIX,
-    RECORD_HEAD_BYTES,
-    RECORD_TAIL_BYTES,
     SHARD_SUFFIX,
     ShardHeader,
     index_of,
@@ -30,6 +28,7 @@ from bpnet_cli.data.records import (
     to_example,
 )
 from bpnet_cli.data.sources import open_source
+from bpnet_cli.data.tfrecord import RECORD_HEAD_BYTES, RECORD_TAIL_BYTES
 from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.files import atomic_path, check_folder, write_text

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from bpnet_cli.data.labels import People, Region
+from bpnet_cli.data.runs import check_runs
 from bpnet_cli.data.unknown import unknown_boxes
 from bpnet_cli.errors import DataError
 
@@ -112,6 +113,7 @@ def _encode(segmentation: Region, box: Sequence[float], where: str, height: int,
         if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
             encoded = coco_mask.frPyObjects(segmentation, height, width)
         else:
+            check_runs(segmentation["counts"], height, width)
             encoded = segmentation
         merged: Encoded = coco_mask.merge(encoded) if isinstance(encoded, list) else encoded
         rows, columns = merged["size"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import json
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,14 +23,14 @@ import numpy as np
 from bpnet_cli.data.choice import ANYTHING, Choice, chosen_names
 from bpnet_cli.data.images import EncodedImage
 from bpnet_cli.data.labels import Entry, Image, LabelSource, Problem, gather
+from bpnet_cli.data.runs import check_runs
+from bpnet_cli.data.tfrecord import by_fsspec, rows_of
 from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import DataError
-from bpnet_cli.storage import StorageError, has_package, is_remote, is_stored, place, split_pattern
+from bpnet_cli.storage import StorageError, is_remote, place, split_pattern
 
 FORMAT = 1
 SHARD_SUFFIX, INDEX_SUFFIX = ".tfrecord", ".index"
-# In a TFRecord file, the length and its checksum stand before a record's data; the data's checksum stands after it.
-RECORD_HEAD_BYTES, RECORD_TAIL_BYTES = 12, 4
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
     import tensorflow as tf
 
     try:
-        first, *rest = _rows_of(index_of(shard)) or [b""]
+        first, *rest = rows_of(index_of(shard)) or [b""]
         values = json.loads(first)
         if values.get("format") != FORMAT:
             raise DataError(f"{index_of(shard)}: is of another version of bpnet; convert the data set again")
@@ -132,22 +131,6 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
     except (tf.errors.OpError, ValueError, TypeError, AttributeError) as error:
         text = getattr(error, "message", None) or error
         raise DataError(f"{index_of(shard)}: can't be read ({text}); convert the data set again") from None
-
-
-def _rows_of(index: str) -> list[bytes]:
-    """The records of an index. Raises an error of TensorFlow, or StorageError."""
-    import tensorflow as tf
-
-    def rows(path: str) -> list[bytes]:
-        batches = tf.data.TFRecordDataset([path]).batch(1024).as_numpy_iterator()
-        return [row for batch in batches for row in batch.tolist()]
-
-    if not _by_fsspec(index):
-        return rows(index)
-    with tempfile.TemporaryDirectory(prefix="bpnet-") as folder:
-        copy = Path(folder, "index")
-        copy.write_bytes(place(index).read_bytes())
-        return rows(str(copy))
 
 
 def open_records(pattern: str, choice: Choice = ANYTHING) -> list[LabelSource]:
@@ -174,7 +157,7 @@ def _find(pattern: str) -> list[str]:
     import tensorflow as tf
 
     try:
-        names = map(str, _listed(pattern)) if _by_fsspec(pattern) else tf.io.gfile.glob(pattern)
+        names = map(str, _listed(pattern)) if by_fsspec(pattern) else tf.io.gfile.glob(pattern)
         shards = sorted(name for name in names if name.endswith(SHARD_SUFFIX))
     except tf.errors.OpError as error:
         raise DataError(f"{pattern}: can't be listed: {error.message}") from None
@@ -188,19 +171,10 @@ def _listed(pattern: str) -> Iterator[Path]:
     return folder.glob(rest)
 
 
-def _by_fsspec(name: str) -> bool:
-    """Whether fsspec reads a file or glob, and not TensorFlow. TensorFlow reads some URLs without any other package."""
-    import tensorflow as tf
-
-    if not is_stored(name):
-        return False
-    return has_package(name) or name.split("://")[0] not in tf.io.gfile.get_registered_schemes()
-
-
 def _check_size(shard: str, header: ShardHeader) -> None:
     import tensorflow as tf
 
-    size = place(shard).stat().st_size if _by_fsspec(shard) else tf.io.gfile.stat(shard).length
+    size = place(shard).stat().st_size if by_fsspec(shard) else tf.io.gfile.stat(shard).length
     if size != header.size:
         raise DataError(f"{shard}: has {size} bytes, but its index says {header.size}; copy or convert it again")
 
@@ -215,13 +189,19 @@ def _sources_of(
         raise DataError(f"{pattern}: shard {min(missing)} of {first.shards} is missing, counted from 0")
     problems = [problem for _, header, _ in group for problem in header.problems]
     by_source: dict[int, list[tuple[str, dict[str, list[Any]]]]] = {}
-    for shard, _, rows in group:
-        for row in rows:
-            by_source.setdefault(row["source/number"][0], []).append((shard, row))
-    notes = dict(enumerate(group[0][1].notes))
-    for number in sorted(by_source):
-        yield _source_of(pattern, by_source[number], problems, notes.get(number, []), choice)
-        problems = []
+    try:
+        for shard, header, rows in group:
+            for row in rows:
+                if not 0 <= row["image/offset"][0] <= row["image/offset"][0] + row["image/length"][0] <= header.size:
+                    raise ValueError("a photo lies outside of its shard")
+                by_source.setdefault(row["source/number"][0], []).append((shard, row))
+        notes = dict(enumerate(group[0][1].notes))
+        for number in sorted(by_source):
+            yield _source_of(pattern, by_source[number], problems, notes.get(number, []), choice)
+            problems = []
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise DataError(f"{pattern}: an index can't be right ({reason}); convert the data set again") from None
 
 
 def _source_of(
@@ -244,6 +224,8 @@ def _source_of(
         read = partial(_read_image, shard, name, *place)
         files[image_id] = EncodedImage(f"{shard}: {name}", read, bool(row["image/as_stored"][0]))
         counts = row["ignore/counts"]
+        if counts:
+            check_runs(counts[0], height, width)
         ignore[image_id] = {"size": [height, width], "counts": counts[0]} if counts else None
     labels = gather(pattern, names, images, entries, category_id=category_id)
     people = int(labels.people.labelled.sum())
@@ -269,7 +251,7 @@ def _read_image(shard: str, name: str, offset: int, length: int, crc32: int) -> 
 
     data: bytes
     try:
-        if is_remote(path := place(shard)) and _by_fsspec(shard):
+        if is_remote(path := place(shard)) and by_fsspec(shard):
             data = path.read_part(offset, offset + length)
         else:
             with tf.io.gfile.GFile(shard, "rb") as file:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from bpnet_cli.data.augment import Augmentation
 from bpnet_cli.data.checks import DAMAGED
 from bpnet_cli.data.convert import convert
 from bpnet_cli.data.pipeline import make_loader, make_pipeline
-from bpnet_cli.data.records import open_records
+from bpnet_cli.data.records import from_example, open_records, to_example
+from bpnet_cli.data.runs import check_runs
 from bpnet_cli.data.samples import list_samples
 from bpnet_cli.errors import DataError
 from bpnet_cli.evaluation.coco import evaluate_detections, without_area
@@ -163,6 +166,82 @@ SPOILT = [
     (lose_shard, r"train-\*: shard 1 of 3 is missing, counted from 0"),
     (lose_all, r"train-\*: matches no .tfrecord file"),
 ]
+
+
+def rewrite_index(out: Path, change: Callable[[dict[str, list]], None]) -> None:
+    """Change the first photo's row of an index; checksums are right afterwards."""
+    import tensorflow as tf
+
+    path = next(out.glob("*00001-of-00003.index"))
+    first, second, *rest = [bytes(record.numpy()) for record in tf.data.TFRecordDataset([str(path)])]
+    row = from_example(second)
+    change(row)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in (first, to_example(row), *rest):
+            writer.write(record)
+
+
+def huge_length(out: Path) -> None:
+    """A length of 10^15 with a right checksum; TensorFlow alone would crash."""
+    path = next(out.glob("*00001-of-00003.index"))
+    data = path.read_bytes()
+    length = struct.pack("<Q", 10**15)
+    path.write_bytes(length + struct.pack("<I", masked_crc32c(length)) + data[12:])
+
+
+def masked_crc32c(data: bytes) -> int:
+    """RFC 3720, appendix B.4; masked as TFRecord files have it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+WRONG_ROWS = {
+    "KeyError: 'person/areas'": lambda row: row.pop("person/areas"),
+    "cannot reshape": lambda row: row["person/keypoints"].pop(),
+    "not enough values to unpack": lambda row: row["image/id"].clear(),
+    "its counts are no run lengths": lambda row: row.update({"ignore/counts": [b"\xff\xff"]}),
+    "its run lengths have 1 pixels, the image has": lambda row: row.update({"ignore/counts": [b"1"]}),
+    "a photo lies outside of its shard": lambda row: row.update({"image/length": [10**15]}),
+}
+
+
+@pytest.mark.parametrize("reason", WRONG_ROWS)
+def test_rows_that_cannot_be_true_are_refused(tmp_path: Path, sources: list[tuple[str, str]], reason: str) -> None:
+    convert({"train": sources[1:]}, tmp_path, shards=3)
+    rewrite_index(tmp_path, WRONG_ROWS[reason])
+    with pytest.raises(DataError, match=rf"an index can't be right \(.*{reason}"):
+        photos_of(from_shards(tmp_path), BODY_18)
+
+
+def test_a_length_that_no_file_has(tmp_path: Path, sources: list[tuple[str, str]]) -> None:
+    convert({"train": sources[1:]}, tmp_path, shards=3)
+    huge_length(tmp_path)
+    with pytest.raises(DataError, match=r"00001-of-00003.index: can't be read \(it is cut off, or damaged\)"):
+        photos_of(from_shards(tmp_path), BODY_18)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_run_lengths_are_those_of_pycocotools(seed: int) -> None:
+    from pycocotools import mask
+
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 90, 2)
+    pixels = (rng.random((height, width)) < rng.choice([0, 0.02, 0.5, 0.98, 1])).astype(np.uint8)
+    counts = mask.encode(np.asfortranarray(pixels))["counts"]
+    check_runs(counts, height, width)
+    check_runs(counts.decode(), height, width)
+    with pytest.raises(ValueError, match="pixels, the image has"):
+        check_runs(counts, height, width + 1)
+    for spoilt in (counts[:-1] + b"o", counts + b"\x00", b"o" * 9, b"`"):
+        with pytest.raises(ValueError, match="counts|run lengths"):
+            check_runs(spoilt, height, width)
+    with pytest.raises(ValueError, match="its counts are int, not text"):
+        check_runs(3, height, width)
 
 
 @pytest.mark.parametrize(("spoil", "message"), SPOILT)

@@ -264,10 +264,10 @@ def test_urls_that_tensorflow_alone_reads(memory: type, drawn: Path, tmp_path: P
     sources = [(str(drawn / "images"), str(drawn / "annotations" / "person_keypoints.json"))]
     convert({"train": sources}, tmp_path, shards=2)
     for path in tmp_path.glob("train-*"):
-        tf.io.gfile.copy(str(path), f"ram://shards/{path.name}", overwrite=True)
+        tf.io.gfile.copy(str(path), f"ram://alone/{path.name}", overwrite=True)
         stored(f"shards/{path.name}", path.read_bytes())
     local, ram, url = (
-        open_records(f"{folder}/train-*.tfrecord")[0] for folder in (tmp_path, "ram://shards", f"{BUCKET}/shards")
+        open_records(f"{folder}/train-*.tfrecord")[0] for folder in (tmp_path, "ram://alone", f"{BUCKET}/shards")
     )
     for image_id, file in local.files.items():
         assert ram.files[image_id].read() == url.files[image_id].read() == file.read()
