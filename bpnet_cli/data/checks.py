@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
 import numpy as np
@@ -77,11 +77,18 @@ def states(folder: str | Path, names: Sequence[str]) -> Iterator[str]:
 
 
 def _find(name: str, is_there: Callable[[str], bool]) -> str:
-    if is_there(name):
+    if not _leads_out(name) and is_there(name):
         return name
     parts = [part for part in re.split(r"[\\/]+", name) if part]
-    tails = ["/".join(parts[start:]) for start in range(len(parts))]
+    inside = parts[max((place for place, part in enumerate(parts, 1) if part == ".."), default=0) :]
+    tails = ["/".join(inside[start:]) for start in range(len(inside))]
     return next((tail for tail in tails if is_there(tail)), name)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a name may be that of a file outside of the folder: labels of strangers must not read such files."""
+    drive = os.name == "nt" and PureWindowsPath(name).anchor
+    return name.startswith("/") or ".." in re.split(r"[\\/]+", name) or bool(drive)
 
 
 def check_images(
@@ -142,6 +149,11 @@ def clean_people(labels: Labels) -> tuple[Labels, list[Problem]]:
 
 def _check_image(folder: Path, image: Image) -> EncodedImage | Problem | str:
     """Return the photo; or a `Problem` if the photo must be left out; or a text if the data set must be refused."""
+    if _leads_out(image.file_name):
+        return (
+            f"{image.file_name} leads out of the folder of photos, {folder}, and the folder has no photo of this name;"
+            " give a folder that holds all photos"
+        )
     path = folder / image.file_name
     remote = is_remote(path)
     if not remote and not os.path.isfile(path):

@@ -83,3 +83,23 @@ def test_a_file_name_that_is_too_long_for_the_disk(drawn: Path, exported: Path, 
     result = bpnet(*words)
     assert result.exit_code == 1
     assert "xxx does not exist" in result.output
+
+
+@pytest.mark.parametrize("name", ["../outside.jpg", "{folder}/outside.jpg", "a/../../outside.jpg"])
+def test_labels_read_no_file_outside_of_the_photos(
+    name: str, drawn: Path, exported: Path, tmp_path: Path, bpnet: Run
+) -> None:
+    images = tmp_path / "in" / "images"
+    shutil.copytree(drawn / "images", images)
+    content = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
+    shutil.move(images / content["images"][3]["file_name"], images.parent / "outside.jpg")
+    content["images"][3]["file_name"] = name.format(folder=images.parent)
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(content))
+    words = ("evaluate", "-m", exported, "--annotations", labels, "-r", tmp_path / "out", "--images")
+    refused = bpnet(*words, images)
+    assert refused.exit_code == 1
+    assert f"outside.jpg leads out of the folder of photos, {images}" in refused.output
+    assert not (tmp_path / "out").exists()
+    (images / "outside.jpg").symlink_to(images.parent / "outside.jpg")  # the user's own link is no danger
+    assert bpnet(*words, images).exit_code == 0
