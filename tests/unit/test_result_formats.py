@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -153,6 +154,13 @@ def test_a_csv_reader_finds_every_number(name: str) -> None:
             cells = [row[f"{keypoint}_{value}"] for value in ("x", "y", "score")]
             assert cells == ["", "", ""] if point is None else [float(cell) for cell in cells] == point
     assert [row["id"] for row in rows] == ["5", ""]
+
+
+@pytest.mark.parametrize("name", ["=1+1.jpg", "+1.jpg", "-2/a.jpg", "@sum.jpg", "\tx.jpg", "\rx.jpg"])
+def test_a_spreadsheet_takes_no_name_for_a_formula(name: str) -> None:
+    (row,) = csv_rows(name, None, None, [somebody(seed=1)])
+    assert row[0] == f"./{name}"
+    assert PurePosixPath(row[0]) == PurePosixPath(name)
 
 
 def test_numpy_reads_the_table_of_photos() -> None:
