@@ -25,8 +25,8 @@ def csv_header(skeleton: Skeleton) -> list[str]:
 def csv_rows(file: str, frame: int | None, seconds: float | None, persons: Sequence[Person]) -> list[list[Cell]]:
     """One row for each person, with the numbers of `detections.json`. None, an empty cell: absent or unknown.
 
-    file: the photo's or video's name in the results. Where a spreadsheet would take it for a formula, `./` stands before
-    it, which means the same file. frame: from 0; None for a photo. seconds: its time in the video.
+    file: the photo's or video's name in the results. `./` stands before a name that a spreadsheet would take for a
+    formula; it means the same file. frame: from 0; None for a photo. seconds: its time in the video.
     """
     file = f"./{file}" if file.startswith(_FORMULA) else file
     rows: list[list[Cell]] = []
