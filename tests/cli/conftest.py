@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,38 @@ model:
 inference: {input_height: 64}
 optimizer: {name: adamw, learning_rate: 1.0e-3}
 """
+
+
+_HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "", None)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """No command reaches for another machine: there is no telemetry, and no weights are fetched.
+
+    Attempts fail, and fail the test at its end, because libraries may swallow the error. A test may empty the list.
+    """
+    connect, find = socket.socket.connect, socket.getaddrinfo
+    attempts: list[object] = []
+
+    def refuse(what: object) -> None:
+        attempts.append(what)
+        raise OSError(f"the tests have no network: {what}")
+
+    def checked(self: socket.socket, address: object) -> None:
+        if isinstance(address, tuple) and address[0] not in _HERE:
+            refuse(address)
+        connect(self, address)
+
+    def named(host: object, *more: object, **how: object) -> object:
+        if host not in _HERE:
+            refuse(host)
+        return find(host, *more, **how)
+
+    monkeypatch.setattr(socket.socket, "connect", checked)
+    monkeypatch.setattr(socket, "getaddrinfo", named)
+    yield attempts
+    assert attempts == []
 
 
 @pytest.fixture(scope="session")
