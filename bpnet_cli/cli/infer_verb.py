@@ -10,7 +10,7 @@ import click
 from bpnet_cli.cli.options import engine_option, model_option, model_or_box, results_option, set_option
 from bpnet_cli.cli.ray_options import ray_options
 from bpnet_cli.cli.tao_flags import tao_flags
-from bpnet_cli.inference.options import FORMATS, InferOptions
+from bpnet_cli.inference.options import FORMATS, InferOptions, InferRequest
 from bpnet_cli.log import shown
 
 if TYPE_CHECKING:
@@ -154,19 +154,19 @@ def infer(
             raise click.UsageError("--merge takes no INPUT: it joins what is in the folder -r")
         _report(merge_parts(results))
         return
-    run = (inputs, model_or_box(model_path), results, overrides, options, engine)
+    request = InferRequest(inputs, model_or_box(model_path), results, overrides, options, engine)
     if shard is not None:
         from bpnet_cli.inference.part_run import infer_shard
 
-        summary = infer_shard(*run, shard)
+        summary = infer_shard(request, shard)
     elif share is not None:
         from bpnet_cli.inference.part_run import infer_shared
 
-        summary = infer_shared(*run, cores, share)
+        summary = infer_shared(request, cores, share)
     else:
         from bpnet_cli.inference.workflow import infer_inputs
 
-        summary = infer_inputs(*run)
+        summary = infer_inputs(request)
     _report(summary)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path
 from bpnet_cli.inference.outputs import COCO_RESULTS, DETECTIONS, PARQUET, TABLE, frames_file
-from bpnet_cli.inference.parquet import ParquetRows, check_parquet
+from bpnet_cli.inference.parquet import check_parquet, write_parquet
 from bpnet_cli.inference.parts import part_name, read_plan
 from bpnet_cli.inference.sources import Failure, some_of
 from bpnet_cli.inference.summary import Summary
@@ -65,7 +65,8 @@ def _merge_photos(
     for name in (each for each in paths if each in plan["formats"]):
         target = results_dir / paths[name]
         if name == "parquet":
-            _parquet(lines, target)
+            check_parquet()
+            write_parquet(target, map(json.loads, _entries(lines)))
         else:
             with atomic_path(target) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
                 file.writelines(texts[name]())
@@ -120,14 +121,3 @@ def _table(paths: Sequence[Path]) -> Iterator[str]:
     for place, path in enumerate(paths):
         header, end, rows = path.read_bytes().decode().partition("\r\n")
         yield rows if place else f"{header}{end}{rows}"
-
-
-def _parquet(lines: Sequence[Path], target: Path) -> None:
-    check_parquet()
-    with atomic_path(target) as temporary:
-        rows = ParquetRows(temporary)
-        try:
-            for line in _entries(lines):
-                rows.add(json.loads(line))
-        finally:
-            rows.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 FORMATS = ("json", "coco", "openpose", "csv", "parquet")
@@ -48,3 +50,19 @@ class InferOptions:
     def pictures(self) -> bool:
         """Whether pictures are written."""
         return self.annotate and (self.draw != "none" or self.blur_faces)
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """One call of `bpnet infer`.
+
+    words: files, folders, globs, cameras, addresses and lists, see `find_inputs`. overrides, engine: see
+    `load_predictor`.
+    """
+
+    words: Sequence[str]
+    model: str
+    results_dir: Path
+    overrides: Sequence[str]
+    options: InferOptions
+    engine: str

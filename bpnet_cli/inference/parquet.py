@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def check_parquet() -> None:
         raise BpnetError("--format parquet needs pyarrow: pip install 'bpnet-cli[parquet]'")
 
 
-def write_parquet(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+def write_parquet(path: Path, entries: Iterable[dict[str, Any]]) -> None:
     """Write photos as `detections.json` has them (`image_entry`), one row for each. Raises BpnetError."""
     with atomic_path(path) as temporary:
         rows = ParquetRows(temporary)

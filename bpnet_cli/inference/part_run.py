@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.load import load_predictor, spec_of, threads_for_many
-from bpnet_cli.inference.options import InferOptions
+from bpnet_cli.inference.options import InferRequest
 from bpnet_cli.inference.outputs import DETECTIONS
 from bpnet_cli.inference.parts import Part, Plan, begin, make_plan, part_name
 from bpnet_cli.inference.photo_results import write_results
@@ -22,27 +21,19 @@ from bpnet_cli.models.formats import format_of
 from bpnet_cli.sharing import ShareOut
 
 
-def infer_shard(
-    words: Sequence[str],
-    model_path: str,
-    results_dir: Path,
-    overrides: Sequence[str],
-    options: InferOptions,
-    engine: str,
-    shard: tuple[int, int],
-) -> Summary:
+def infer_shard(request: InferRequest, shard: tuple[int, int]) -> Summary:
     """Run a model on the parts of one process of several, and write their files.
 
     shard: number of this process, from 0, and number of processes: it takes every n-th part. The rest is as in
     `infer_inputs`. Parts that are finished already are not done again. After Ctrl-C, unfinished parts are left out.
     """
-    plan = planned(words, model_path, results_dir, overrides, options, engine)
+    plan = planned(request)
     index, count = shard
     mine = [part for place, part in enumerate(plan.parts) if place % count == index]
     missing = to_do(plan, mine)
-    threads = threads_for_many(model_path, engine)
-    predictor = load_predictor(model_path, overrides, engine=engine, threads=threads)
-    with running(predictor, options, model_path, results_dir, core_count()) as run:
+    threads = threads_for_many(request.model, request.engine)
+    predictor = load_predictor(request.model, request.overrides, engine=request.engine, threads=threads)
+    with running(predictor, request, core_count()) as run:
         run_parts(missing, run)
     summary = run.summary
     if missing and not summary.stopped:
@@ -50,23 +41,16 @@ def infer_shard(
     return ended(summary, predictor)
 
 
-def planned(
-    words: Sequence[str],
-    model_path: str,
-    results_dir: Path,
-    overrides: Sequence[str],
-    options: InferOptions,
-    engine: str,
-) -> Plan:
+def planned(request: InferRequest) -> Plan:
     """The parts of a run, after `parts.json` is written. Raises BpnetError, see `infer_inputs`."""
-    inputs = checked_inputs(words, results_dir, options)
+    inputs, model = checked_inputs(request), request.model
     if not inputs.photos and not inputs.videos:
         ended(Summary(failed=list(inputs.problems)))
     # Without loading the network, because a driver of many processes doesn't run it.
-    metadata = format_of(model_path).metadata(model_path) or load_predictor(model_path, engine=engine).backend.metadata
-    spec_of(metadata, model_path, overrides)
-    head = {"model": model_entry(metadata, model_path), "skeleton": skeleton_entry(metadata.skeleton)}
-    plan = make_plan(inputs, results_dir, options, model_path, [*overrides, f"engine {engine}"], head)
+    metadata = format_of(model).metadata(model) or load_predictor(model, engine=request.engine).backend.metadata
+    spec_of(metadata, model, request.overrides)
+    head = {"model": model_entry(metadata, model), "skeleton": skeleton_entry(metadata.skeleton)}
+    plan = make_plan(inputs, request, head)
     begin(plan, inputs)
     return plan
 
@@ -100,30 +84,21 @@ def run_parts(parts: Sequence[Part], run: Run) -> None:
         write_results(part.photos, [], [*part.photos.problems, *summary.failed[before:]], run)
 
 
-def infer_shared(
-    words: Sequence[str],
-    model_path: str,
-    results_dir: Path,
-    overrides: Sequence[str],
-    options: InferOptions,
-    engine: str,
-    cores: int,
-    share: ShareOut,
-) -> Summary:
+def infer_shared(request: InferRequest, cores: int, share: ShareOut) -> Summary:
     """Run a model on all inputs in other processes; results are parts, see `parts`. Finished parts are not done again.
 
     Paths of inputs, model and results must mean the same on all machines. cores: of each process. The rest is as in
     `infer_inputs`.
     """
-    if options.show:
+    if request.options.show:
         raise BpnetError("--show: other processes have no window; leave it out")
-    plan = planned(words, model_path, results_dir, overrides, options, engine)
+    plan = planned(request)
     missing = to_do(plan, plan.parts)
     total = Summary()
-    arguments = (model_path, results_dir, tuple(overrides), options, engine, cores)
     photos = sum(_count(part) for part in missing)
     try:
-        for _ in progress(_each_photo(share, arguments, missing, total), photos, "photos and videos"):
+        finished = share(_finder, (request, cores), missing)
+        for _ in progress(_each_photo(finished, total), photos, "photos and videos"):
             pass
     except KeyboardInterrupt:
         total.stopped = f"stopped after {total.photos} of {photos} photos and videos; the same line goes on"
@@ -133,11 +108,9 @@ def infer_shared(
     return ended(total)
 
 
-def _each_photo(
-    share: ShareOut, arguments: tuple[object, ...], parts: Sequence[Part], total: Summary
-) -> Iterator[None]:
-    """Run the parts; yields once for each photo or video of a part that is finished, and adds its counts to `total`."""
-    for count, summary in share(_finder, arguments, parts):
+def _each_photo(finished: Iterator[tuple[int, Summary]], total: Summary) -> Iterator[None]:
+    """Yield once for each photo or video of the parts that are finished, and add their counts to `total`."""
+    for count, summary in finished:
         for name in ("photos", "frames", "persons", "weaker"):
             setattr(total, name, getattr(total, name) + getattr(summary, name))
         total.failed += summary.failed
@@ -149,15 +122,13 @@ def _count(part: Part) -> int:
     return len(part.photos.photos) or 1
 
 
-def _finder(
-    model_path: str, results_dir: Path, overrides: Sequence[str], options: InferOptions, engine: str, cores: int
-) -> Callable[[Part], tuple[int, Summary]]:
+def _finder(request: InferRequest, cores: int) -> Callable[[Part], tuple[int, Summary]]:
     """What a worker does with a part."""
-    threads = threads_for_many(model_path, engine) or cores
-    predictor = load_predictor(model_path, overrides, engine=engine, threads=threads)
+    threads = threads_for_many(request.model, request.engine) or cores
+    predictor = load_predictor(request.model, request.overrides, engine=request.engine, threads=threads)
 
     def find(part: Part) -> tuple[int, Summary]:
-        with running(predictor, options, model_path, results_dir, cores) as run:
+        with running(predictor, request, cores) as run:
             run_parts([part], run)
         return _count(part), run.summary
 

@@ -17,7 +17,7 @@ from typing import Any
 from bpnet_cli import __version__
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import write_text
-from bpnet_cli.inference.options import InferOptions
+from bpnet_cli.inference.options import InferRequest
 from bpnet_cli.inference.outputs import DETECTIONS, PLAN, TABLE, Outputs, check_overwriting
 from bpnet_cli.inference.photo_results import PhotoSet
 from bpnet_cli.inference.photo_run import ids_of
@@ -68,20 +68,15 @@ def part_name(name: str, number: int | str, total: int, ending: str = "") -> str
     return f"{stem}-{shown}-of-{total:05d}{ending or '.' + own}"
 
 
-def make_plan(
-    inputs: Inputs, results_dir: Path, options: InferOptions, model: str, settings: Sequence[str], head: dict[str, Any]
-) -> Plan:
-    """Cut the inputs into parts.
-
-    model: path of the model file. settings: `--set` and all else that changes results. head: the entries of model and
-    skeleton in result files.
-    """
+def make_plan(inputs: Inputs, request: InferRequest, head: dict[str, Any]) -> Plan:
+    """Cut the inputs into parts. head: the entries of model and skeleton in result files."""
+    results_dir, options = request.results_dir, request.options
     photos, videos = plan_outputs(inputs, results_dir, options)
     names = [photo.name for photo in inputs.photos] + [video.name for video in inputs.videos]
     size = photos_in_a_part(len(inputs.photos))
     starts = range(0, len(inputs.photos), size)
     total = len(starts) + len(inputs.videos)
-    run = _checksum(names, options, model, settings)
+    run = _checksum(names, request)
     ids = ids_of([photo.name for photo in inputs.photos], told="coco" in options.formats)
     parts: list[Part] = []
     for start in starts:
@@ -170,10 +165,11 @@ def _of_part(photos: Outputs, lines: Path, number: int, total: int, cut: slice) 
     )
 
 
-def _checksum(names: Iterable[str], options: InferOptions, model: str, settings: Sequence[str]) -> str:
+def _checksum(names: Iterable[str], request: InferRequest) -> str:
     """A checksum of all that changes results, but the content of the inputs."""
-    content = hashlib.sha256(f"{__version__} {replace(options, show=False, batch=1)} {sorted(settings)}".encode())
-    for path in _files_of(Path(model)):
+    options = replace(request.options, show=False, batch=1)
+    content = hashlib.sha256(f"{__version__} {options} {sorted(request.overrides)} {request.engine}".encode())
+    for path in _files_of(Path(request.model)):
         content.update(hashlib.sha256(path.read_bytes()).digest())
     for name in names:
         content.update(name.encode("utf-8", "surrogateescape") + b"\0")

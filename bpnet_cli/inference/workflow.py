@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import check_folder
 from bpnet_cli.inference.load import load_predictor, threads_for_many
 from bpnet_cli.inference.openpose import openpose_frame
-from bpnet_cli.inference.options import InferOptions
+from bpnet_cli.inference.options import InferOptions, InferRequest
 from bpnet_cli.inference.outputs import Outputs, announced, check_overwriting
 from bpnet_cli.inference.parquet import check_parquet
 from bpnet_cli.inference.people import People
@@ -31,33 +30,25 @@ from bpnet_cli.log import one_line, say
 _MANY = 2
 
 
-def infer_inputs(
-    words: Sequence[str],
-    model_path: str,
-    results_dir: Path,
-    overrides: Sequence[str],
-    options: InferOptions,
-    engine: str,
-) -> Summary:
+def infer_inputs(request: InferRequest) -> Summary:
     """Run a model on all inputs and write the result files. A bad photo or video doesn't stop the run.
 
-    words: files, folders, globs, cameras, addresses and lists, see `find_inputs`. overrides, engine: see
-    `load_predictor`. Ctrl-C ends the run; the results up to then are written.
+    Ctrl-C ends the run; the results up to then are written.
     Raises BpnetError where an input doesn't exist, no input can be used, or a file would be overwritten that no earlier
     run wrote.
     """
-    inputs = checked_inputs(words, results_dir, options)
+    inputs, results_dir, options = checked_inputs(request), request.results_dir, request.options
     photos, videos = plan_outputs(inputs, results_dir, options)
     sources = [photo.path for photo in inputs.photos] + [video.path for video in inputs.videos]
     for outputs in (photos, *videos):
         check_overwriting(outputs, sources, results_dir)
     many = bool(inputs.videos) or len(inputs.photos) >= _MANY * core_count()
-    threads = threads_for_many(model_path, engine) if many else None
-    predictor = load_predictor(model_path, overrides, engine=engine, threads=threads)
+    threads = threads_for_many(request.model, request.engine) if many else None
+    predictor = load_predictor(request.model, request.overrides, engine=request.engine, threads=threads)
     everything = [path for outputs in (photos, *videos) for path in outputs.files]
     known = {"json", "csv"} & set(options.formats)
     with (
-        running(predictor, options, model_path, results_dir, core_count() if many else 1) as run,
+        running(predictor, request, core_count() if many else 1) as run,
         announced(everything, results_dir, keep=not known),
     ):
         summary = run.summary
@@ -69,32 +60,32 @@ def infer_inputs(
     return ended(summary, predictor)
 
 
-def checked_inputs(words: Sequence[str], results_dir: Path, options: InferOptions) -> Inputs:
+def checked_inputs(request: InferRequest) -> Inputs:
     """The inputs, after all that can be checked without the model; prints what was left out. Raises BpnetError."""
-    if "parquet" in options.formats:
+    if "parquet" in request.options.formats:
         check_parquet()
-    check_folder(results_dir)
-    inputs = find_inputs(words)
+    check_folder(request.results_dir)
+    inputs = find_inputs(request.words)
     for line in inputs.left_out:
         say(line)
-    if options.track and not inputs.videos:
+    if request.options.track and not inputs.videos:
         say("--track and --smooth have no effect: they are for videos, and there is none among the inputs")
     return inputs
 
 
 @contextmanager
-def running(
-    predictor: Predictor, options: InferOptions, model_path: str, results_dir: Path, workers: int
-) -> Iterator[Run]:
+def running(predictor: Predictor, request: InferRequest, workers: int) -> Iterator[Run]:
     """What a run needs, with an empty summary. workers: number of photos or frames that are looked at in parallel.
 
     Raises BpnetError for a skeleton that a result format can't hold.
     """
+    options = request.options
     with _window(options) as window, one_opencv_thread(), ThreadPoolExecutor(workers) as pool:
         if "openpose" in options.formats:
             openpose_frame([], predictor.backend.metadata.skeleton)
-        model = model_entry(predictor.backend.metadata, model_path)
-        yield Run(People(predictor, options), options, model, results_dir, pool, 2 * workers, window, Summary())
+        model = model_entry(predictor.backend.metadata, request.model)
+        people = People(predictor, options)
+        yield Run(people, options, model, request.results_dir, pool, 2 * workers, window, Summary())
 
 
 def infer_videos(videos: Sequence[VideoInput], outputs: Sequence[Outputs], run: Run) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bpnet_cli.errors import DataError
+from bpnet_cli.untrusted import json_of
 
 
 def read_text(path: Path) -> str:
@@ -24,8 +24,8 @@ def read_text(path: Path) -> str:
 def read_json(path: Path) -> Any:
     """Raises DataError where the file is not JSON, for example because it is cut off."""
     try:
-        return json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        return json_of(read_text(path))
+    except ValueError as error:
         raise DataError(f"{path}: not JSON, or cut off: {error}") from None
 
 

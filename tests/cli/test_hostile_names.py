@@ -60,12 +60,19 @@ def test_label_files_that_no_parser_likes(
     assert not (tmp_path / "out").exists()
 
 
+def labels_with(drawn: Path, name: object, folder: Path) -> Path:
+    """The labels of the drawn photos, with another file name for the fourth photo."""
+    content = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
+    assert content["images"][3]["file_name"] == "000000000004.jpg"
+    content["images"][3]["file_name"] = name
+    labels = folder / "labels.json"
+    labels.write_text(json.dumps(content))
+    return labels
+
+
 @pytest.mark.parametrize("name", [FORGED, "x" * 5000, "", "a\0.jpg", 7, None])
 def test_file_names_in_labels(name: object, drawn: Path, exported: Path, tmp_path: Path, bpnet: Run) -> None:
-    content = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
-    content["images"][3]["file_name"] = name
-    labels = tmp_path / "labels.json"
-    labels.write_text(json.dumps(content))
+    labels = labels_with(drawn, name, tmp_path)
     words = ("evaluate", "-m", exported, "--images", drawn / "images", "--annotations", labels, "-r", tmp_path / "out")
     result = bpnet(*words)
     assert result.exit_code == 1
@@ -75,10 +82,7 @@ def test_file_names_in_labels(name: object, drawn: Path, exported: Path, tmp_pat
 
 
 def test_a_file_name_that_is_too_long_for_the_disk(drawn: Path, exported: Path, tmp_path: Path, bpnet: Run) -> None:
-    content = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
-    content["images"][3]["file_name"] = "x" * 1000
-    labels = tmp_path / "labels.json"
-    labels.write_text(json.dumps(content))
+    labels = labels_with(drawn, "x" * 1000, tmp_path)
     words = ("evaluate", "-m", exported, "--images", drawn / "images", "--annotations", labels, "-r", tmp_path / "out")
     result = bpnet(*words)
     assert result.exit_code == 1
@@ -91,11 +95,8 @@ def test_labels_read_no_file_outside_of_the_photos(
 ) -> None:
     images = tmp_path / "in" / "images"
     shutil.copytree(drawn / "images", images)
-    content = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
-    shutil.move(images / content["images"][3]["file_name"], images.parent / "outside.jpg")
-    content["images"][3]["file_name"] = name.format(folder=images.parent)
-    labels = tmp_path / "labels.json"
-    labels.write_text(json.dumps(content))
+    shutil.move(images / "000000000004.jpg", images.parent / "outside.jpg")
+    labels = labels_with(drawn, name.format(folder=images.parent), tmp_path)
     words = ("evaluate", "-m", exported, "--annotations", labels, "-r", tmp_path / "out", "--images")
     refused = bpnet(*words, images)
     assert refused.exit_code == 1
