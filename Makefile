@@ -8,7 +8,7 @@ BPNET = $(VENV)/bin/bpnet
 DEMO ?= demo
 PHOTOS = $(addprefix $(DEMO)/package/skimage/data/, astronaut.png camera.png)
 
-.PHONY: demo test test-slow package lint format clean
+.PHONY: demo test test-slow package lint format clean fuzz faults
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,16 @@ test: $(VENV)/installed lint
 test-slow: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -m slow
 
+# Changes files at random and reads them, each target for SECONDS. TARGETS: default all. Finds are in fuzz/finds.
+SECONDS ?= 60
+fuzz: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet atheris || echo "atheris can't be installed here: changes are not led by coverage"
+	$(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
+
+# A kill, a power cut and a full disk at each write of each command: some hours. Needs Linux and a C compiler.
+faults: $(VENV)/installed
+	$(VENV)/bin/python -m tests.faults.sweep
+
 # Builds the files to publish, and tests the wheel in a fresh environment.
 package: $(VENV)/installed
 	rm -rf build dist
@@ -55,4 +65,4 @@ format: $(VENV)/installed
 	$(VENV)/bin/ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DEMO) fuzz faults build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -126,7 +126,7 @@ def check_folder(path: str | Path) -> None:
             return
         missing = [parent for parent in (path, *path.parents) if not parent.exists()]
         path.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path)
+        handle, name = tempfile.mkstemp(dir=path, prefix=".")
         os.close(handle)
         os.unlink(name)
         for parent in missing:

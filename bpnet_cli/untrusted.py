@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+# Most bytes of all arrays of a file, as a multiple of the file: weights hardly shrink in a zip.
+_MOST_GROWTH, _SMALL = 20, 64 << 20
+_MOST_HEADER = 10_000
+# Lists and objects in a JSON text. All people of COCO's training photos have a million. Each takes about 60 bytes in
+# memory, and two in the text.
+_MOST_LISTS = 20_000_000
+# What numpy and Python's parser raise for the header of an array that is no header.
+_NO_HEADER = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 
 
 def json_of(text: str | bytes) -> Any:
     """JSON as plain data. Raises ValueError for all that can't be read, also for too deep nesting."""
+    data = text.encode(errors="replace") if isinstance(text, str) else text
+    lists = data.count(b"[") + data.count(b"{")
+    if lists > _MOST_LISTS:
+        raise ValueError(f"it has {lists:,} lists and objects, more than {_MOST_LISTS:,}")
     try:
         return json.loads(text)
     except RecursionError:
@@ -34,8 +54,66 @@ def member_of(path: str | Path, name: str, most_bytes: int) -> bytes:
         try:
             with archive.open(name) as file:
                 data = file.read(most_bytes + 1)
-        except (RuntimeError, NotImplementedError, EOFError, OSError, zlib.error) as error:
+        except (RuntimeError, NotImplementedError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
             raise ValueError(f"{name} can't be unpacked: {error}") from None
     if len(data) > most_bytes:
         raise ValueError(f"{name} has more than {most_bytes:,} bytes when unpacked")
     return data
+
+
+def arrays_of(path: str | Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a `.npz` file, by name: numbers and texts, as numpy's `savez` and `savez_compressed` write them.
+
+    The sizes in the headers are compared with the bytes that are there before memory is taken. Raises OSError where the
+    file can't be opened, and ValueError where it is no whole archive of such arrays, or is far larger when unpacked.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ValueError(str(error)) from None
+    unpacked = sum(sizes.values())
+    if unpacked > max(_MOST_GROWTH * Path(path).stat().st_size, _SMALL):
+        raise ValueError(f"it has {unpacked:,} bytes when unpacked, far more than an archive of weights")
+    return {name.removesuffix(".npy"): _array(name, member_of(path, name, size)) for name, size in sizes.items()}
+
+
+def _array(name: str, data: bytes) -> NDArray[Any]:
+    """An array of a `.npy` file. Raises ValueError."""
+    file = BytesIO(data)
+    try:
+        read: dict[tuple[int, int], Callable[..., Any]] = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        shape, columns_first, dtype = read[np.lib.format.read_magic(file)](file, max_header_size=_MOST_HEADER)
+    except _NO_HEADER:
+        raise ValueError(f"{name} is not an array") from None
+    if dtype.kind not in "biufU" or not dtype.itemsize:
+        raise ValueError(f"{name} is an array of {dtype}, not of numbers")
+    numbers = 1
+    for length in shape:
+        numbers *= max(length, 0)
+    if numbers * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(f"{name} has {len(data) - file.tell():,} bytes, its shape {shape} needs another number")
+    array = np.frombuffer(data, dtype, numbers, file.tell()) if numbers * dtype.itemsize else np.zeros(numbers, dtype)
+    if dtype.kind == "U" and numbers and array.view(np.uint32).max(initial=0) > 0x10FFFF:
+        raise ValueError(f"{name} is not text")
+    return array.reshape(shape, order="F" if columns_first else "C")
+
+
+def typed(kind: type[T], text: str | bytes) -> T:
+    """JSON as an object of a dataclass, with values of the stated types. Raises ValueError with the first fault."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from None
+
+
+def first_fault(error: Any) -> str:
+    """The first fault that a ValidationError of pydantic names, in a line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else str(first["msg"])

@@ -26,7 +26,10 @@ _ALIASES = {"inference": "infer"}
 
 
 class _Group(click.Group):
-    """Turns errors for the user into one message and exit code 1. Any other error is a bug and keeps its traceback."""
+    """Turns errors for the user into one message and exit code 1. Any other error is a bug and keeps its traceback.
+
+    Memory that runs out is an error for the user.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -37,6 +40,11 @@ class _Group(click.Group):
             ctx.exit(1)  # without this, click prints "Aborted!"
         except BpnetError as error:
             raise click.ClickException(shown(str(error))) from error
+        except MemoryError as error:
+            reason = f" ({error})" if str(error) else ""
+            raise click.ClickException(
+                f"there is not enough memory{shown(reason)}; use smaller inputs or batches, or a machine with more"
+            ) from error
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, _ALIASES.get(cmd_name, cmd_name))

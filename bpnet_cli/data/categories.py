@@ -142,7 +142,7 @@ def is_labelled(entry: Mapping[str, Any]) -> bool:
     values = entry.get("keypoints")
     if not isinstance(values, list):
         return False
-    flat = [v for point in values for v in point] if values and isinstance(values[0], list) else values
+    flat = [v for part in values for v in (part if isinstance(part, list) else [part])]
     return any(isinstance(value, int | float) and value > 0 for value in flat[2::3])
 
 

@@ -38,7 +38,7 @@ def read_heic(data: bytes, name: str, flag: int) -> NDArray[np.uint8]:
         raise DataError(f"{name}: is HEIC; to read it: pip install 'bpnet-cli[heif]'") from None
     try:
         picture = pillow_heif.open_heif(BytesIO(data), convert_hdr_to_8bit=True).to_pillow().convert("RGB")
-    except (ValueError, OSError, RuntimeError, SyntaxError) as error:
+    except Exception as error:  # noqa: BLE001 - on damaged files, pillow-heif raises any exception
         raise DataError(f"{name}: can't be decoded as HEIC ({error})") from None
     image = np.asarray(cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR), np.uint8)
     factor = _REDUCED.get(flag & ~cv2.IMREAD_IGNORE_ORIENTATION, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +20,11 @@ from bpnet_cli.data.pixels import eight_bits, hidden_as_white, may_be_transparen
 from bpnet_cli.errors import DataError
 from bpnet_cli.storage import is_remote
 
-# OpenCV's default limits, for messages only. The environment variables CV_IO_MAX_IMAGE_PIXELS, _WIDTH and _HEIGHT can
-# change the real limits.
-_MOST_PIXELS, _MOST_IN_A_ROW = 1 << 30, 1 << 20
+# OpenCV's variable for its own limit, which is 2^30 pixels (3 GB) by default and counts from its import on.
+PIXELS_VARIABLE = "CV_IO_MAX_IMAGE_PIXELS"
+_DEFAULT_MOST_PIXELS = 1 << 28
+# OpenCV's default limit, for messages only; CV_IO_MAX_IMAGE_WIDTH and _HEIGHT change it.
+_MOST_IN_A_ROW = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,12 @@ def read_bytes(path: str | Path) -> bytes:
 def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArray[Any]:
     """Decode bytes with OpenCV, HEIC with pillow-heif: (H, W, 3) uint8 BGR. name: for messages. Raises DataError.
 
+    Images with more than `most_pixels` are refused before they are decoded.
     flag: one of OpenCV's flags for colour. The pixels are those that a viewer shows, see `pixels`: of any bit depth,
     white where the image is wholly transparent. Decoding is from memory, because OpenCV's reading by path accepts files
     that are cut off.
     """
+    check_pixels(data, name)
     if is_heic(data):
         return read_heic(data, name, flag)
     try:
@@ -90,6 +95,22 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
         return hidden_as_white(shown, data) if may_be_transparent(data) else shown
     except cv2.error:
         raise DataError(f"{name}: {_refusal(data)}") from None
+
+
+def most_pixels() -> int:
+    """Most pixels of an image that is decoded: 2^28 (800 MB), unless the environment variable of OpenCV says more."""
+    given = os.environ.get(PIXELS_VARIABLE, "")
+    return int(given) if given.isdecimal() else _DEFAULT_MOST_PIXELS
+
+
+def check_pixels(data: bytes, name: str) -> None:
+    """Raise DataError where the header of an encoded image states more than `most_pixels`. name: for messages."""
+    header = read_header(BytesIO(data))
+    if header and header.width * header.height > most_pixels():
+        raise DataError(
+            f"{name}: has {header.width} x {header.height} pixels, more than {most_pixels():,}; make it smaller, or set"
+            f" the environment variable {PIXELS_VARIABLE} to a larger number"
+        )
 
 
 def read_header(file: BinaryIO) -> Any:
@@ -109,7 +130,7 @@ def _refusal(data: bytes) -> str:
     """The reason why OpenCV doesn't decode an image, as text for a message."""
     header = read_header(BytesIO(data))
     size = (header.width, header.height) if header else (0, 0)
-    if size[0] * size[1] > _MOST_PIXELS or max(size) > _MOST_IN_A_ROW:
-        limits = f"OpenCV reads at most {_MOST_PIXELS:,} pixels, {_MOST_IN_A_ROW:,} in a row or column"
+    if max(size) > _MOST_IN_A_ROW:
+        limits = f"OpenCV reads at most {_MOST_IN_A_ROW:,} in a row or column"
         return f"is too large: {size[0]} x {size[1]} pixels, and {limits}; make it smaller"
     return "can't be decoded as an image; is it damaged, or unknown to OpenCV?"

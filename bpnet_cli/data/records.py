@@ -28,8 +28,17 @@ from bpnet_cli.data.tfrecord import by_fsspec, rows_of
 from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import DataError
 from bpnet_cli.storage import StorageError, is_remote, place, split_pattern
+from bpnet_cli.untrusted import typed
 
 FORMAT = 1
+# The kind of the values of each feature of a row that is read.
+_KINDS = {
+    **dict.fromkeys(("image/id", "image/height", "image/width", "image/as_stored", "image/offset"), int),
+    **dict.fromkeys(("image/length", "image/crc32", "source/number", "source/category_id"), int),
+    **dict.fromkeys(("person/visibilities", "person/crowds"), int),
+    **dict.fromkeys(("person/keypoints", "person/boxes", "person/areas"), float),
+    **dict.fromkeys(("image/file_name", "source/keypoint_names", "ignore/counts"), bytes),
+}
 SHARD_SUFFIX, INDEX_SUFFIX = ".tfrecord", ".index"
 
 
@@ -106,10 +115,14 @@ def to_example(features: Mapping[str, Sequence[Any]]) -> bytes:
 
 
 def from_example(data: bytes) -> dict[str, list[Any]]:
-    """The features of a serialised `tf.train.Example`."""
+    """The features of a serialised `tf.train.Example`. Raises ValueError where it is none."""
+    from google.protobuf.message import DecodeError
     from tensorflow.train import Example
 
-    features = Example.FromString(data).features.feature
+    try:
+        features = Example.FromString(data).features.feature
+    except DecodeError as error:
+        raise ValueError(str(error)) from None
     return {name: list(getattr(values, values.WhichOneof("kind")).value) for name, values in features.items()}
 
 
@@ -119,11 +132,10 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
 
     try:
         first, *rest = rows_of(index_of(shard)) or [b""]
-        values = json.loads(first)
-        if values.get("format") != FORMAT:
+        header = typed(ShardHeader, first)
+        if header.format != FORMAT:
             raise DataError(f"{index_of(shard)}: is of another version of bpnet; convert the data set again")
-        problems = [Problem(*problem) for problem in values.pop("problems")]
-        return ShardHeader(**values, problems=problems), [from_example(data) for data in rest]
+        return header, [from_example(data) for data in rest]
     except (tf.errors.NotFoundError, StorageError) as error:
         if isinstance(error, StorageError) and error.errno != errno.ENOENT:
             raise
@@ -192,6 +204,7 @@ def _sources_of(
     try:
         for shard, header, rows in group:
             for row in rows:
+                _check_kinds(row)
                 if not 0 <= row["image/offset"][0] <= row["image/offset"][0] + row["image/length"][0] <= header.size:
                     raise ValueError("a photo lies outside of its shard")
                 by_source.setdefault(row["source/number"][0], []).append((shard, row))
@@ -202,6 +215,13 @@ def _sources_of(
     except (KeyError, IndexError, ValueError, TypeError) as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise DataError(f"{pattern}: an index can't be right ({reason}); convert the data set again") from None
+
+
+def _check_kinds(row: Mapping[str, list[Any]]) -> None:
+    """Raise KeyError for a feature that a row lacks, ValueError for one of another kind."""
+    for name, kind in _KINDS.items():
+        if not all(type(value) is kind for value in row[name]):
+            raise ValueError(f"{name} must be {kind.__name__}")
 
 
 def _source_of(

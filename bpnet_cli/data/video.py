@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.address import is_address, without_login
+from bpnet_cli.data.images import most_pixels
 from bpnet_cli.data.pictures import Clock, Deinterlacer
 from bpnet_cli.errors import DataError
 from bpnet_cli.storage import is_remote, place
@@ -101,6 +102,10 @@ class VideoReader:
             why = "FFmpeg has no decoder for its video" if pictures else f"has no video, only {kinds}"
             raise DataError(f"{self.shown}: {why}")
         self.stream = usable[0]
+        size = (self.stream.codec_context.width, self.stream.codec_context.height)
+        if size[0] * size[1] > most_pixels():
+            self._close()
+            raise DataError(f"{self.shown}: has {size[0]} x {size[1]} pixels, more than {most_pixels():,}")
         self.stream.thread_type = "AUTO"
         self.base = Fraction(self.stream.time_base)
         self.rate = self._average_rate() / self.every

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import ModelFileError
 
+_REASON = 200
 # Element-wise arithmetic of two operands.
 ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
     "add": np.add,
@@ -120,6 +122,16 @@ def unknown(path: str, kind: str, name: str, what: str = "") -> ModelFileError:
     """The error for an operation that the importer can't turn into a Keras layer."""
     detail = f" ({what})" if what else ""
     return ModelFileError(f"{path}: operator {kind} of node {name!r} can't be imported{detail}; nothing was written")
+
+
+@contextmanager
+def building(path: str, node: Node) -> Iterator[None]:
+    """An operation whose attributes Keras or numpy refuse in the block can't be imported; see `unknown`."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:_REASON]
+        raise unknown(path, node.kind, node.name, reason) from None
 
 
 class Folding:

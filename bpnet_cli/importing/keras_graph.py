@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from bpnet_cli.importing.graph import ARITHMETIC, Graph, Node, unknown
+from bpnet_cli.importing.graph import ARITHMETIC, Graph, Node, building, unknown
 from bpnet_cli.importing.plain_layers import pads_of, plain_layer
 from bpnet_cli.importing.values import Value, once
 
@@ -53,7 +53,8 @@ class KerasGraph:
     def build(self, outputs: Sequence[str]) -> Any:
         """Build the network with these tensors as outputs, each float32 (B, h, w, C). Raises ModelFileError."""
         for node in self.graph.nodes:
-            self._values[node.output] = self._through(node)
+            with building(self.graph.path, node):
+                self._values[node.output] = self._through(node)
         tensors = [self._values[name].solid() for name in outputs]
         return keras.Model(self._photo, tensors, name="bodyposenet")
 
@@ -94,7 +95,8 @@ class KerasGraph:
             x = value.solid()
 
         def make(scale: NDArray[Any], offset: NDArray[Any]) -> Any:
-            return self._convolve(node, x, kernel * scale[:, None, None, None], offset)
+            with building(self.graph.path, node):
+                return self._convolve(node, x, kernel * scale[:, None, None, None], offset)
 
         return Value(_FIRST, make=once(make), scale=np.ones(len(kernel)), offset=bias.astype(float))
 

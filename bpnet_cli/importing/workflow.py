@@ -230,7 +230,11 @@ def _grid(network: Any, path: str) -> tuple[int, int]:
     import keras
 
     size = 256
-    fixed = keras.models.clone_model(network, input_tensors=keras.Input((size, size, 3), dtype="uint8", name="image"))
+    image = keras.Input((size, size, 3), dtype="uint8", name="image")
+    try:
+        fixed = keras.models.clone_model(network, input_tensors=image)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: can't take {size} x {size} pixels ({error}); nothing was written") from None
     rows = {tuple(tensor.shape[1:3]) for tensor in fixed.outputs}
     if rows != {(size // STRIDE, size // STRIDE)}:
         raise ModelFileError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.engine import load_keras
 from bpnet_cli.errors import BpnetError, ModelFileError
+from bpnet_cli.inference.engine_errors import naming_the_input
 from bpnet_cli.inference.litert import LiteRtNetwork
 from bpnet_cli.inference.onnx_layout import OnnxLayout
 from bpnet_cli.inference.onnxruntime import OnnxRuntimeNetwork
@@ -101,7 +102,8 @@ class OnnxBackend:
         return heatmaps, pafs
 
     def _maps(self, values: NDArray[Any]) -> Maps:
-        heatmaps, pafs = self.layout.read(*self._network.run(values))
+        with naming_the_input(values.shape):
+            heatmaps, pafs = self.layout.read(*self._network.run(values))
         return heatmaps, on_the_heatmaps_grid(pafs, self.metadata)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bpnet_cli.build import decode_options_of
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.backends import Backend, KerasBackend, load_backend
@@ -16,6 +18,7 @@ from bpnet_cli.models.formats import format_of
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.loader import apply_overrides
+from bpnet_cli.untrusted import first_fault
 
 
 def load_predictor(
@@ -76,8 +79,9 @@ def spec_of(metadata: ModelMetadata, origin: str | Path, overrides: Sequence[str
     """
     try:
         spec = ExperimentSpec.model_validate_json(json.dumps(metadata.spec))
-    except ValueError as error:
-        text = f"bpnet {metadata.version} wrote the spec in this file; this version of bpnet can't read it: {error}"
+    except ValidationError as error:
+        reason = first_fault(error)
+        text = f"bpnet {metadata.version} wrote the spec in this file; this version of bpnet can't read it: {reason}"
         raise BpnetError(f"{origin}: {text}") from None
     changed = apply_overrides(spec, overrides)
     for key in ("model", "skeleton"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,21 @@ from bpnet_cli.inference.parts import part_name, read_plan
 from bpnet_cli.inference.sources import Failure, some_of
 from bpnet_cli.inference.summary import Summary
 from bpnet_cli.log import counted, progress
+from bpnet_cli.untrusted import json_of, typed
 
 # Most numbers of missing parts that a message gives.
 _NAMED = 10
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The first line of a part's file. failed: the file and the reason of each."""
+
+    run: str
+    photos: int
+    people: int
+    failed: list[dict[str, str]]
+    video: str | None = None
 
 
 def merge_parts(results_dir: Path) -> Summary:
@@ -39,13 +52,13 @@ def merge_parts(results_dir: Path) -> Summary:
     summary = Summary()
     heads = [_head(path, plan["run"]) for path in progress(lines, total, "reading parts")]
     for head in heads:
-        summary.photos += head["photos"]
-        summary.persons += head["people"]
-        summary.failed += [Failure(each["file"], each["reason"], each["file"]) for each in head["failed"]]
-    photos = [path for path, head in zip(lines, heads, strict=True) if "video" not in head]
-    videos = [head["video"] for head in heads if "video" in head]
+        summary.photos += head.photos
+        summary.persons += head.people
+        summary.failed += [Failure(each["file"], each["reason"], each["file"]) for each in head.failed]
+    photos = [path for path, head in zip(lines, heads, strict=True) if head.video is None]
+    videos = [head.video for head in heads if head.video is not None]
     if photos:
-        _merge_photos(results_dir, plan, photos, [head["failed"] for head in heads if "video" not in head], summary)
+        _merge_photos(results_dir, plan, photos, [head.failed for head in heads if head.video is None], summary)
     frames = [frames_file(results_dir, name) for name in videos]
     summary.written += [str(path) for path in frames if path.exists()]  # a video that failed has no file
     return summary
@@ -77,22 +90,39 @@ def _files(results_dir: Path, name: str, total: int, ending: str = "") -> list[P
     return [results_dir / part_name(name, number, total, ending) for number in range(total)]
 
 
-def _head(path: Path, run: str) -> dict[str, Any]:
+def _head(path: Path, run: str) -> _Head:
     """The first line of a part's file. Raises BpnetError where it is not a part of this run."""
     try:
         with path.open("rb") as file:
-            head = json.loads(file.readline())
-        if head["run"] == run and isinstance(head["failed"], list):
-            return dict(head)
-    except (OSError, ValueError, KeyError, TypeError):
+            head = typed(_Head, file.readline())
+        if head.run == run and all({"file", "reason"} <= each.keys() for each in head.failed):
+            return head
+    except (OSError, ValueError):
         pass
-    raise BpnetError(f"{path}: is not a part of this run; delete it and repeat the line that began it")
+    raise _damaged(path)
+
+
+def _damaged(path: Path) -> BpnetError:
+    return BpnetError(f"{path}: is not a part of this run, or damaged; delete it and repeat the line that began it")
+
+
+def _text(path: Path) -> str:
+    """A file of a part. Raises BpnetError."""
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        raise _damaged(path) from None
 
 
 def _entries(lines: Iterable[Path]) -> Iterator[str]:
-    """The line of each photo."""
+    """The line of each photo. Raises BpnetError where a line is no entry."""
     for path in lines:
-        _, *entries = path.read_bytes().decode().splitlines()
+        _, *entries = _text(path).split("\n")[:-1]
+        for entry in entries:
+            try:
+                json_of(entry)
+            except ValueError:
+                raise _damaged(path) from None
         yield from entries
 
 
@@ -112,12 +142,23 @@ def _detections(head: dict[str, Any], entries: Iterable[str], failed: Sequence[A
 def _json_list(paths: Iterable[Path]) -> Iterator[str]:
     """The JSON lists of several files as one."""
     yield "["
-    yield from _joined(text for text in (path.read_bytes().decode()[1:-1] for path in paths) if text)
+    yield from _joined(inside for path in paths if (inside := _inside(path)))
     yield "]"
+
+
+def _inside(path: Path) -> str:
+    """A JSON list without its brackets."""
+    text = _text(path)
+    try:
+        if isinstance(json_of(text), list):
+            return text[1:-1]
+    except ValueError:
+        pass
+    raise _damaged(path)
 
 
 def _table(paths: Sequence[Path]) -> Iterator[str]:
     """The CSV files of the parts as one: the header once."""
     for place, path in enumerate(paths):
-        header, end, rows = path.read_bytes().decode().partition("\r\n")
+        header, end, rows = _text(path).partition("\r\n")
         yield rows if place else f"{header}{end}{rows}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from bpnet_cli.strides import STRIDE
 TAO_SCALE, TAO_OFFSET = 1 / 256, -0.5
 # NVIDIA's trainer draws PAFs for the upper left pixel of each cell (8j), but heatmaps for the cell's centre (8j + 3.5).
 TAO_PAF_OFFSET_PX = -(STRIDE - 1) / 2
+# Most pixels of a network's input, a square of 8192: its uint8 values alone take 200 MB.
+MOST_PIXELS = 1 << 26
 # Name of an additional output, see `bpnet_cli.export.peaks`.
 PEAKS = "peaks"
 
@@ -118,11 +121,16 @@ def _layout(
     else:
         heatmaps = _with_channels(outputs, skeleton.heatmap_channels)
         pafs = _with_channels(outputs, skeleton.paf_channels)
-    (image, *others) = inputs
+    image, *others = inputs or [Value("no input", "", ())]
     types = ("uint8", "float32") if ours else ("float32",)
     fits = image.type in types and len(image.shape) == 4 and 3 in image.shape[1::2]
     if others or not fits or heatmaps is None or pafs is None:
         found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in (image, *others, *outputs))
+        if ours:
+            raise ModelFileError(
+                f"{path}: has bpnet's metadata, but not the one image and the two outputs, heatmaps and PAFs, that go"
+                f" with them (got {found}); another program has changed it: export it again"
+            )
         raise ModelFileError(
             f"{path}: has no {ONNX_KEY!r} metadata, so bpnet did not export it, and it is not NVIDIA's BodyPoseNet"
             f" either: that has one float input with 3 channels and outputs with {skeleton.paf_channels} and"
@@ -131,6 +139,10 @@ def _layout(
     first = image.shape[3] != 3
     batch, height, width = (_fixed(image.shape[axis]) for axis in ((0, 2, 3) if first else (0, 1, 2)))
     size = (height, width) if height and width else None
+    if (batch or 1) * math.prod(size or (1, 1)) > MOST_PIXELS:
+        raise ModelFileError(
+            f"{path}: takes inputs of shape {list(image.shape)} only, more than {MOST_PIXELS:,} pixels"
+        )
     peaks = next((output.shape[2] for output in outputs if ours and output.name == PEAKS), 0)
     return OnnxLayout(image.name, image.type == "float32", first, batch, size, heatmaps, pafs, peaks)
 

@@ -24,7 +24,7 @@ class OnnxRuntimeNetwork:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors come as exceptions
         if threads:
             options.intra_op_num_threads = threads
         try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli import __version__
 from bpnet_cli.errors import BpnetError, ModelFileError
+from bpnet_cli.inference.engine_errors import naming_the_input
 from bpnet_cli.inference.onnx_layout import Value, read_layout
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
 from bpnet_cli.pose.skeleton import BODY_18
@@ -45,7 +46,11 @@ class OpenVinoNetwork:
             if result.output(0).any_name not in self._names:
                 model.remove_result(result)
         self._fixed = not model.is_dynamic()  # asked only once, because the call takes milliseconds
-        self._any_shape = core.compile_model(model, "CPU")
+        try:
+            self._any_shape = core.compile_model(model, "CPU")
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise ModelFileError(f"{path}: OpenVINO can't prepare it ({reason}); export the model again") from None
         self._one_shape = _for_each_shape(core, model)
         self._lock, self._row = Lock(), 0
         self._last: tuple[int, ...] = ()
@@ -86,8 +91,8 @@ class OpenVinoBackend:
     def maps(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `Backend.maps`; may be called from several threads at once."""
         planes = np.ascontiguousarray(images[..., ::-1].transpose(0, 3, 1, 2), np.float32)
-        request = self._compiled(planes.shape).create_infer_request()
-        outputs = request.infer([planes])
+        with naming_the_input(planes.shape):
+            outputs = self._compiled(planes.shape).create_infer_request().infer([planes])
         return _channels_last(outputs[self._heatmaps]), _channels_last(outputs[self._pafs])
 
     def _output(self, model: Any, channels: int) -> int:

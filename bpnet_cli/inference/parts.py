@@ -23,11 +23,26 @@ from bpnet_cli.inference.photo_results import PhotoSet
 from bpnet_cli.inference.photo_run import ids_of
 from bpnet_cli.inference.planning import plan_outputs
 from bpnet_cli.inference.sources import Inputs, VideoInput
+from bpnet_cli.untrusted import json_of, typed
 
 # Photos in a part: so many that there are about `_PARTS` parts, within bounds. Small parts share out work evenly, large
 # ones keep the number of files low.
 _PARTS, _FEWEST, _MOST = 256, 8, 512
+_MOST_PARTS = 10_000_000
 _ANY_PART = f"{Path(DETECTIONS).stem}-*-of-*.jsonl"
+
+
+@dataclass(frozen=True)
+class _PlanFile:
+    """The keys of `parts.json` that are read, for checking."""
+
+    run: str
+    parts: int
+    photos: int
+    videos: int
+    formats: list[str]
+    model: dict[str, Any]
+    skeleton: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -125,10 +140,10 @@ def read_plan(results_dir: Path) -> dict[str, Any]:
     if not path.exists():
         raise BpnetError(f"{results_dir}: has no {PLAN}, so no parts; give -r the folder of the parts")
     try:
-        entry = json.loads(path.read_bytes())
-        if {"run", "parts", "photos", "formats", "model", "skeleton"} <= entry.keys():
-            return dict(entry)
-    except (OSError, ValueError, AttributeError):
+        text = path.read_bytes()
+        if 0 < typed(_PlanFile, text).parts <= _MOST_PARTS:
+            return dict(json_of(text))
+    except (OSError, ValueError):
         pass
     raise BpnetError(f"{path}: is not a file that bpnet infer wrote; give another folder with -r")
 

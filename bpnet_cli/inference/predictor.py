@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.backends import Backend
+from bpnet_cli.inference.onnx_layout import MOST_PIXELS
 from bpnet_cli.pose.averaging import Maps, average_maps, resample_maps, unflip_maps
 from bpnet_cli.pose.decode import decode
 from bpnet_cli.pose.geometry import compose_affine, invert_affine, letterbox, network_input_size
@@ -126,7 +127,8 @@ class Predictor:
     def prepare(self, image: NDArray[np.uint8], scale: float = 1.0) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """The network input (H, W, 3) uint8 for a photo, and the 2 x 3 matrix from photo pixels to input pixels.
 
-        scale: factor of the input size. Raises BpnetError for another type or shape of image.
+        scale: factor of the input size. Raises BpnetError for another type or shape of image, and for an input of more
+        than `MOST_PIXELS`.
         """
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
@@ -139,6 +141,11 @@ class Predictor:
         height, width = network_input_size(
             image.shape[0], image.shape[1], wanted_height, wanted_width, multiple, self.size.max_aspect_ratio
         )
+        if height * width > MOST_PIXELS:
+            raise BpnetError(
+                f"an input of {height} x {width} pixels is larger than {MOST_PIXELS:,} pixels; make"
+                " inference.input_height, max_aspect_ratio or scales smaller"
+            )
         content = (wanted_height, wanted_width or width)
         return letterbox(image, height, width, content)
 

@@ -61,7 +61,11 @@ def find_file(folder: Path, index: Index, name: str, any_ending: bool = False) -
     if len(best) > 1 and len(exact) != 1:
         raise UnclearError(f"{len(best)} files have this name: {', '.join('/'.join(f) for f in sorted(best)[:2])}")
     path = folder.joinpath(*(exact or best)[0]) if best else folder / name.replace("\\", "/")
-    if not path.is_file():
+    try:
+        found_one = path.is_file()
+    except OSError:  # longer than names can be, or behind a folder that can't be entered
+        found_one = False
+    if not found_one:
         raise UnclearError(f"not found in {folder}")
     return Path(os.path.normpath(path))
 

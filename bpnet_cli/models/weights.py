@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from bpnet_cli.models.formats import FORMATS
 from bpnet_cli.models.model_file import load_network
 from bpnet_cli.models.transfer import Transfer, Weights, heatmap_channels, paf_channels, same_maps, with_names
 from bpnet_cli.pose.skeleton import Skeleton
+from bpnet_cli.untrusted import arrays_of
 
 
 def load_pretrained(
@@ -104,9 +104,8 @@ def load_arrays(network: Any, path: str | Path) -> list[str]:
         raise ModelFileError(f"{path}: no such weights file (model.pretrained)")
     layers = {layer.name: layer for layer in network.layers}
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        arrays = arrays_of(path)
+    except (ValueError, OSError) as error:
         raise ModelFileError(f"{path}: not a .npz file with plain arrays ({error})") from None
     filled = set()
     for name, array in arrays.items():

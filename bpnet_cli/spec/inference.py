@@ -41,10 +41,11 @@ class DecodeSpec(Model):
 class InferenceSpec(Model):
     """How photos become network inputs, and how maps become people."""
 
-    input_height: int = Field(default=368, ge=32, description="photos are scaled to this height, pixels")
+    input_height: int = Field(default=368, ge=32, le=8192, description="photos are scaled to this height, pixels")
     input_width: int | None = Field(
         default=None,
         ge=32,
+        le=8192,
         description="photos are letterboxed to this width, pixels; null: the width follows from each photo's shape",
     )
     max_aspect_ratio: float = Field(

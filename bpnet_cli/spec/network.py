@@ -94,9 +94,11 @@ class ModelSpec(Model):
         default=3, ge=1, le=12, description="number of stages, 1 to 12: the initial stage and the refinement stages"
     )
     input_height: int = Field(
-        default=256, ge=32, multiple_of=STRIDE, description="height of the training input, pixels"
+        default=256, ge=32, le=8192, multiple_of=STRIDE, description="height of the training input, pixels"
     )
-    input_width: int = Field(default=256, ge=32, multiple_of=STRIDE, description="width of the training input, pixels")
+    input_width: int = Field(
+        default=256, ge=32, le=8192, multiple_of=STRIDE, description="width of the training input, pixels"
+    )
     feature_channels: int = Field(
         default=128, ge=1, description="channels of the features, which are input of every stage"
     )

@@ -17,6 +17,7 @@ from bpnet_cli.errors import BpnetError
 from bpnet_cli.files import atomic_path
 from bpnet_cli.log import say
 from bpnet_cli.training.averaging import WeightAverage
+from bpnet_cli.untrusted import arrays_of, typed
 
 _STATE = "state"
 _NAME = re.compile(r"epoch-(\d{5})(?:-step-(\d{7}))?\.npz")
@@ -97,11 +98,9 @@ def restore_newest(directory: Path, state: State) -> Progress | None:
     paths = list_checkpoints(directory)
     for path in paths:
         try:
-            # The file is opened here, because numpy doesn't close a damaged archive that it has opened itself.
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            progress = Progress(**json.loads(str(arrays.pop(_STATE))))
-        except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+            arrays = arrays_of(path)
+            progress = typed(Progress, str(arrays.pop(_STATE)))
+        except (ValueError, OSError, KeyError) as error:
             say(f"{path}: damaged ({error}); using the one before")
             continue
         _assign(path, arrays, state.named())

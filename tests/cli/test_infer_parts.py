@@ -184,7 +184,9 @@ def test_what_cannot_be_merged(mixed: Path, exported: Path, tmp_path: Path, bpne
     bpnet("infer", mixed, "-m", exported, "-r", tmp_path, "--no-annotate", "--shard", "0/1")
     part = tmp_path / "detections-00003-of-00006.jsonl"
     part.write_text('{"run": "of another", "failed": []}\n')
-    assert f"{part}: is not a part of this run; delete it" in bpnet("infer", "--merge", "-r", tmp_path).output
+    assert (
+        f"{part}: is not a part of this run, or damaged; delete it" in bpnet("infer", "--merge", "-r", tmp_path).output
+    )
     assert not (tmp_path / "detections.json").exists()
     (tmp_path / "parts.json").write_text("[]")
     assert "is not a file that bpnet infer wrote" in bpnet("infer", "--merge", "-r", tmp_path).output

@@ -199,14 +199,15 @@ def test_a_checkpoint_beyond_an_epoch_that_has_got_shorter(
     assert "has done 3 steps of its epoch, but an epoch now has 2: are there fewer photos?" in result.output
 
 
-def test_a_bug_or_a_lack_of_memory_is_a_failure_in_the_status(
+def test_a_lack_of_memory_is_a_message_and_a_failure_in_the_status(
     drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(*_: object, **__: object) -> None:
         raise MemoryError("no room for 3 GiB")
 
     monkeypatch.setattr(training_callbacks.SaveWithin, "on_train_batch_begin", out_of_memory)
-    with pytest.raises(MemoryError):
-        bpnet("train", "-e", write_spec(tmp_path, drawn, TRAINING), "-r", tmp_path / "run")
+    result = bpnet("train", "-e", write_spec(tmp_path, drawn, TRAINING), "-r", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "Error: there is not enough memory (no room for 3 GiB); use smaller inputs or batches" in result.output
     last = json.loads((tmp_path / "run" / "status.jsonl").read_text().splitlines()[-1])
     assert (last["status"], last["message"]) == ("FAILURE", "MemoryError: no room for 3 GiB")

@@ -7,10 +7,12 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from bpnet_cli import BpnetError
+from bpnet_cli.data.images import PIXELS_VARIABLE
 from bpnet_cli.files import write_text
 from bpnet_cli.inference.outputs import Outputs, announced, check_overwriting, drawn_before
 from bpnet_cli.inference.photo_files import read_photo, write_photo
@@ -104,20 +106,37 @@ def test_a_photo_is_taken_under_its_own_name_and_its_links_are_told(tmp_path: Pa
     assert found.left_out == ("left out: 3 inputs given twice or as a link to another input",)
 
 
-def huge_png(path: Path, side: int) -> Path:
-    """A PNG whose header states side x side pixels, and that has none."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+def huge_png(path: Path, width: int, height: int) -> Path:
+    """A PNG whose header states so many pixels, and that has none."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = [header, b"IDAT" + zlib.compress(b""), b"IEND"]
     coded = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(coded))
     return path
 
 
-@pytest.mark.parametrize("side", [40_000, 2_000_000])
-def test_a_photo_beyond_opencvs_limits_is_refused_by_its_size(tmp_path: Path, side: int) -> None:
-    reason = f"is too large: {side} x {side} pixels, and OpenCV reads at most 1,073,741,824 pixels, 1,048,576 in a row"
+@pytest.mark.parametrize(
+    ("width", "height", "reason"),
+    [
+        (20_000, 20_000, "has 20000 x 20000 pixels, more than 268,435,456; make it smaller, or set the environment"),
+        (2_000_000, 2, "is too large: 2000000 x 2 pixels, and OpenCV reads at most 1,048,576 in a row or column"),
+    ],
+)
+def test_a_photo_beyond_the_limits_is_refused_by_its_size(tmp_path: Path, width: int, height: int, reason: str) -> None:
     with pytest.raises(BpnetError, match=reason):
-        read_photo(huge_png(tmp_path / "huge.png", side))
+        read_photo(huge_png(tmp_path / "huge.png", width, height))
+
+
+def test_a_whole_bomb_is_refused_before_it_is_decoded_and_the_limit_can_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.png"
+    assert cv2.imwrite(str(path), np.zeros((400, 300, 3), np.uint8))
+    monkeypatch.setenv(PIXELS_VARIABLE, "119999")
+    with pytest.raises(BpnetError, match="has 300 x 400 pixels, more than 119,999"):
+        read_photo(path)
+    monkeypatch.setenv(PIXELS_VARIABLE, "120000")
+    assert read_photo(path).shape == (400, 300, 3)
 
 
 def test_names_that_are_not_utf_8_or_very_long(tmp_path: Path) -> None:
