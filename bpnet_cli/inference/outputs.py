@@ -6,7 +6,7 @@ import glob
 import json
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -113,6 +113,13 @@ def check_overwriting(outputs: Outputs, inputs: Iterable[Path], results_dir: Pat
             raise BpnetError(f"{path}: {text}; move it away or give another folder with -r")
 
 
+def has_no_sign(outputs: Outputs) -> bool:
+    """Whether files are there of which none shows that bpnet wrote them: those of a video that failed, for example."""
+    if any(_is_ours(path) for path in (outputs.lines, outputs.table) if path is not None):
+        return False
+    return any(existing_files(path) for path in outputs.files)
+
+
 def existing_files(path: Path, there: Container[Path] | None = None) -> list[Path]:
     """The file itself if it exists; for a path that ends in "_", OpenPose's files that begin so.
 
@@ -129,12 +136,12 @@ def _listed(results_dir: Path) -> set[Path] | None:
 
 
 @contextmanager
-def announced(outputs: Iterable[Path], results_dir: Path, keep: bool) -> Iterator[None]:
+def announced(outputs: Iterable[Path], results_dir: Path, keep: Callable[[], bool]) -> Iterator[None]:
     """Write the names of the files that a run will write to a journal, which is deleted at the end of the block.
 
     A killed process leaves its journal, and the next run may then overwrite the files in it. The journal also stays
-    after an error, if one of the files exists. keep: it stays in any case, for runs that write no file that shows who
-    wrote it. Raises BpnetError where the folder can't be written to.
+    after an error, if one of the files exists. keep: asked at the end of the block whether it stays in any case,
+    because there are files of which none shows who wrote it. Raises BpnetError where the folder can't be written to.
     """
     journal, outputs = results_dir / JOURNAL, list(outputs)
     names = _unfinished(results_dir) | {path.relative_to(results_dir).as_posix() for path in outputs}
@@ -146,7 +153,7 @@ def announced(outputs: Iterable[Path], results_dir: Path, keep: bool) -> Iterato
         if not any(existing_files(path, there) for path in outputs):
             _remove(journal)
         raise
-    if not keep:
+    if not keep():
         _remove(journal)
 
 

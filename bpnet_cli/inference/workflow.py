@@ -11,7 +11,7 @@ from bpnet_cli.files import check_folder
 from bpnet_cli.inference.load import load_predictor, threads_for_many
 from bpnet_cli.inference.openpose import openpose_frame
 from bpnet_cli.inference.options import InferOptions, InferRequest
-from bpnet_cli.inference.outputs import Outputs, announced, check_overwriting
+from bpnet_cli.inference.outputs import Outputs, announced, check_overwriting, has_no_sign
 from bpnet_cli.inference.parquet import check_parquet
 from bpnet_cli.inference.people import People
 from bpnet_cli.inference.photo_results import PhotoSet
@@ -49,7 +49,7 @@ def infer_inputs(request: InferRequest) -> Summary:
     known = {"json", "csv"} & set(options.formats)
     with (
         running(predictor, request, core_count() if many else 1) as run,
-        announced(everything, results_dir, keep=not known),
+        announced(everything, results_dir, keep=lambda: not known or any(map(has_no_sign, videos))),
     ):
         summary = run.summary
         summary.failed += inputs.problems

@@ -87,7 +87,7 @@ cv2.imwrite(str(folder / "a.jpg"), numpy.zeros((8, 8, 3), numpy.uint8))
 write_text(folder / "a.txt", "text")
 (photo,) = find_inputs([str(folder)]).photos
 read_photo(photo.path)
-with announced([folder / "b.txt"], folder, keep=False):
+with announced([folder / "b.txt"], folder, keep=lambda: False):
     pass
 del folder"""
     assert not loaded_after(code) & {"fsspec", "s3fs", "upath"}

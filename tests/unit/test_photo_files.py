@@ -62,7 +62,7 @@ def test_files_of_openpose_itself_stay(tmp_path: Path) -> None:
     with pytest.raises(BpnetError, match=r"clip_000000000003_keypoints.json: exists already"):
         check_overwriting(outputs(None, openpose=begin), [], tmp_path)
     # A run that writes nothing else leaves its journal, and may then overwrite its files.
-    with announced([begin], tmp_path, keep=True):
+    with announced([begin], tmp_path, keep=lambda: True):
         pass
     check_overwriting(outputs(None, openpose=begin), [], tmp_path)
     with pytest.raises(BpnetError, match="exists already"):
@@ -72,7 +72,7 @@ def test_files_of_openpose_itself_stay(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_may_be_overwritten_and_nothing_else(tmp_path: Path) -> None:
     drawn, own = tmp_path / "annotated" / "latin \udce9.jpg", tmp_path / "annotated" / "own.jpg"
     lines = tmp_path / "detections.json"
-    killed = announced([lines, drawn], tmp_path, keep=False)
+    killed = announced([lines, drawn], tmp_path, keep=lambda: False)
     killed.__enter__()  # and never left
     photo(own)
     drawn.write_bytes(b"half of a picture")
@@ -81,10 +81,10 @@ def test_what_a_killed_run_left_may_be_overwritten_and_nothing_else(tmp_path: Pa
     with pytest.raises(BpnetError, match=r"own.jpg: exists already, and there is no sign that"):
         check_overwriting(outputs(lines, own), [], tmp_path)
     # A run that an error ends adds its own names; those of the first stay known until a run ends well.
-    with pytest.raises(KeyError), announced([own], tmp_path, keep=False):
+    with pytest.raises(KeyError), announced([own], tmp_path, keep=lambda: False):
         raise KeyError
     check_overwriting(outputs(lines, drawn, own), [], tmp_path)
-    with announced([lines], tmp_path, keep=False):
+    with announced([lines], tmp_path, keep=lambda: False):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["annotated"]
     with pytest.raises(BpnetError, match="exists already"):
@@ -92,7 +92,7 @@ def test_what_a_killed_run_left_may_be_overwritten_and_nothing_else(tmp_path: Pa
 
 
 def test_a_run_that_wrote_nothing_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), announced([tmp_path / "r" / "detections.json"], tmp_path / "r", keep=False):
+    with pytest.raises(KeyError), announced([tmp_path / "r" / "detections.json"], tmp_path / "r", keep=lambda: False):
         raise KeyError
     assert not list(tmp_path.iterdir())
 
