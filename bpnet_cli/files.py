@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bpnet_cli.errors import BpnetError
@@ -50,7 +51,8 @@ def atomic_path(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the disk may be read-only by now; the error that matters is on its way
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -155,6 +157,20 @@ def write_text(path: str | Path, text: str, *, flush: bool = True) -> None:
     """Write UTF-8 text atomically. flush: see `atomic_path`. Raises BpnetError where the file can't be written."""
     with atomic_path(path, flush=flush) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def flush_all(paths: Iterable[Path]) -> None:
+    """Wait until files that were written without flushing are on the disk. To be called before the file that says so.
+
+    The disk has written most of them meanwhile, and then this takes microseconds for each. Files that don't exist, and
+    those at URLs, are left out. Raises BpnetError where one can't be written.
+    """
+    local = [path for path in paths if not is_remote(path) and path.is_file()]
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(_flush, [*local, *{path.parent for path in local}]))
+    except OSError as error:
+        raise BpnetError(f"{error.filename or local[0].parent}: can't be written: {error.strerror or error}") from None
 
 
 def _flush(path: Path) -> None:

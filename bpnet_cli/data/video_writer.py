@@ -96,7 +96,7 @@ class VideoWriter:
             self._fail(problem)
 
     def _begin(self, picture: NDArray[np.uint8], zero: Fraction) -> None:
-        temporary = self._stack.enter_context(atomic_path(self.path, flush=False))
+        temporary = self._stack.enter_context(atomic_path(self.path))
         self._container = av.open(f"file:{temporary}", "w", format=_CONTAINERS[self.path.suffix.lower()])
         self._zero = zero
         height, width = picture.shape[:2]

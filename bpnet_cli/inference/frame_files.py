@@ -15,7 +15,7 @@ from bpnet_cli.data.live import Video
 from bpnet_cli.data.video import Frame
 from bpnet_cli.data.video_writer import VideoWriter
 from bpnet_cli.errors import BpnetError
-from bpnet_cli.files import atomic_path, write_text
+from bpnet_cli.files import atomic_path, flush_all, write_text
 from bpnet_cli.inference.openpose import openpose_frame, openpose_text
 from bpnet_cli.inference.outputs import Outputs, existing_files
 from bpnet_cli.inference.parquet import ParquetRows
@@ -59,7 +59,11 @@ class FrameFiles:
         return self
 
     def __exit__(self, kind: Any, error: Any, at: Any) -> None:
-        self._stack.__exit__(kind, error, at)
+        with self._stack:
+            if error is not None:
+                raise error
+            for begin in self._outputs.openpose:
+                flush_all(existing_files(begin))
 
     @property
     def written(self) -> list[Path]:

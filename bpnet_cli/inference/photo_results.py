@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bpnet_cli.files import write_text
+from bpnet_cli.files import flush_all, write_text
 from bpnet_cli.inference.outputs import DRAWN, OPENPOSE, Outputs
 from bpnet_cli.inference.parquet import write_parquet
 from bpnet_cli.inference.results import coco_entries, coco_order, image_entry, skeleton_entry
@@ -73,6 +73,7 @@ def write_results(one: PhotoSet, done: Sequence[PhotoPeople], failed: Sequence[F
     """
     outputs, skeleton, summary = one.outputs, run.people.skeleton, run.summary
     images = [image_entry(each.name, each.size[1], each.size[0], each.persons) for each in done]
+    flush_all([*outputs.openpose, *outputs.pictures])
     if outputs.lines and one.part is None:
         write_text(outputs.lines, _lines(one, images, failed, run))
     if outputs.coco:

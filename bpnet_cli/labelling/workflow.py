@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpnet_cli.errors import DataError
-from bpnet_cli.files import check_folder, check_output
+from bpnet_cli.files import check_folder, check_output, flush_all
 from bpnet_cli.labelling.formats import FORMATS, recognise
 from bpnet_cli.labelling.names import complete, parse_names, with_names
 from bpnet_cli.labelling.place import place_photos
@@ -78,6 +78,7 @@ def import_labels(
     if not people:
         first = f"; {': '.join(problems[0])}" if problems else ""
         raise DataError(f"{path}: no photo with a labelled keypoint is left{first}")
+    flush_all(file.path for file in places.files.values() if output in file.path.parents)
     write_coco(target, placed, source.keypoints, source.limbs)
     return Imported(format, target, places.folder, len(placed), people, source.keypoints, problems, left_out)
 

@@ -121,16 +121,27 @@ class Run:
                     epoch += 1
                 self._fit_epochs(epoch, self.loop.epochs, 0, listed)
         except KeyboardInterrupt:
+            if self.loader.failures and not self.stop.made:
+                raise self._failure() from None
             self.loader.failures.append(BpnetError("stopped"))  # stops the workers, which would outlive the process
             raise
         except Exception:
             # tf.data reports a worker's error as text of its own; the user needs the worker's message.
+            # No checkpoint here: TensorFlow may have done the part of the step that needs no sample.
             if self.loader.failures:
-                raise self.loader.failures[0] from None
+                raise self._failure() from None
             raise
         finally:
             if board:
                 board.close()
+
+    def _failure(self) -> BpnetError:
+        """The error of a sample, with what is left of the run."""
+        error, kept = self.loader.failures[0], self.progress
+        if not (kept.epoch or kept.step):
+            return error
+        where = f"epoch {kept.epoch}, step {kept.step}"
+        return type(error)(f"{error}; what was trained is kept: mend it, and the same command goes on after {where}")
 
     def _measure_start(self) -> None:
         """Measure AP before the first step if all weights come from a file."""
@@ -164,7 +175,9 @@ class Run:
         loop, keeper, place = self.loop, self.keeper, self.place
 
         def must_stop(step: int) -> bool:
-            return self.distribution.any(self.stop.made, step)
+            # A sample that can't be read ends the run some steps later, when it would be needed. It stops now, where a
+            # checkpoint can be written.
+            return self.distribution.any(self.stop.made or bool(self.loader.failures), step)
 
         listed: list[Any] = [callbacks.StopOnNaN(place)]
         if board:

@@ -7,7 +7,11 @@
  *   FAULT_KIND     kill:  the process is killed instead of the call
  *                  half:  half of the bytes are written, then the process is killed
  *                  power: as kill, and what was not flushed to the disk is lost, as when the power goes
+ *                  lying: as power, on a disk that says that it has flushed, and has not
  *                  full:  from this call on, no space is left on the disk
+ *                  read-only: from this call on, the disk can't be written to
+ *                  slow:  from this call on, each call takes FAULT_MILLISECONDS more
+ *                  clock: from this call on, the clock is a year fast in every odd second, a year slow in the others
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,8 +23,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <pthread.h>
@@ -36,10 +42,11 @@ static void *found(void **slot, const char *name)
     return *slot;
 }
 
-enum kind { KILL, HALF, POWER, FULL };
+enum kind { KILL, HALF, POWER, LYING, FULL, READ_ONLY, SLOW, CLOCK };
+static const char *const words[] = {"kill", "half", "power", "lying", "full", "read-only", "slow", "clock"};
 
 static const char *under;
-static long *counter, at;
+static long *counter, at, pause_ms;
 static enum kind kind;
 static int list = -1;
 
@@ -62,7 +69,11 @@ __attribute__((constructor)) static void begin(void)
     at = atol(number);
     if (getenv("FAULT_LIST"))
         list = open(getenv("FAULT_LIST"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    kind = !word || !strcmp(word, "kill") ? KILL : !strcmp(word, "half") ? HALF : !strcmp(word, "power") ? POWER : FULL;
+    while (word && kind <= CLOCK && strcmp(word, words[kind]))
+        kind++;
+    if (kind > CLOCK)
+        abort();
+    pause_ms = getenv("FAULT_MILLISECONDS") ? atol(getenv("FAULT_MILLISECONDS")) : 100;
 }
 
 static int below(const char *path)
@@ -112,7 +123,7 @@ static int path_of_handle(int handle, char *out)
 
 static void end(void)
 {
-    if (kind == POWER)
+    if (kind == POWER || kind == LYING)
         for (int i = 0; i < dirty_count; i++) {
             struct stat now;
             if (!stat(dirty[i].path, &now) && now.st_ino == dirty[i].inode && now.st_dev == dirty[i].device)
@@ -131,9 +142,11 @@ static int fails(int writes, const char *name, const char *path)
         dprintf(list, "%ld %s %s\n", number, name, path);
     if (!at || number < at)
         return 0;
-    if (kind == FULL)
+    if (kind == FULL || kind == READ_ONLY)
         return 1;
-    if (number > at)
+    if (kind == SLOW)
+        usleep(1000 * pause_ms);
+    if (kind >= SLOW || number > at)
         return 0;
     if (kind != HALF || !writes)
         end();
@@ -143,7 +156,7 @@ static int fails(int writes, const char *name, const char *path)
 static void note(int handle, int flushed)
 {
     struct stat now;
-    if (kind != POWER || fstat(handle, &now) || !S_ISREG(now.st_mode))
+    if ((kind != POWER && kind != LYING) || fstat(handle, &now) || !S_ISREG(now.st_mode))
         return;
     pthread_mutex_lock(&lock);
     int i = 0;
@@ -157,7 +170,7 @@ static void note(int handle, int flushed)
             dirty[i].safe = 0;
             path_of_handle(handle, dirty[i].path);
         }
-        if (flushed)
+        if (flushed && kind == POWER)
             dirty[i].safe = now.st_size;
     }
     pthread_mutex_unlock(&lock);
@@ -165,7 +178,7 @@ static void note(int handle, int flushed)
 
 static void moved(const char *from, const char *to)
 {
-    if (kind != POWER)
+    if (kind != POWER && kind != LYING)
         return;
     pthread_mutex_lock(&lock);
     size_t length = strlen(from);
@@ -179,7 +192,7 @@ static void moved(const char *from, const char *to)
     pthread_mutex_unlock(&lock);
 }
 
-#define NO_SPACE(value) do { errno = ENOSPC; return value; } while (0)
+#define FAIL(value) do { errno = kind == FULL ? ENOSPC : EROFS; return value; } while (0)
 
 /* Writing: type of the result, name, parameters, the handle, the call with all bytes, the call with half of them. */
 #define WRITES(type, name, parameters, handle, whole, half)                                                          \
@@ -190,8 +203,8 @@ static void moved(const char *from, const char *to)
         if (!path_of_handle(handle, path))                                                                           \
             return REAL(name) whole;                                                                                 \
         if (fails(1, #name, path)) {                                                                                 \
-            if (kind == FULL)                                                                                        \
-                NO_SPACE(-1);                                                                                        \
+            if (kind == FULL || kind == READ_ONLY)                                                                   \
+                FAIL(-1);                                                                                        \
             if (REAL(name) half) {}                                                                                  \
             end();                                                                                                   \
         }                                                                                                            \
@@ -216,8 +229,8 @@ size_t fwrite(const void *data, size_t size, size_t count, FILE *file)
     if (!path_of_handle(fileno(file), path))
         return REAL(fwrite)(data, size, count, file);
     if (fails(1, "fwrite", path)) {
-        if (kind == FULL)
-            NO_SPACE(0);
+        if (kind == FULL || kind == READ_ONLY)
+            FAIL(0);
         REAL(fwrite)(data, size, count / 2, file);
         fflush(file);
         end();
@@ -235,7 +248,7 @@ size_t fwrite(const void *data, size_t size, size_t count, FILE *file)
         char path[PATH_MAX];                                                                                         \
         int ours = path_of_handle(handle, path);                                                                     \
         if (ours && fails(0, #name, path))                                                                           \
-            NO_SPACE(-1);                                                                                            \
+            FAIL(-1);                                                                                            \
         int result = REAL(name)(handle);                                                                             \
         if (ours)                                                                                                    \
             note(handle, 1);                                                                                         \
@@ -251,8 +264,8 @@ FLUSHES(fdatasync)
     int name parameters                                                                                              \
     {                                                                                                                \
         char path[PATH_MAX];                                                                                         \
-        if (path_of(folder, path_, path) && fails(0, #name, path) && space)                                          \
-            NO_SPACE(-1);                                                                                            \
+        if (path_of(folder, path_, path) && fails(0, #name, path) && (space || kind == READ_ONLY))                                          \
+            FAIL(-1);                                                                                            \
         return REAL(name) call;                                                                                      \
     }
 
@@ -274,8 +287,8 @@ NAMES(symlink, (const char *a, const char *p), AT_FDCWD, p, 1, (a, p))
     {                                                                                                                \
         char from[PATH_MAX], to[PATH_MAX];                                                                           \
         int ours = path_of(new_folder, new, to);                                                                     \
-        if (ours)                                                                                                    \
-            fails(0, #name, to);                                                                                     \
+        if (ours && fails(0, #name, to) && kind == READ_ONLY)                                                        \
+            FAIL(-1);                                                                                            \
         int result = REAL(name) call;                                                                                \
         if (ours && !result && path_of(old_folder, old, from))                                                       \
             moved(from, to);                                                                                         \
@@ -300,7 +313,7 @@ RENAMES(renameat2, (int c, const char *a, int d, const char *b, unsigned f), c, 
             va_end(list);                                                                                            \
         }                                                                                                            \
         if (flags & O_CREAT && path_of(folder, path_, path) && fails(0, #name, path))                                \
-            NO_SPACE(-1);                                                                                            \
+            FAIL(-1);                                                                                            \
         return REAL(name) arguments;                                                                                 \
     }
 
@@ -315,9 +328,46 @@ OPENS(openat64, (int d, const char *p, int flags, ...), flags, d, p, (d, p, flag
     {                                                                                                                \
         char path[PATH_MAX];                                                                                         \
         if (mode[0] != 'r' && path_of(AT_FDCWD, p, path) && fails(0, #name, path))                                   \
-            NO_SPACE(NULL);                                                                                          \
+            FAIL(NULL);                                                                                          \
         return REAL(name)(p, mode);                                                                                  \
     }
 
 OPENS_STREAM(fopen)
 OPENS_STREAM(fopen64)
+
+/* The clock. */
+static time_t jump(void)
+{
+    struct timespec steady;
+    if (!counter || kind != CLOCK || !at || *counter < at)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &steady);
+    return steady.tv_sec % 2 ? 31536000 : -31536000;
+}
+
+static int (*real_clock_gettime)(clockid_t, struct timespec *);
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+    int result = REAL(clock_gettime)(id, now);
+    if (!result && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+        now->tv_sec += jump();
+    return result;
+}
+
+static time_t (*real_time)(time_t *);
+time_t time(time_t *now)
+{
+    time_t result = REAL(time)(NULL) + jump();
+    if (now)
+        *now = result;
+    return result;
+}
+
+static int (*real_gettimeofday)(struct timeval *, void *);
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    int result = REAL(gettimeofday)(now, zone);
+    if (!result)
+        now->tv_sec += jump();
+    return result;
+}
