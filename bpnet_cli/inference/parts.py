@@ -67,7 +67,8 @@ class Plan:
 
     def missing(self, parts: Iterable[Part]) -> list[Part]:
         """Those of some parts that are not finished."""
-        there = set(self.results_dir.glob(part_name(DETECTIONS, "*", len(self.parts), ".jsonl")))
+        found = self.results_dir.glob(part_name(DETECTIONS, "*", len(self.parts), ".jsonl"))
+        there = {path for path in found if path.stat().st_size}  # a disk that lies leaves empty files
         return [part for part in parts if part.file not in there]
 
 
@@ -149,7 +150,8 @@ def read_plan(results_dir: Path) -> dict[str, Any]:
 
 
 def _is_begun(plan: Plan) -> bool:
-    if not (plan.results_dir / PLAN).exists():
+    path = plan.results_dir / PLAN
+    if not path.exists() or not path.stat().st_size:
         return False
     there = read_plan(plan.results_dir)
     if there["run"] != plan.entry["run"] and not any(plan.results_dir.glob(_ANY_PART)):

@@ -252,3 +252,19 @@ def test_a_photo_that_goes_away_costs_no_step(
         assert archive["metrics/heatmap_loss_stage1/count"] == step
     assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 0
     assert checkpoint(tmp_path / "run")["optimizer/0000/iteration"] == 120
+
+
+def test_a_run_killed_before_its_first_step_can_be_repeated(
+    drawn: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the spec has been written: the folder is the run's own all the same."""
+    spec = write_spec(tmp_path, drawn, TRAINING)
+
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bpnet_cli.training.train._tell_start", killed)
+        assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 9
+    assert (tmp_path / "run" / "spec.yaml").exists()
+    assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 0

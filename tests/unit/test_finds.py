@@ -238,3 +238,31 @@ def test_an_input_that_would_fill_the_memory() -> None:
     predictor = load_predictor(None, ["inference.input_height=8192", "inference.max_aspect_ratio=1000"])
     with pytest.raises(BpnetError, match=r"an input of 8192 x \d+ pixels is larger than 67,108,864 pixels"):
         predictor.prepare(np.zeros((2, 400, 3), np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["WriteFile", "ReadFile", "SaveV2", "EagerPyFunc"])
+def test_a_saved_model_that_touches_files_or_runs_python(tmp_path: Path, keras_loaded: None, kind: str) -> None:
+    tf = pytest.importorskip("tensorflow")
+    from bpnet_cli.inference.backends import load_backend
+
+    target = str(tmp_path / "stolen")
+
+    class Network(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")])
+        def serve(self, image: Any) -> dict[str, Any]:
+            if kind == "WriteFile":
+                tf.io.write_file(target, "x")
+            elif kind == "SaveV2":
+                tf.raw_ops.SaveV2(prefix=target, tensor_names=["a"], shape_and_slices=[""], tensors=[tf.constant(1.0)])
+            maps = tf.cast(image, tf.float32)[:, ::8, ::8]
+            if kind == "ReadFile":
+                maps += tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)
+            elif kind == "EagerPyFunc":
+                maps = tf.py_function(lambda values: values, [maps], tf.float32)
+            return {"heatmaps": maps, "pafs": maps}
+
+    network = Network()
+    tf.saved_model.save(network, str(tmp_path / "m"), signatures={"serving_default": network.serve})
+    with pytest.raises(ModelFileError, match=f"has the operation '{kind}', which no pose network needs"):
+        load_backend(tmp_path / "m")
+    assert not list(tmp_path.glob("stolen*"))
