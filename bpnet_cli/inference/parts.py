@@ -23,6 +23,7 @@ from bpnet_cli.inference.photo_results import PhotoSet
 from bpnet_cli.inference.photo_run import ids_of
 from bpnet_cli.inference.planning import plan_outputs
 from bpnet_cli.inference.sources import Inputs, VideoInput
+from bpnet_cli.storage import is_remote
 from bpnet_cli.untrusted import json_of, typed
 
 # Photos in a part: so many that there are about `_PARTS` parts, within bounds. Small parts share out work evenly, large
@@ -68,7 +69,8 @@ class Plan:
     def missing(self, parts: Iterable[Part]) -> list[Part]:
         """Those of some parts that are not finished."""
         found = self.results_dir.glob(part_name(DETECTIONS, "*", len(self.parts), ".jsonl"))
-        there = {path for path in found if path.stat().st_size}  # a disk that lies leaves empty files
+        # A disk that lies about flushing leaves empty files.
+        there = {path for path in found if is_remote(path) or path.stat().st_size}
         return [part for part in parts if part.file not in there]
 
 
