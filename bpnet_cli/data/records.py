@@ -28,7 +28,7 @@ from bpnet_cli.data.tfrecord import by_fsspec, rows_of
 from bpnet_cli.engine import load_tensorflow
 from bpnet_cli.errors import DataError
 from bpnet_cli.storage import StorageError, is_remote, place, split_pattern
-from bpnet_cli.untrusted import typed
+from bpnet_cli.untrusted import json_of, typed
 
 FORMAT = 1
 # The kind of the values of each feature of a row that is read.
@@ -132,15 +132,14 @@ def read_index(shard: str) -> tuple[ShardHeader, list[dict[str, list[Any]]]]:
 
     try:
         first, *rest = rows_of(index_of(shard)) or [b""]
-        header = typed(ShardHeader, first)
-        if header.format != FORMAT:
+        if json_of(first)["format"] != FORMAT:
             raise DataError(f"{index_of(shard)}: is of another version of bpnet; convert the data set again")
-        return header, [from_example(data) for data in rest]
+        return typed(ShardHeader, first), [from_example(data) for data in rest]
     except (tf.errors.NotFoundError, StorageError) as error:
         if isinstance(error, StorageError) and error.errno != errno.ENOENT:
             raise
         raise DataError(f"{shard}: its index {index_of(shard)} is missing; copy the two together") from None
-    except (tf.errors.OpError, ValueError, TypeError, AttributeError) as error:
+    except (tf.errors.OpError, ValueError, TypeError, AttributeError, KeyError) as error:
         text = getattr(error, "message", None) or error
         raise DataError(f"{index_of(shard)}: can't be read ({text}); convert the data set again") from None
 

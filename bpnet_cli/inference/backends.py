@@ -48,7 +48,8 @@ class KerasBackend:
 
     def maps(self, images: NDArray[np.uint8]) -> Maps:
         """See `Backend.maps`."""
-        outputs = self._run(images)
+        with naming_the_input(images.shape):
+            outputs = self._run(images)
         heatmaps, pafs = (np.asarray(outputs[name], np.float32) for name in ("heatmaps", "pafs"))
         _check_grid(images, heatmaps, self.metadata)
         return heatmaps, on_the_heatmaps_grid(pafs, self.metadata)
@@ -103,7 +104,8 @@ class OnnxBackend:
 
     def _maps(self, values: NDArray[Any]) -> Maps:
         with naming_the_input(values.shape):
-            heatmaps, pafs = self.layout.read(*self._network.run(values))
+            outputs = self._network.run(values)
+        heatmaps, pafs = self.layout.read(*outputs)
         return heatmaps, on_the_heatmaps_grid(pafs, self.metadata)
 
 

@@ -61,7 +61,7 @@ class FrameFiles:
     def __exit__(self, kind: Any, error: Any, at: Any) -> None:
         with self._stack:
             if error is not None:
-                raise error
+                raise error  # so that the files are dropped
             for begin in self._outputs.openpose:
                 flush_all(existing_files(begin))
 

@@ -108,9 +108,8 @@ def check_overwriting(outputs: Outputs, inputs: Iterable[Path], results_dir: Pat
             raise BpnetError(f"{path}: is an input that the results would overwrite; give another folder with -r")
         name = path.relative_to(results_dir).as_posix()
         begun = any(name.startswith(begin) for begin in unfinished if begin.endswith("_"))
-        if not path.stat().st_size:
-            continue  # a power cut leaves such files, and nothing is lost with one
-        if not earlier and name not in unfinished and not begun:
+        # Nothing is lost with an empty file, as a power cut leaves them.
+        if not earlier and name not in unfinished and not begun and path.stat().st_size:
             text = "exists already, and there is no sign that an earlier run wrote it"
             raise BpnetError(f"{path}: {text}; move it away or give another folder with -r")
 

@@ -46,13 +46,19 @@ class Status:
 
     def add(self, status: str, message: str, **values: Any) -> None:
         """Append a line. status: STARTED, RUNNING, SUCCESS, FAILURE or INTERRUPTED. Raises BpnetError."""
+        time = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._append(json.dumps({"time": time, "status": status, "message": message, **values}) + "\n")
+
+    def begin(self) -> None:
+        """Create the file where it is missing. Raises BpnetError."""
+        self._append("")
+
+    def _append(self, text: str) -> None:
         if self.path is None:
             return
-        time = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        line = json.dumps({"time": time, "status": status, "message": message, **values})
         try:
             with open(self.path, "a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                file.write(text)
         except OSError as error:
             raise BpnetError(f"{self.path}: can't be written: {error.strerror or error}") from None
 

@@ -141,7 +141,7 @@ class Run:
         if not (kept.epoch or kept.step):
             return error
         where = f"epoch {kept.epoch}, step {kept.step}"
-        return type(error)(f"{error}; what was trained is kept: mend it, and the same command goes on after {where}")
+        return BpnetError(f"{error}; mend it, and the same command goes on after {where}")
 
     def _measure_start(self) -> None:
         """Measure AP before the first step if all weights come from a file."""

@@ -128,7 +128,7 @@ def _prepare_folder(folder: RunFolder, spec: ExperimentSpec, resume: bool) -> No
     folder.sweep()
     if not resume:
         folder.clear()
-    folder.status.touch()  # before all other files: it shows whose they are
+    Status(folder.status).begin()  # before all other files: it shows whose they are
     write_text(folder.spec, dump_spec(spec))
 
 

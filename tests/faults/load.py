@@ -107,7 +107,7 @@ def main() -> int:
             "--no-resume",
         ],
         f"train, {int(EPOCHS * share)} epochs of 5 steps, each measured": [
-            *("train", "-e", str(short / "spec.yaml"), "-r", str(short / "run"), "--no-resume")
+            *("train", "-e", str(short / "spec.yaml"), "-r", str(short / "run"), "--no-resume"),
         ],
     }
     failed = 0

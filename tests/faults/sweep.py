@@ -9,22 +9,18 @@ Needs Linux and a C compiler.
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from tests.faults.whole import broken, hidden
+from tests.faults.whole import broken, contents, differing, hidden
 
 KINDS = ("kill", "half", "power", "lying", "full", "read-only")
 # At one call only, the first: the command must end well.
@@ -62,8 +58,10 @@ class Command:
 _NOT_FLUSHED = ("annotated", "openpose")
 # Says which pictures are of a run that has not ended, so that the next one may replace them.
 _MEANT = {"r/.bpnet-unfinished.json"}
-_SMALL = "--set inference.input_height=64 --set inference.min_person_score=0 --set decode.peak_threshold=0.001"
-_SMALL = _SMALL.replace("decode.", "inference.decode.") + " --set inference.decode.person_threshold=0"
+_SMALL = (
+    "--set inference.input_height=64 --set inference.min_person_score=0 --set inference.decode.peak_threshold=0.001"
+    " --set inference.decode.person_threshold=0"
+)
 _LABELS = "--images {in}/drawn/images --annotations {in}/drawn/annotations/person_keypoints.json"
 COMMANDS: dict[str, Command] = {
     "infer": Command(
@@ -202,41 +200,6 @@ def _ended(kind: str, code: int, text: str, reached: int, at: int) -> list[str]:
     if code == 0:
         return [f"exit code 0 on a disk that is {kind}: {text[-300:]}"]
     return [] if _REASONS[kind] in text else [f"doesn't say that the disk is {kind}: {text[-300:]}"]
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """A checksum of each file; of the arrays in it for archives, which hold the time. Films and logs have the time."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() or path.name.startswith(".") or "tensorboard" in path.parts:
-            continue
-        data = path.read_bytes()
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                names = [name for name in archive.namelist() if name != "metadata.json"]
-                data = b"".join(archive.read(name) for name in sorted(names))
-            # Keras numbers shared objects by their places in memory.
-            data = re.sub(rb'"shared_object_id": \d+', b"", data).replace(b"/golden/", b"/out/")
-        elif path.name == "history.csv":
-            rows = list(csv.DictReader(path.open()))
-            data = json.dumps([{key: row[key] for key in row if "second" not in key} for row in rows]).encode()
-        elif path.name == "metrics.json":
-            data = json.dumps(json.loads(data) | {"seconds": 0}).encode()
-        elif path.suffix == ".onnx":
-            import onnx
-
-            graph = onnx.load(str(path)).graph  # tf2onnx numbers constants differently from run to run
-            data = b"".join(
-                [*sorted(each.raw_data for each in graph.initializer), *(n.op_type.encode() for n in graph.node)]
-            )
-        elif path.suffix in (".mp4", ".html", ".jsonl", ".pb", ".xml", ".bin"):  # the last two are made from ONNX
-            data = b""
-        found[str(path.relative_to(folder))] = hashlib.sha256(data).hexdigest()
-    return found
-
-
-def differing(there: dict[str, str], wanted: dict[str, str]) -> list[str]:
-    return [name for name in sorted(there.keys() | wanted.keys()) if there.get(name) != wanted.get(name)]
 
 
 def write_inputs(folder: Path) -> None:

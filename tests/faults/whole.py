@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -164,3 +166,41 @@ CHECKS: dict[str, Callable[[Path], object]] = {
     ".yaml": lambda path: yaml.safe_load(path.read_text()),
     ".pbtxt": _text,
 }
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """A checksum of each file: of the members of an archive, and of an ONNX file's constants.
+
+    Of films, pages and logs, which hold the time, and of SavedModels and OpenVINO's files, only the names count.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir() or path.name.startswith(".") or "tensorboard" in path.parts:
+            continue
+        data = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = [name for name in archive.namelist() if name != "metadata.json"]
+                data = b"".join(archive.read(name) for name in sorted(names))
+            # Keras numbers shared objects by their places in memory.
+            data = re.sub(rb'"shared_object_id": \d+', b"", data).replace(b"/golden/", b"/out/")
+        elif path.name == "history.csv":
+            rows = list(csv.DictReader(path.open()))
+            data = json.dumps([{key: row[key] for key in row if "second" not in key} for row in rows]).encode()
+        elif path.name == "metrics.json":
+            data = json.dumps(json.loads(data) | {"seconds": 0}).encode()
+        elif path.suffix == ".onnx":
+            import onnx
+
+            graph = onnx.load(str(path)).graph  # tf2onnx numbers constants differently from run to run
+            data = b"".join(
+                [*sorted(each.raw_data for each in graph.initializer), *(n.op_type.encode() for n in graph.node)]
+            )
+        elif path.suffix in (".mp4", ".html", ".pb", ".xml", ".bin") or path.name == "status.jsonl":
+            data = b""
+        found[str(path.relative_to(folder))] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def differing(there: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    return [name for name in sorted(there.keys() | wanted.keys()) if there.get(name) != wanted.get(name)]

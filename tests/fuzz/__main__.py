@@ -26,7 +26,7 @@ NATIVE = "native"
 
 
 def main() -> int:
-    """Fuzz all targets, two at a time at most; print a table. Exit code 1 if there are finds."""
+    """Fuzz the targets, one after the other; print a table. Exit code 1 if there are finds."""
     words = _words()
     if words.one:
         _fuzz(words.one, words.seconds, words.out)

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import struct
-import unicodedata
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,53 +12,12 @@ import numpy as np
 import yaml
 from hypothesis import strategies as st
 
-from bpnet_cli.errors import BpnetError
-from bpnet_cli.log import shown
 from tests.fuzz.changes import archives, as_json, bytes_of, maps, trees, xml_of
+from tests.fuzz.label_targets import LABEL_TARGETS
 from tests.fuzz.seeds import fake_state
-from tests.unit.test_records import masked_crc32c
+from tests.fuzz.target import Files, Target, of_text, one_of, only
 
 REPOSITORY = Path(__file__).parents[2]
-# A message may name each fault of a file.
-MOST_TEXT = 100_000
-# A file's new content by its name, relative to the folder of the target.
-Files = Mapping[str, bytes]
-
-
-@dataclass(frozen=True)
-class Target:
-    """changed: from the folder of seeds, a strategy of the files to write over those of `base`. base: a folder of the
-    seeds that is copied first, or "". read: reads the folder; BpnetError is the only error that may come out.
-    """
-
-    changed: Callable[[Path], st.SearchStrategy[Any]]
-    read: Callable[[Path], object]
-    base: str = ""
-
-    def run(self, seeds: Path, folder: Path, files: Files) -> bool:
-        """Whether the files were read. folder: a new one."""
-        if self.base:
-            shutil.copytree(seeds / self.base, folder, dirs_exist_ok=True)
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
-        try:
-            self.read(folder)
-        except BpnetError as error:
-            text = shown(str(error))
-            assert not [each for each in text if unicodedata.category(each) == "Cc" and each not in "\n\t"], text
-            assert len(text) < MOST_TEXT, text[:1000]
-            return False
-        return True
-
-
-def only(name: str, content: st.SearchStrategy[bytes]) -> st.SearchStrategy[Files]:
-    return content.map(lambda data: {name: data})
-
-
-def _one_of(folder: Path, names: str, change: Callable[[bytes], st.SearchStrategy[bytes]]) -> st.SearchStrategy[Files]:
-    """One file of a folder changed; the names are relative to it. names: a glob."""
-    paths = sorted(path for path in folder.glob(names) if path.is_file())
-    return st.sampled_from(paths).flatmap(lambda path: only(str(path.relative_to(folder)), change(path.read_bytes())))
 
 
 # Specs and skeletons
@@ -101,104 +54,6 @@ def _read_skeleton(folder: Path) -> None:
     from bpnet_cli.build import named_skeleton
 
     named_skeleton(str(folder / "spec.yaml"))
-
-
-# Labels
-
-
-def _coco(seeds: Path) -> st.SearchStrategy[Files]:
-    text = (seeds / "labels/coco/labels.json").read_bytes()
-    return only("labels.json", st.one_of(trees([json.loads(text)]).map(as_json), bytes_of([text])))
-
-
-def _read_coco(folder: Path) -> None:
-    from bpnet_cli.data.sources import open_sources
-
-    for source in open_sources(folder / "labels.json", folder / "images"):
-        for image_id in source.files:
-            source.ignore(image_id)
-
-
-def _of_text(data: bytes) -> st.SearchStrategy[bytes]:
-    """Changes that fit the kind of text."""
-    if data.startswith(b"<"):
-        return xml_of([data])
-    with suppress(ValueError):
-        return st.one_of(trees([json.loads(data)]).map(as_json), bytes_of([data]))
-    return bytes_of([data])
-
-
-def _labels_of(
-    tool: str, names: str
-) -> tuple[Callable[[Path], st.SearchStrategy[Files]], Callable[[Path], object], str]:
-    def read(folder: Path) -> None:
-        from bpnet_cli.labelling.workflow import import_labels
-
-        files = [path for path in folder.iterdir() if path.suffix in (".xml", ".json")]
-        import_labels(files[0] if tool in ("cvat", "label_studio") else folder, folder / "out")
-
-    return lambda seeds: _one_of(seeds / "labels" / tool, names, _of_text), read, f"labels/{tool}"
-
-
-def _rows(data: bytes) -> list[bytes]:
-    rows = []
-    while data:
-        (length,) = struct.unpack_from("<Q", data)
-        rows.append(data[12 : 12 + length])
-        data = data[16 + length :]
-    return rows
-
-
-def _framed(rows: list[bytes]) -> bytes:
-    def one(row: bytes) -> bytes:
-        length = struct.pack("<Q", len(row))
-        return length + struct.pack("<I", masked_crc32c(length)) + row + struct.pack("<I", masked_crc32c(row))
-
-    return b"".join(map(one, rows))
-
-
-@st.composite
-def _indexes(draw: Any, data: bytes) -> bytes:
-    """An index with right checksums and one row changed: the header as JSON, another one as features or bytes."""
-    from bpnet_cli.data.records import from_example, to_example
-
-    first, *rest = _rows(data)
-    kind = draw(st.sampled_from(["header", "features", "row", "file"]))
-    if kind == "file":
-        return draw(bytes_of([data]))
-    if kind == "header":
-        return _framed([as_json(draw(trees([json.loads(first)]))), *rest])
-    if kind == "row":
-        return _framed([first, draw(bytes_of(rest)), *rest[1:]])
-    features = from_example(rest[0])
-    name = draw(st.sampled_from(sorted(features)))
-    values = features[name]
-    place = draw(st.integers(0, len(values)))
-    new = draw(
-        st.sampled_from([[], values[:1], values[:2] * 2, [0], [-1], [2**62], [1e300], [float("nan")], [b"\xff"]])
-    )
-    features[name] = values[:place] + new + values[place + draw(st.integers(0, 1)) :]
-    kinds = {type(value) for value in features[name]}
-    if len(kinds) > 1:
-        features[name] = new
-    return _framed([first, to_example(features), *rest[1:]])
-
-
-def _shards(seeds: Path) -> st.SearchStrategy[Files]:
-    folder = seeds / "labels/shards"
-    (index,), (shard,) = folder.glob("*.index"), folder.glob("*.tfrecord")
-    return st.one_of(only(index.name, _indexes(index.read_bytes())), only(shard.name, bytes_of([shard.read_bytes()])))
-
-
-def _read_shards(folder: Path) -> None:
-    from bpnet_cli.data.records import open_records
-    from bpnet_cli.errors import DataError
-
-    for source in open_records(str(folder / "*.tfrecord")):
-        for image_id, file in source.files.items():
-            source.ignore(image_id)
-            with suppress(DataError):
-                file.rgb()
 
 
 # Photos and videos
@@ -356,7 +211,7 @@ def _import(folder: Path) -> None:
 
 
 def _parts(seeds: Path) -> st.SearchStrategy[Files]:
-    return _one_of(seeds / "parts", "*-of-*", _of_lines) | _one_of(seeds / "parts", "parts.json", _of_text)
+    return one_of(seeds / "parts", "*-of-*", _of_lines) | one_of(seeds / "parts", "parts.json", of_text)
 
 
 @st.composite
@@ -364,7 +219,7 @@ def _of_lines(draw: Any, data: bytes) -> bytes:
     """A file of JSON lines with a line changed."""
     lines = data.splitlines()
     place = draw(st.integers(0, max(len(lines) - 1, 0)))
-    return b"\n".join([*lines[:place], draw(_of_text(lines[place] if lines else b"")), *lines[place + 1 :]])
+    return b"\n".join([*lines[:place], draw(of_text(lines[place] if lines else b"")), *lines[place + 1 :]])
 
 
 def _merge(folder: Path) -> None:
@@ -420,13 +275,6 @@ TARGETS: dict[str, Target] = {
     "spec": Target(_specs, _read_spec),
     "tao": Target(_taos, _read_spec),
     "skeleton": Target(_skeletons, _read_skeleton),
-    "coco": Target(_coco, _read_coco, "labels/coco"),
-    "cvat": Target(*_labels_of("cvat", "*.xml")),
-    "label-studio": Target(*_labels_of("label_studio", "*.json")),
-    "labelme": Target(*_labels_of("labelme", "labels/*.json")),
-    "yolo": Target(*_labels_of("yolo", "**/*.[ty][xa][tm]*")),
-    "deeplabcut": Target(*_labels_of("deeplabcut", "**/*.[cy][sa][vm]*")),
-    "shards": Target(_shards, _read_shards, "labels/shards"),
     "photo": Target(_photos, _read_photo),
     "video": Target(_videos, _read_video),
     "metadata": Target(lambda seeds: st.one_of(_metadata(seeds), _whole_files(seeds)), _read_metadata),
@@ -435,6 +283,7 @@ TARGETS: dict[str, Target] = {
     "parts": Target(_parts, _merge, "parts"),
     "checkpoint": Target(_checkpoints, _restore),
     "decoder": Target(_maps, _decode),
+    **LABEL_TARGETS,
 }
 
 

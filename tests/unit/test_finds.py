@@ -44,22 +44,22 @@ def broken_header(text: bytes) -> bytes:
 
 
 ONES = np.ones((2, 3), np.float32)
-BAD_ARRAYS: dict[str, bytes] = {
-    "is not an array": broken_header(b"{'descr': '<f4', 'shape': (2, 3"),  # tokenize.TokenError
-    "is not an array ": broken_header(b"\0" * 64),  # SyntaxError
-    "is not an array  ": broken_header(b"(" * 500),  # RecursionError, MemoryError
-    "is not an array   ": b"",  # EOFError
-    "needs another number": npy(ONES, shape=(10**14, 3)),  # MemoryError
-    "needs another number ": npy(ONES, shape=(2, 2)),
-    "is an array of object": npy(ONES, descr="|O"),
-    "is not text": npy(np.array("a" * 6))[:-4] + b"\xff\xff\xff\x7f",  # SystemError when it was printed
-}
+BAD_ARRAYS = [
+    ("is not an array", broken_header(b"{'descr': '<f4', 'shape': (2, 3")),  # tokenize.TokenError
+    ("is not an array", broken_header(b"\0" * 64)),  # SyntaxError
+    ("is not an array", broken_header(b"(" * 500)),  # RecursionError, MemoryError
+    ("is not an array", b""),  # EOFError
+    ("needs another number", npy(ONES, shape=(10**14, 3))),  # MemoryError
+    ("needs another number", npy(ONES, shape=(2, 2))),
+    ("is an array of object", npy(ONES, descr="|O")),
+    ("is not text", npy(np.array("a" * 6))[:-4] + b"\xff\xff\xff\x7f"),  # printing such text raises SystemError
+]
 
 
-@pytest.mark.parametrize("reason", BAD_ARRAYS)
-def test_arrays_that_are_none(tmp_path: Path, reason: str) -> None:
-    path = npz(tmp_path / "a.npz", {"ok.npy": npy(ONES), "bad.npy": BAD_ARRAYS[reason]})
-    with pytest.raises(ValueError, match=rf"bad.npy.*{reason.strip()}"):
+@pytest.mark.parametrize(("reason", "data"), BAD_ARRAYS)
+def test_arrays_that_are_none(tmp_path: Path, reason: str, data: bytes) -> None:
+    path = npz(tmp_path / "a.npz", {"ok.npy": npy(ONES), "bad.npy": data})
+    with pytest.raises(ValueError, match=f"bad.npy.*{reason}"):
         arrays_of(path)
 
 
@@ -167,6 +167,9 @@ PLAN = {
         ({}, {"failed": [{"file": "a"}]}, "", b""),
         ({}, {}, "detections-00000-of-00001.jsonl", b"\xff\n"),
         ({}, {}, "detections-00000-of-00001.jsonl", b"[\n"),
+        ({}, {}, "detections-00000-of-00001.jsonl", b""),
+        ({}, {}, "detections-00000-of-00001.jsonl", b"{}"),
+        ({}, {}, "detections-00000-of-00001.jsonl", b"{}\n{}\n"),
         ({}, {}, "coco_results-00000-of-00001.json", b"\xff"),
         ({}, {}, "coco_results-00000-of-00001.json", b"[1"),
         ({}, {}, "detections-00000-of-00001.csv", b"\xff"),
@@ -179,7 +182,7 @@ def test_parts_that_are_damaged(
     lines = tmp_path / "detections-00000-of-00001.jsonl"
     (tmp_path / "coco_results-00000-of-00001.json").write_text("[]")
     (tmp_path / "detections-00000-of-00001.csv").write_text("a\r\n")
-    lines.write_bytes(json.dumps(HEAD | head).encode() + b"\n" + (data if name == lines.name else b""))
+    lines.write_bytes(json.dumps(HEAD | head).encode() + b"\n" + (data if name == lines.name else b"{}\n"))
     if name and name != lines.name:
         (tmp_path / name).write_bytes(data)
     with pytest.raises(BpnetError, match="is not a part of this run|is not a file that bpnet infer wrote"):
@@ -188,10 +191,23 @@ def test_parts_that_are_damaged(
 
 
 def test_the_first_fault_of_an_object_is_named() -> None:
+    from bpnet_cli.data.labels import Problem
     from bpnet_cli.data.records import ShardHeader
 
-    with pytest.raises(ValueError, match=r"^set: Input should be a valid string$"):
-        typed(ShardHeader, b'{"set": [], "shard": null}')
+    numbers = {"set": "s", "shard": 0, "shards": 1, "size": 2, "photos": 3, "people": 4}
+    for change, fault in (
+        ({"set": []}, r"set must be str \(got list\)"),
+        ({"shard": True}, r"shard must be int \(got bool\)"),
+        ({"problems": [["a"]]}, r"problems must be Problem \(got list\)"),
+        ({"notes": [[1]]}, r"notes must be str \(got int\)"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            typed(ShardHeader, json.dumps(numbers | change))
+    with pytest.raises(ValueError, match="set is missing"):
+        typed(ShardHeader, b'{"shard": 1}')
+    # Names of files that are not UTF-8 have lone surrogates.
+    header = ShardHeader(**numbers, problems=[Problem("reason", "a\udce9.jpg")], notes=[["n"], []])
+    assert typed(ShardHeader, header.to_json()) == header
 
 
 def test_an_onnx_file_whose_outputs_are_gone_or_whose_input_is_huge(tmp_path: Path) -> None:
@@ -240,7 +256,7 @@ def test_an_input_that_would_fill_the_memory() -> None:
         predictor.prepare(np.zeros((2, 400, 3), np.uint8))
 
 
-@pytest.mark.parametrize("kind", ["WriteFile", "ReadFile", "SaveV2", "EagerPyFunc"])
+@pytest.mark.parametrize("kind", ["WriteFile", "ReadFile", "SaveV2", "EagerPyFunc", "DebugIdentityV3"])
 def test_a_saved_model_that_touches_files_or_runs_python(tmp_path: Path, keras_loaded: None, kind: str) -> None:
     tf = pytest.importorskip("tensorflow")
     from bpnet_cli.inference.backends import load_backend
@@ -257,12 +273,40 @@ def test_a_saved_model_that_touches_files_or_runs_python(tmp_path: Path, keras_l
             maps = tf.cast(image, tf.float32)[:, ::8, ::8]
             if kind == "ReadFile":
                 maps += tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)
+            elif kind == "DebugIdentityV3":
+                maps = tf.raw_ops.DebugIdentityV3(input=maps, debug_urls=[f"file://{target}"])
             elif kind == "EagerPyFunc":
                 maps = tf.py_function(lambda values: values, [maps], tf.float32)
             return {"heatmaps": maps, "pafs": maps}
 
     network = Network()
     tf.saved_model.save(network, str(tmp_path / "m"), signatures={"serving_default": network.serve})
-    with pytest.raises(ModelFileError, match=f"has the operation '{kind}', which no pose network needs"):
+    with pytest.raises(ModelFileError, match=f"has the operation '{kind}', which no pose network needs at"):
+        load_backend(tmp_path / "m")
+    assert not list(tmp_path.glob("stolen*"))
+
+
+@pytest.mark.parametrize("way", ["control", "main_op", "saver"])
+def test_a_saved_model_of_the_old_form_that_saves_when_it_runs(tmp_path: Path, keras_loaded: None, way: str) -> None:
+    tf = pytest.importorskip("tensorflow")
+    from bpnet_cli.inference.backends import load_backend
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        image = v1.placeholder(tf.uint8, [None, None, None, 3], name="image")
+        save = tf.raw_ops.SaveV2(
+            prefix=str(tmp_path / "stolen"), tensor_names=["a"], shape_and_slices=[""], tensors=[tf.constant(1.0)]
+        )
+        with tf.control_dependencies([save] if way == "control" else []):
+            maps = tf.identity(tf.cast(image, tf.float32)[:, ::8, ::8])
+        v1.get_variable("w", [1])
+        session.run(v1.global_variables_initializer())
+        builder = v1.saved_model.builder.SavedModelBuilder(str(tmp_path / "m"))
+        signature = v1.saved_model.predict_signature_def({"image": image}, {"heatmaps": maps, "pafs": maps})
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], {"serving_default": signature}, main_op=save if way == "main_op" else None
+        )
+        builder.save()
+    with pytest.raises(ModelFileError, match=r"has the operation '\w+', which no pose network needs at its place"):
         load_backend(tmp_path / "m")
     assert not list(tmp_path.glob("stolen*"))

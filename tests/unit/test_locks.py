@@ -12,14 +12,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(\[[a-z,-]+\])?==([^ ;\\]+)")
-EXTRAS = {
-    "infer": (),
-    "train-cpu": ("train-cpu",),
-    "train-gpu": ("train",),
-    "jax-gpu": ("jax",),
-    "ray": ("ray", "parquet", "remote", "train-cpu"),
-    "dev": ("dev", "train-cpu"),
-}
+LINES = re.findall(r"^(?:\w+='[^']*' )?lock (\S+)\.txt (.*)$", (ROOT / "requirements" / "lock.sh").read_text(), re.M)
+EXTRAS = {name: re.findall(r"--extra (\S+)", words) for name, words in LINES}
 
 
 def locked(name: str) -> dict[str, tuple[str, int]]:

@@ -162,7 +162,7 @@ SPOILT = [
     (cut_shard, r"train-00001-of-00003.tfrecord: has \d+ bytes, but its index says \d+; copy or convert it again"),
     (lose_index, r"train-00001-of-00003.tfrecord: its index .*train-00001-of-00003.index is missing"),
     (cut_index, r"train-00001-of-00003.index: can't be read"),
-    (empty_index, r"train-00001-of-00003.index: can't be read \(Invalid JSON: EOF"),
+    (empty_index, r"train-00001-of-00003.index: can't be read \(Expecting value"),
     (lose_shard, r"train-\*: shard 1 of 3 is missing, counted from 0"),
     (lose_all, r"train-\*: matches no .tfrecord file"),
 ]
