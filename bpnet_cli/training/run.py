@@ -187,11 +187,12 @@ class Run:
         if self.validation and self.labelled is not None:
             measure = _ap_of(self.validation.predictor, self.labelled)
             listed.append(callbacks.Validate(measure, loop.validate_every_epochs, loop.epochs))
-        listed.append(callbacks.Save(keeper.save_epoch))
         if board and self.validation:
             history = History(self.folder.root / "history.csv", self.progress.epoch)
             pictures = pictures_of(self.validation.predictor, self.labelled, loop.log_images, self.plan.targets)
             listed.append(callbacks.Record(history, self.status, board, pictures, self.steps, loop.epochs))
+        # Last: the row of an epoch without a checkpoint is dropped and made again, a missing row would stay missing.
+        listed.append(callbacks.Save(keeper.save_epoch))
         return listed
 
 

@@ -23,6 +23,8 @@ from bpnet_cli import BODY_18
 from bpnet_cli.data.pipeline import SampleLoader
 from bpnet_cli.errors import DataError
 from bpnet_cli.training import callbacks as training_callbacks
+from bpnet_cli.training.keeping import Keeper
+from bpnet_cli.training.records import History
 from tests.cli.conftest import Run, write_spec
 
 TRAINING = "{epochs: 2, steps_per_epoch: 4, batch_size: 4, deterministic: true, ema_momentum: 0.9}"
@@ -242,7 +244,7 @@ def test_a_photo_that_goes_away_costs_no_step(
         patch.setattr(training_callbacks.SaveWithin, "on_train_batch_begin", begun)
         result = bpnet("train", "-e", spec, "-r", tmp_path / "run")
     assert result.exit_code == 1
-    text = r"Error: photos/7.jpg: can't be read: .*; what was trained is kept: .* goes on after epoch 1, step (\d+)"
+    text = r"Error: photos/7.jpg: can't be read: .*; mend it, and the same command goes on after epoch 1, step (\d+)"
     found = re.search(text, result.output)
     assert found, result.output
     step = int(found[1])
@@ -268,3 +270,21 @@ def test_a_run_killed_before_its_first_step_can_be_repeated(
         assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 9
     assert (tmp_path / "run" / "spec.yaml").exists()
     assert bpnet("train", "-e", spec, "-r", tmp_path / "run").exit_code == 0
+
+
+@pytest.mark.parametrize("place", ["history.csv", "checkpoint"])
+def test_a_run_killed_at_the_end_of_an_epoch_has_all_rows(
+    whole: Path, tmp_path: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    kind, name = (History, "add") if place == "history.csv" else (Keeper, "save_epoch")
+    original = getattr(kind, name)
+
+    def killed_after(self: object, *values: object) -> None:
+        original(self, *values)
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, name, killed_after)
+        assert bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / "run").exit_code == 9
+    assert bpnet("train", "-e", whole / "spec.yaml", "-r", tmp_path / "run").exit_code == 0
+    assert_same_run(whole / "run", tmp_path / "run")

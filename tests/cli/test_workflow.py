@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from bpnet_cli.training import callbacks
 from tests.cli.conftest import Run, write_spec
 
 
@@ -64,6 +65,17 @@ def test_tensorboard_has_every_epoch_and_pictures(trained: Path) -> None:
     )  # two maps side by side; labels above network, each with its caption
 
 
+def stop_after_an_epoch(patch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C right after the first checkpoint."""
+    save = callbacks.Save.on_epoch_end
+
+    def save_and_stop(callback: callbacks.Save, epoch: int, logs: dict[str, float] | None = None) -> None:
+        save(callback, epoch, logs)
+        raise KeyboardInterrupt
+
+    patch.setattr(callbacks.Save, "on_epoch_end", save_and_stop)
+
+
 def test_rerunning_goes_on_and_equals_one_long_run(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
     """Interrupted after an epoch and rerun, the same samples and steps follow: the same weights come out."""
     from bpnet_cli.models.model_file import load_network
@@ -73,11 +85,8 @@ def test_rerunning_goes_on_and_equals_one_long_run(tmp_path: Path, drawn: Path, 
     )
     assert bpnet("train", "-e", spec, "-r", tmp_path / "long").exit_code == 0
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("bpnet_cli.training.records.History.add", interrupt)
+        stop_after_an_epoch(patched)
         assert bpnet("train", "-e", spec, "-r", tmp_path / "cut").exit_code == 1
     assert "INTERRUPTED" in (tmp_path / "cut" / "status.jsonl").read_text()
     again = bpnet("train", "-e", spec, "-r", tmp_path / "cut")
@@ -169,11 +178,8 @@ def test_a_frozen_backbone_thaws_and_a_rerun_equals_one_long_run(
     assert "not filled whole: none" in whole.output
     assert "frozen until epoch 1 is over: 12 layers of the backbone" in whole.output
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("bpnet_cli.training.records.History.add", interrupt)
+        stop_after_an_epoch(patched)
         assert bpnet(*words, "-r", tmp_path / "cut").exit_code == 1
     frozen = load_network(tmp_path / "cut" / "last.keras")[0].get_layer
     before = load_network(source)[0].get_layer
