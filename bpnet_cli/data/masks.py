@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from bpnet_cli.data.labels import People, Region
-from bpnet_cli.data.runs import check_runs
+from bpnet_cli.data.runs import check_run_list, check_runs
 from bpnet_cli.data.unknown import unknown_boxes
 from bpnet_cli.errors import DataError
 
@@ -111,6 +111,8 @@ def _encode(segmentation: Region, box: Sequence[float], where: str, height: int,
         if isinstance(segmentation, list) and not all(abs(v) < _FARTHEST_PX for part in segmentation for v in part):
             raise ValueError("not a finite number, or far outside")
         if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
+            if isinstance(segmentation, dict):
+                check_run_list(segmentation["counts"], height, width)
             encoded = coco_mask.frPyObjects(segmentation, height, width)
         else:
             check_runs(segmentation["counts"], height, width)

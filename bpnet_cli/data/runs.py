@@ -6,6 +6,20 @@ from __future__ import annotations
 _DIGITS = 7
 
 
+def check_run_list(counts: list[object], height: int, width: int) -> None:
+    """Raise ValueError where run lengths that are not compressed are more than height x width pixels.
+
+    Fewer are no fault: the rest is taken as outside of the region.
+    """
+    total = 0
+    for run in counts:
+        if not isinstance(run, int) or isinstance(run, bool) or run < 0:
+            raise ValueError(f"its counts must be whole numbers from 0 (got {run!r})")
+        total += run
+    if total > height * width:
+        raise ValueError(f"its run lengths have {total} pixels, the image has {height * width}")
+
+
 def check_runs(counts: object, height: int, width: int) -> None:
     """Raise ValueError where compressed run lengths don't fill height x width pixels.
 

@@ -117,6 +117,15 @@ def test_keypoints_in_lists_and_not_in_lists(tmp_path: Path) -> None:
         open_source(tmp_path / "images", path)
 
 
+@pytest.mark.parametrize("counts", [[100, 30, 11930], [12001], [40, -30, 11930], [40, "30", 11930], [40, 1.5]])
+def test_run_lengths_that_do_not_fit_the_photo(tmp_path: Path, counts: list[Any]) -> None:
+    crowd = coco_person(2, iscrowd=1, keypoints=[0] * 51, segmentation={"counts": counts, "size": [100, 120]})
+    path = write_coco(tmp_path, [coco_person(1), crowd])
+    with pytest.raises(DataError, match="annotation 2.*: segmentation can't be decoded .its (run lengths|counts)"):
+        source = open_source(tmp_path / "images", path)
+        source.ignore(next(iter(source.files)))
+
+
 def test_a_photo_whose_name_is_longer_than_names_can_be(tmp_path: Path) -> None:
     folder = other_tools.labelme(tmp_path)
     file = sorted(folder.rglob("a.json"))[0]
