@@ -24,8 +24,11 @@ def held(folder: Path) -> Iterator[None]:
     """
     path = folder / NAME
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = _taken(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _taken(path)
+    except OSError as error:
+        raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
     try:
         yield
     finally:

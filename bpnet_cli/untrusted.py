@@ -96,7 +96,7 @@ def _array(name: str, data: bytes) -> NDArray[Any]:
         shape, columns_first, dtype = read[np.lib.format.read_magic(file)](file, max_header_size=_MOST_HEADER)
     except _NO_HEADER:
         raise ValueError(f"{name} is not an array") from None
-    if dtype.kind not in "biufU" or not dtype.itemsize:
+    if dtype.kind not in "biufSU" or not dtype.itemsize:
         raise ValueError(f"{name} is an array of {dtype}, not of numbers")
     numbers = 1
     for length in shape:

@@ -117,8 +117,8 @@ def _text(path: Path) -> str:
 def _entries(lines: Iterable[Path]) -> Iterator[str]:
     """The line of each photo. Raises BpnetError where a line is no entry."""
     for path in lines:
-        _, *entries, end = _text(path).split("\n")
-        if end or len(entries) != typed(_Head, _text(path).partition("\n")[0]).photos:
+        head, *entries, end = _text(path).split("\n")
+        if end or len(entries) != typed(_Head, head).photos:
             raise _damaged(path)
         for entry in entries:
             try:

@@ -64,3 +64,12 @@ def test_a_disk_without_locks(
     with held(tmp_path):
         pass
     assert f"{tmp_path}: this disk has no locks (No locks available)" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with (
+        pytest.raises(BpnetError, match=r"file/run/\.lock: can't be written: Not a directory"),
+        held(tmp_path / "file/run"),
+    ):
+        pass
