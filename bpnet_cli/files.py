@@ -165,7 +165,7 @@ def flush_all(paths: Iterable[Path]) -> None:
     The disk has written most of them meanwhile, and then this takes microseconds for each. Files that don't exist, and
     those at URLs, are left out. Raises BpnetError where one can't be written.
     """
-    local = [path for path in paths if not is_remote(path) and path.is_file()]
+    local = [path for path in paths if not is_remote(path) and os.path.isfile(path)]  # False for a name too long
     try:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(_flush, [*local, *{path.parent for path in local}]))

@@ -55,7 +55,7 @@ class SampleLoader:
         see `pose.targets.reach_px`; people who are farther outside of a crop are left out of its labels.
     teacher: makes maps to learn from, from every augmented image; None: the network learns from labels only.
     failures: errors of workers, kept here because tf.data turns exceptions into text.
-    memory: buffers for batches of images.
+    memory: buffers for batches of images. in_work: the first positions of the batches that workers are loading.
     """
 
     samples: Sequence[Sample]
@@ -70,6 +70,7 @@ class SampleLoader:
     teacher: Teacher | None = None
     failures: list[BpnetError] = field(default_factory=list)
     memory: BatchMemory = field(default_factory=BatchMemory)
+    in_work: set[int] = field(default_factory=set)
 
     def load(self, position: int) -> tuple[NDArray[Any], ...]:
         """Image (height, width, 3) uint8 RGB; keypoints (P, K, 3); mask (rows, columns), 1: counts; labelled (K,).
@@ -95,6 +96,7 @@ class SampleLoader:
         """
         images = self.memory.lend((batch_size, self.height, self.width, 3))
         try:
+            self.in_work.add(start)
             own = range(start, start + batch_size)
             first = start - start % step if step and step > batch_size else start
             others = [position for position in range(first, first + (step or 0)) if position not in own]
@@ -103,6 +105,8 @@ class SampleLoader:
             if error not in self.failures:
                 self.failures.append(error)
             raise
+        finally:
+            self.in_work.discard(start)
 
     def _unless_failed(self, positions: Iterable[int]) -> Iterator[int]:
         for position in positions:

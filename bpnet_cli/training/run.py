@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ from bpnet_cli.training.optimizer import Freeze, make_optimizer
 from bpnet_cli.training.pictures import pictures_of
 from bpnet_cli.training.records import History, Status, TensorBoardLog
 from bpnet_cli.training.schedule import make_schedule
+
+_WAIT_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,13 @@ class Run:
             if board:
                 board.close()
 
+    def _wait_for_samples(self, step: int) -> None:
+        """Wait until no worker is loading the samples of a step any more; the step would wait for them anyway."""
+        offset, _ = self.distribution.slice_of(self.loop.batch_size)
+        position = (self.place.epoch * self.steps + step) * self.loop.batch_size + offset
+        while position in self.loader.in_work and not self.stop.made:
+            time.sleep(_WAIT_SECONDS)
+
     def _failure(self) -> BpnetError:
         """The error of a sample, with what is left of the run."""
         error, kept = self.loader.failures[0], self.progress
@@ -175,8 +185,8 @@ class Run:
         loop, keeper, place = self.loop, self.keeper, self.place
 
         def must_stop(step: int) -> bool:
-            # A sample that can't be read ends the run some steps later, when it would be needed. It stops now, where a
-            # checkpoint can be written.
+            # Where a sample can't be read, the run stops here, because here a checkpoint can be written.
+            self._wait_for_samples(step)
             return self.distribution.any(self.stop.made or bool(self.loader.failures), step)
 
         listed: list[Any] = [callbacks.StopOnNaN(place)]
