@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -64,21 +66,40 @@ class Status:
 
 
 class TensorBoardLog:
-    """Scalars and pictures for TensorBoard."""
+    """Scalars and pictures for TensorBoard.
+
+    tensorboardX's `SummaryWriter` isn't used: its thread dies on a full disk, and then the run may wait for ever.
+    """
 
     def __init__(self, directory: Path) -> None:
-        from tensorboardX import SummaryWriter
+        """Raises BpnetError where the folder can't be written to."""
+        from tensorboardX.event_file_writer import EventsWriter
 
-        self._writer = SummaryWriter(str(directory))
+        self._directory = directory
+        with self._naming():
+            directory.mkdir(parents=True, exist_ok=True)
+            self._writer = EventsWriter(str(directory / "events"))
 
     def add(self, step: int, scalars: Mapping[str, float], pictures: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Write scalars and (H, W, 3) uint8 RGB pictures of one step."""
-        for name, value in scalars.items():
-            self._writer.add_scalar(name, value, step)
-        for name, picture in pictures.items():
-            self._writer.add_image(name, picture, step, dataformats="HWC")
-        self._writer.flush()
+        """Write scalars and (H, W, 3) uint8 RGB pictures of one step. Raises BpnetError."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import image, scalar
+
+        summaries = [scalar(name, value) for name, value in scalars.items()]
+        summaries += [image(name, picture, dataformats="HWC") for name, picture in pictures.items()]
+        with self._naming():
+            for summary in summaries:
+                self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+            self._writer.flush()
 
     def close(self) -> None:
-        """Flush and close the event file."""
-        self._writer.close()
+        """Close the event file. Raises BpnetError."""
+        with self._naming():
+            self._writer.close()
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BpnetError(f"{self._directory}: can't be written: {error.strerror or error}") from None
