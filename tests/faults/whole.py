@@ -185,7 +185,7 @@ def contents(folder: Path) -> dict[str, str]:
             # Keras numbers shared objects by their places in memory.
             data = re.sub(rb'"shared_object_id": \d+', b"", data).replace(b"/golden/", b"/out/")
         elif path.name == "history.csv":
-            rows = list(csv.DictReader(path.open()))
+            rows = list(csv.DictReader(path.read_text().splitlines()))
             data = json.dumps([{key: row[key] for key in row if "second" not in key} for row in rows]).encode()
         elif path.name == "metrics.json":
             data = json.dumps(json.loads(data) | {"seconds": 0}).encode()
