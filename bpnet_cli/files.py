@@ -159,6 +159,15 @@ def write_text(path: str | Path, text: str, *, flush: bool = True) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn an OSError in the block into a BpnetError that says why `path` can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise BpnetError(f"{path}: can't be written: {error.strerror or error}") from None
+
+
 def flush_all(paths: Iterable[Path]) -> None:
     """Wait until files that were written without flushing are on the disk. To be called before the file that says so.
 

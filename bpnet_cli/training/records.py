@@ -6,8 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bpnet_cli.errors import BpnetError
-from bpnet_cli.files import write_text
+from bpnet_cli.files import write_text, writing
 
 
 class History:
@@ -58,11 +56,8 @@ class Status:
     def _append(self, text: str) -> None:
         if self.path is None:
             return
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise BpnetError(f"{self.path}: can't be written: {error.strerror or error}") from None
+        with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
+            file.write(text)
 
 
 class TensorBoardLog:
@@ -76,7 +71,7 @@ class TensorBoardLog:
         from tensorboardX.event_file_writer import EventsWriter
 
         self._directory = directory
-        with self._naming():
+        with writing(self._directory):
             directory.mkdir(parents=True, exist_ok=True)
             self._writer = EventsWriter(str(directory / "events"))
 
@@ -87,19 +82,12 @@ class TensorBoardLog:
 
         summaries = [scalar(name, value) for name, value in scalars.items()]
         summaries += [image(name, picture, dataformats="HWC") for name, picture in pictures.items()]
-        with self._naming():
+        with writing(self._directory):
             for summary in summaries:
                 self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
             self._writer.flush()
 
     def close(self) -> None:
         """Close the event file. Raises BpnetError."""
-        with self._naming():
+        with writing(self._directory):
             self._writer.close()
-
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise BpnetError(f"{self._directory}: can't be written: {error.strerror or error}") from None
