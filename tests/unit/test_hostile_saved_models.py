@@ -53,7 +53,7 @@ def test_a_saved_model_of_the_old_form_that_saves_when_it_runs(tmp_path: Path, k
         )
         with tf.control_dependencies([save] if way == "control" else []):
             maps = tf.identity(tf.cast(image, tf.float32)[:, ::8, ::8])
-        v1.get_variable("w", [1])
+        v1.get_variable("w", [1], initializer=tf.zeros_initializer())
         session.run(v1.global_variables_initializer())
         builder = v1.saved_model.builder.SavedModelBuilder(str(tmp_path / "m"))
         signature = v1.saved_model.predict_signature_def({"image": image}, {"heatmaps": maps, "pafs": maps})
