@@ -2,13 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 # The smaller TensorFlow wheel (train-cpu) exists only for Linux on x86-64. For a GPU: make EXTRAS=dev,train
-EXTRAS ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),dev$(comma)train-cpu,dev$(comma)train)
+EXTRAS ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),dev$(comma)docs$(comma)train-cpu,dev$(comma)docs$(comma)train)
 comma := ,
 BPNET = $(VENV)/bin/bpnet
 DEMO ?= demo
 PHOTOS = $(addprefix $(DEMO)/package/skimage/data/, astronaut.png camera.png)
 
-.PHONY: demo test test-slow package lint format clean fuzz faults lock audit sbom docker-lint
+.PHONY: demo test test-slow package docs lint format clean fuzz faults lock audit sbom docker-lint
 
 # With LOCK=requirements/dev.txt, the very packages of the lock file are installed, checked by their checksums.
 LOCK ?=
@@ -57,6 +57,11 @@ fuzz: $(VENV)/installed
 faults: $(VENV)/installed
 	$(VENV)/bin/python -m tests.faults.sweep
 
+# Builds the site into site/: a broken link is an error. The reference pages and the pictures are in the repository:
+# `python docs/make/reference.py` writes the pages anew, `python docs/make/pictures.py --photos DIR` draws the pictures.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 # Builds the files to publish, and tests the wheel in a fresh environment.
 package: $(VENV)/installed
 	rm -rf build dist
@@ -90,10 +95,11 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy docs/make/*.py
 
 format: $(VENV)/installed
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO) fuzz faults build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DEMO) fuzz faults build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,4 +1,4 @@
-"""Everything is in setup.cfg, but for the specs: they lie beside the package here, and inside of it once installed."""
+"""Everything is in setup.cfg, but for specs and pages: they lie beside the package here, and inside of it installed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SPECS = ("specs/*.yaml", "specs/skeletons/*.yaml", "specs/schema/*.json")
+BESIDE = ("specs/*.yaml", "specs/skeletons/*.yaml", "specs/schema/*.json", "docs/*.md", "docs/deploy/*.md")
 
 
-class BuildWithSpecs(build_py):
-    """Copies the specs into the built package; one installed as editable finds them where they lie."""
+class BuildWithFilesBeside(build_py):
+    """Copies specs and pages into the built package; one installed as editable finds them where they lie."""
 
     def _copies(self) -> dict[str, str]:
         """Source by target."""
-        sources = [path.as_posix() for pattern in SPECS for path in sorted(Path().glob(pattern))]
+        sources = [path.as_posix() for pattern in BESIDE for path in sorted(Path().glob(pattern))]
         return {f"{self.build_lib}/bpnet_cli/{source}": source for source in sources}
 
     def run(self) -> None:
@@ -40,4 +40,4 @@ class BuildWithSpecs(build_py):
         return [*super().get_source_files(), *self._copies().values()]
 
 
-setup(cmdclass={"build_py": BuildWithSpecs})
+setup(cmdclass={"build_py": BuildWithFilesBeside})

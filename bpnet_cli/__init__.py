@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bpnet_cli.pose.skeleton import BODY_18, Skeleton
     from bpnet_cli.pose.targets import render_targets
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "load_predictor": "bpnet_cli.inference.load",

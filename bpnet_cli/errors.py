@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 
 class BpnetError(Exception):
-    """An error for the user. Its text is the whole message: what, where, what was got, what to do. Exit code 1."""
+    """An error for the user. Its text is the whole message: what, where, what was got, what to do. Exit code 1.
+
+    page: the page of the documentation that explains errors of this kind; `bpnet docs PAGE` prints it.
+    """
+
+    page: str | None = None
 
 
 class StoppedByUser(KeyboardInterrupt):
@@ -17,13 +22,30 @@ class StoppedByUser(KeyboardInterrupt):
 class SpecError(BpnetError):
     """An experiment spec, a `--set` override or a skeleton file that doesn't fit the schema."""
 
+    page = "spec"
+
 
 class DataError(BpnetError):
     """Photos or annotations that can't be used as they are."""
 
+    page = "label_rules"
+
 
 class ModelFileError(BpnetError):
     """A model file that is missing, damaged or not from bpnet."""
+
+    page = "model_file"
+
+
+@contextmanager
+def explained_on(page: str, kind: type[BpnetError] = BpnetError) -> Iterator[None]:
+    """Errors of exactly this kind in the block are explained on this page, not on the usual one of their kind."""
+    try:
+        yield
+    except BpnetError as error:
+        if type(error) is kind:
+            error.page = page
+        raise
 
 
 @contextmanager

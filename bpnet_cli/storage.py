@@ -33,6 +33,8 @@ _ONE_PIECE = 64 << 20
 class StorageError(BpnetError, OSError):
     """A URL that can't be read or written. strerror: the reason. errno: ENOENT if nothing is there, otherwise EIO."""
 
+    page = "distributed"
+
     def __init__(self, number: int, reason: str, url: str) -> None:
         super().__init__(number, reason)
         self.url = url

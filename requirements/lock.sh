@@ -17,7 +17,7 @@ lock() { # file, then words of uv
 rest=("$@")
 linux=(--python-version 3.11 --python-platform x86_64-manylinux_2_28)
 # A newer backports-strenum is for older Pythons only, which uv doesn't look at.
-more='backports-strenum<1.3' lock dev.txt --extra dev --extra train-cpu "${linux[@]}"
+more='backports-strenum<1.3' lock dev.txt --extra dev --extra docs --extra train-cpu "${linux[@]}"
 lock infer.txt "${linux[@]}"
 lock train-cpu.txt --extra train-cpu "${linux[@]}"
 more='tensorflow[and-cuda]' lock train-gpu.txt --extra train "${linux[@]}"

@@ -13,6 +13,7 @@ import click
 from bpnet_cli import __version__
 from bpnet_cli.cli.benchmark_verbs import benchmark
 from bpnet_cli.cli.data_verbs import dataset, dataset_convert
+from bpnet_cli.cli.docs_verb import docs
 from bpnet_cli.cli.evaluate_verb import evaluate
 from bpnet_cli.cli.infer_verb import infer
 from bpnet_cli.cli.model_verbs import export, import_, info, prune, train
@@ -39,7 +40,8 @@ class _Group(click.Group):
         except StoppedByUser:
             ctx.exit(1)  # without this, click prints "Aborted!"
         except BpnetError as error:
-            raise click.ClickException(shown(str(error))) from error
+            more = f"\nMore: bpnet docs {error.page}" if error.page else ""
+            raise click.ClickException(shown(str(error)) + more) from error
         except MemoryError as error:
             reason = f" ({error})" if str(error) else ""
             raise click.ClickException(
@@ -68,5 +70,5 @@ def main() -> None:
     """
 
 
-for verb in (train, evaluate, infer, import_, prune, export, info, spec, dataset, dataset_convert, benchmark):
+for verb in (train, evaluate, infer, import_, prune, export, info, spec, dataset, dataset_convert, benchmark, docs):
     main.add_command(verb)

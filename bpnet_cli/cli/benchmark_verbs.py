@@ -25,7 +25,12 @@ def benchmark() -> None:
 @click.option("--annotations", metavar="FILE", help="COCO keypoint JSON. Maps are rendered from its labels.")
 @click.option("--maps", metavar="FILE", help="Stored maps (.npz) of the same photos, to measure as well.")
 @click.option(
-    "--size", type=(int, int), default=(368, 656), show_default=True, help="Height and width of rendered inputs."
+    "--size",
+    type=(int, int),
+    metavar="HEIGHT WIDTH",
+    default=(368, 656),
+    show_default=True,
+    help="Size of rendered inputs.",
 )
 @click.option("--plot", metavar="FILE", help="Write a plot of time by number of people (SVG).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

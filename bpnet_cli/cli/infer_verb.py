@@ -10,6 +10,7 @@ import click
 from bpnet_cli.cli.options import engine_option, model_option, model_or_box, results_option, set_option
 from bpnet_cli.cli.ray_options import ray_options
 from bpnet_cli.cli.tao_flags import tao_flags
+from bpnet_cli.errors import DataError, explained_on
 from bpnet_cli.inference.options import FORMATS, InferOptions, InferRequest
 from bpnet_cli.log import shown
 
@@ -119,6 +120,7 @@ def _seconds(_: click.Context, parameter: click.Parameter, value: str | None) ->
 )
 @click.option("--merge", is_flag=True, help="Join the results of all shards in the folder -r; takes no INPUT.")
 @ray_options
+@explained_on("infer", DataError)
 def infer(
     inputs: tuple[str, ...],
     model_path: str | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bpnet_cli.cli.infer_verb import EXIT_PARTIAL
+from bpnet_cli.errors import DataError, explained_on
 from bpnet_cli.log import shown
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ _LISTED = 20
     "--names", metavar="FILE|A,B,C", help="Keypoints in the order that you want, or names where there are none."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing annotation file.")
+@explained_on("labels", DataError)
 def import_labels(
     source: str, output: str, format_: str, images: str | None, names: str | None, overwrite: bool
 ) -> None:
     """Turn keypoints that were labelled in another tool into a COCO file, which `dataset check` and `train` read.
 
     SOURCE is a file or folder of CVAT, Label Studio, labelme, YOLO-pose, DeepLabCut or SLEAP. Photos stay where they
-    are; frames of videos are written to DIR/images. docs/labels.md says which export to use.
+    are; frames of videos are written to DIR/images. `bpnet docs labels` says which export to use.
 
     \b
     Example: bpnet dataset import cvat/annotations.xml -o mine

@@ -16,6 +16,7 @@ from bpnet_cli.cli.options import (
     spec_option,
 )
 from bpnet_cli.cli.tao_flags import ListFlags, tao_flags
+from bpnet_cli.errors import ModelFileError, explained_on
 from bpnet_cli.log import shown
 
 
@@ -25,6 +26,7 @@ from bpnet_cli.log import shown
 @results_option()
 @set_option
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Continue an earlier run, or delete it.")
+@explained_on("training")
 def train(spec_path: str, results_dir: str, overrides: tuple[str, ...], resume: bool) -> None:
     """Train a network from a spec. After an interruption, run the same line again to continue.
 
@@ -94,6 +96,7 @@ def spec_flag(*names: str, **settings: Any) -> Callable[[Function], Function]:
 @spec_flag("--tao-layout", is_flag=True, help="Use the names, order and float input of NVIDIA's files, for DeepStream.")
 @set_option
 @click.pass_context
+@explained_on("deploy/index")
 def export(
     context: click.Context,
     model_path: str | None,
@@ -166,6 +169,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str | No
 )
 @click.option("--scale", callback=_numbers, metavar="S[,S,S]", help="S in (pixel - M) * S, for example 0.00390625.")
 @click.option("--images", metavar="DIR", help="Photos for the comparison of the original and the result.")
+@explained_on("import", ModelFileError)
 def import_(
     model_path: str,
     output: str,
@@ -215,6 +219,7 @@ def import_(
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @set_option
+@explained_on("smaller")
 def prune(
     model_path: str,
     output: str,

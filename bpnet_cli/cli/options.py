@@ -74,7 +74,7 @@ def model_or_box(path: str | None, *, keras: bool = False) -> str:
     from bpnet_cli.models.box import box_keras, box_onnx
 
     found = box_keras() if keras else box_onnx()
-    click.echo("no -m: using the model in the box (docs/model_card.md says what it is and what it cannot do)", err=True)
+    click.echo("no -m: using the model in the box (`bpnet docs model_card` says what it can't do)", err=True)
     return found
 
 

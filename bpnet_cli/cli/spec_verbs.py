@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bpnet_cli.cli.options import set_option, spec_argument
+from bpnet_cli.errors import SpecError, explained_on
 
 if TYPE_CHECKING:
     from bpnet_cli.spec.experiment import ExperimentSpec
@@ -174,6 +175,7 @@ def _copy_shipped(name: str, output: str, overwrite: bool) -> None:
 @click.option("--pose-config", metavar="FILE", help="TAO's pose config.  [named by TRAIN.yaml]")
 @click.option("-o", "--output", metavar="FILE.yaml", required=True, help="File to write.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@explained_on("tao", SpecError)
 def import_tao(
     train_spec: str,
     dataset_spec: str | None,

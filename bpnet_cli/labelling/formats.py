@@ -11,8 +11,6 @@ from bpnet_cli.labelling import cvat, deeplabcut, label_studio, labelme, sleap, 
 from bpnet_cli.labelling.files import head_of, read_text
 from bpnet_cli.labelling.source import Source
 
-_HELP = "docs/labels.md says which export of each tool to use"
-
 
 class Format(NamedTuple):
     """tells: whether a path has this format. read: reads it; raises DataError."""
@@ -42,7 +40,7 @@ def recognise(path: Path) -> str:
         raise DataError(f"{path}: is a ZIP archive; unpack it, and give the folder")
     if path.suffix == ".json" and path.is_file() and all(f'"{key}"' in read_text(path) for key in _COCO):
         raise DataError(f"{path}: is a COCO file already: bpnet dataset check --images DIR --annotations {path}")
-    raise DataError(f"{path}: not recognised as labels of {', '.join(FORMATS)}; give --format. {_HELP}")
+    raise DataError(f"{path}: not recognised as labels of {', '.join(FORMATS)}; give --format")
 
 
 _COCO = ("images", "annotations", "categories")

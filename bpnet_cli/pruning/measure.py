@@ -17,7 +17,7 @@ MOST_PHOTOS = 200
 _MOST_OF_IT = 0.9
 _LONG_TRAINING = (
     "expect to train it for as many steps as the first time: that brought a network back that was pruned to half of its"
-    " MACs (docs/benchmarks.md)"
+    " MACs (bpnet docs benchmarks)"
 )
 
 
@@ -48,7 +48,7 @@ def measured(before: float, after: float, photos: str, refitted: bool) -> list[s
     """Lines on AP before and after, and on the training that the pruned network needs. photos: words for them."""
     line = f"AP          {before:.3f} -> {after:.3f} on {photos}, without any training"
     if after >= _MOST_OF_IT * before > 0:
-        return [line, "most of it is left: the model in the box needed 2,560 crops from there (docs/model_card.md)"]
+        return [line, "most of it is left: the model in the box needed 2,560 crops from there (bpnet docs model_card)"]
     hint = "" if refitted else "; --refit-images DIR would leave more of it"
     return [line, f"{_LONG_TRAINING}{hint}"]
 

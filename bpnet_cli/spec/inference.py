@@ -12,7 +12,9 @@ from bpnet_cli.spec.base import Model
 class DecodeSpec(Model):
     """The decoder's thresholds: the same keys as the fields of `bpnet_cli.pose.options.DecodeOptions`."""
 
-    peak_threshold: float = Field(default=0.05, ge=0, le=1, description="smallest heatmap value of a peak, 0 to 1")
+    peak_threshold: float = Field(
+        default=0.05, ge=0, le=1, description="the heatmap value of a peak is above this, 0 to 1"
+    )
     max_peaks: int = Field(default=128, ge=1, description="largest number of peaks per keypoint; the highest are kept")
     limb_samples: int = Field(
         default=8, ge=1, description="number of points along a candidate limb at which its PAF is read"
@@ -27,7 +29,7 @@ class DecodeSpec(Model):
     merge_distance: float = Field(
         default=0.8,
         ge=0,
-        description="two parts of a person are joined without a limb if the gap between them is at most this many "
+        description="two parts of a person are joined without a limb if the gap between them is below this many "
         "times the size of the larger part; 0: never",
     )
     person_threshold: float = Field(

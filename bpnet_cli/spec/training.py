@@ -156,7 +156,7 @@ class TrainingSpec(Model):
     distribution: Literal["none", "devices", "hosts"] = Field(
         default="none",
         description="devices that share each batch: none (one device), devices (all devices of this host) or hosts "
-        "(all devices of all hosts; JAX only, see docs/distributed.md)",
+        "(all devices of all hosts; JAX only, see `bpnet docs distributed`)",
     )
     frozen_layers: tuple[str, ...] = Field(
         default=(),

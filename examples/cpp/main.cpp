@@ -55,7 +55,7 @@ struct Input {
   cv::Size photo;
 };
 
-// Resizes a photo without distortion, and pads it with grey on the right and below; see docs/deploy.md.
+// Resizes a photo without distortion, and pads it with grey on the right and below; see docs/deploy/photo_to_input.md.
 Input input_of(const cv::Mat& photo, const json& size, int multiple) {
   const double rows = photo.rows, columns = photo.cols, high = size.at("input_height");
   const bool free = size.at("input_width").is_null();

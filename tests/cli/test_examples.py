@@ -17,7 +17,7 @@ from tests.cli.conftest import Run
 from tests.conftest import REPOSITORY
 
 pytest.importorskip("onnx")
-PHOTO = REPOSITORY / "docs" / "box_photos.jpg"
+PHOTO = REPOSITORY / "examples" / "photos" / "astronaut.jpg"
 
 
 def people_of_infer(model: Path) -> list[Person]:

@@ -22,7 +22,7 @@ from tests.conftest import REPOSITORY
 from tests.unit.clients.browser import Page, browser, served
 
 onnx = pytest.importorskip("onnx")
-PHOTO = REPOSITORY / "docs" / "box_photos.jpg"
+PHOTO = REPOSITORY / "examples" / "photos" / "astronaut.jpg"
 FILES = ["index.html", "input.js", "model.json", "model.onnx", "package.json", "page.js", "pose.js"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -219,19 +219,19 @@ def test_set_works_wherever_a_spec_is_given_and_is_checked_first(bpnet: Run, pat
     assert not Path("out").exists()
 
 
-def test_the_readme_says_which_commands_take_set() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_page_says_which_commands_take_set() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "spec.md").read_text()
     assert {("train",), ("evaluate",), ("spec", "check"), ("dataset_convert",)} < set(WITH_SPEC)
     others = {path[0] for path, command in commands() if any("--set" in option.opts for option in command.params)}
     others -= {path[0] for path in WITH_SPEC}
-    sentence = re.search(r"Every command with `-e SPEC` takes `--set key=value`.*?\. ", readme, re.DOTALL)
+    sentence = re.search(r"Every command with `-e SPEC` takes `--set key=value`.*?\. ", page, re.DOTALL)
     assert sentence
     assert others == set(re.findall(r"`([a-z]+)`", sentence[0]))
 
 
-def test_the_readme_lists_all_shipped_specs() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert [name for name in NAMES if f"| `{name}` |" in readme] == NAMES
+def test_the_page_lists_all_shipped_specs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "spec.md").read_text()
+    assert [name for name in NAMES if f"| `{name}` |" in page] == NAMES
 
 
 def test_a_spec_without_data_has_nothing_to_open(bpnet: Run) -> None:

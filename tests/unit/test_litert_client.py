@@ -17,7 +17,7 @@ from bpnet_cli.cli import main
 pytest.importorskip("tensorflow")
 pytest.importorskip("ai_edge_litert.interpreter")
 ROOT = Path(__file__).parents[2]
-PHOTO = ROOT / "docs" / "box_photos.jpg"
+PHOTO = ROOT / "examples" / "photos" / "astronaut.jpg"
 
 
 def run(*words: object) -> subprocess.CompletedProcess:

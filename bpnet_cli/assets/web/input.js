@@ -1,5 +1,5 @@
 /**
- * From a photo to the network's input and back, as `bpnet infer` does it and docs/deploy.md describes it.
+ * From a photo to the network's input and back, as `bpnet infer` does it: docs/deploy/photo_to_input.md.
  *
  * @typedef {{height: number, width: number, rows: number, columns: number, toPhoto: [number, number]}} Fit
  *   height, width: the input. rows, columns: the part of it that the photo fills, above and on the left of the padding.
