@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli import __version__
 from bpnet_cli.errors import BpnetError, ModelFileError
+from bpnet_cli.log import one_line, say
 from bpnet_cli.models import names
 from bpnet_cli.models.formats import format_of
 from bpnet_cli.models.metadata import ONNX_KEY, ModelMetadata
@@ -26,6 +27,10 @@ TAO_SCALE, TAO_OFFSET = 1 / 256, -0.5
 TAO_PAF_OFFSET_PX = -(STRIDE - 1) / 2
 # Most pixels of a network's input, a square of 8192: its uint8 values alone take 200 MB.
 MOST_PIXELS = 1 << 26
+_TAKEN = (
+    "is not from bpnet, and taken to read RGB as (pixel - 128) / 256, with OpenPose's 18 keypoints; if people come out"
+    " wrong, say what it reads: `bpnet docs import`"
+)
 # Name of an additional output, see `bpnet_cli.export.peaks`.
 PEAKS = "peaks"
 
@@ -103,13 +108,18 @@ def read_layout(
 
     A file without bpnet's metadata must have the form of NVIDIA's BodyPoseNet: float input, body_18's channels,
     stride 8. If its tensors have NVIDIA's names too, its PAFs have NVIDIA's own grid. Otherwise it may be any network
-    of this form, and PAFs and heatmaps are taken to have the same grid.
+    of this form: PAFs and heatmaps are taken to have the same grid, and a line says what is taken for granted.
     Raises ModelFileError for a file that has neither.
     """
     metadata = format_of(path).metadata(path)
     skeleton = metadata.skeleton if metadata else BODY_18
     layout = _layout(inputs, outputs, skeleton, path, ours=metadata is not None)
-    return layout, metadata or _nvidias(layout, is_nvidias(layout.input, [each.name for each in outputs]), path)
+    if metadata:
+        return layout, metadata
+    by_name = is_nvidias(layout.input, [each.name for each in outputs])
+    if not by_name:
+        say(f"{one_line(str(path))}: {_TAKEN}")
+    return layout, _nvidias(layout, by_name, path)
 
 
 def _layout(

@@ -93,3 +93,14 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
         ModelFileError, match=r"bpnet did not export it, .* outputs with 38 and 19 channels \(got input_1:0"
     ):
         OnnxBackend(path)
+
+
+def test_what_is_taken_for_granted_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network of another tool may read BGR; with NVIDIA's own names there is no doubt."""
+    OnnxBackend(write_network(tmp_path / "nvidia.onnx"))
+    assert capsys.readouterr().err == ""
+    model = onnx.load(tmp_path / "nvidia.onnx")
+    model.graph.input[0].name = model.graph.node[0].input[0] = "data"
+    onnx.save(model, str(tmp_path / "other.onnx"))
+    OnnxBackend(tmp_path / "other.onnx")
+    assert "other.onnx: is not from bpnet, and taken to read RGB as (pixel - 128) / 256" in capsys.readouterr().err
