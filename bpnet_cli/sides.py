@@ -6,10 +6,12 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
-_WORDS = {"left": "left", "right": "right", "l": "left", "r": "right", "lt": "left", "rt": "right"}
+_LEFT = "left l lt links linke linker gauche izquierda izquierdo izq sinistra sinistro esquerda esquerdo"
+_RIGHT = "right r rt rechts rechte rechter droite droit derecha derecho der destra destro direita direito"
+_WORDS = {word: side for side, words in (("left", _LEFT), ("right", _RIGHT)) for word in words.split()}
 # Front, hind, back and rear, as in FL (front left) and LF (left front).
 _ENDS = "fhbr"
 _BETWEEN = re.compile(r"[\W_]+")
@@ -50,6 +52,25 @@ def words_of(name: str) -> list[str]:
 def _is_end(a: str, b: str, after: str) -> bool:
     """Whether a word ends between two characters with nothing between them: leftEye, RHip, L1, 1L."""
     return (b.isupper() and (a.islower() or (a.isupper() and after.islower()))) or a.isalpha() != b.isalpha()
+
+
+def _may_be_a_side(word: str) -> bool:
+    return word.isalpha() and word not in _PARTS and not word.endswith("finger")
+
+
+def may_have_sides(names: Sequence[str]) -> bool:
+    """Whether two words stand for each other in three pairs of names or more, and for no third word.
+
+    So left and right look in a language that is not known here. (front and hind, too: a person must say.)
+    """
+    split = [words_of(name) for name in names]
+    swaps: Counter[tuple[str, str]] = Counter()
+    for first, second in combinations(split, 2):
+        differing = [(a, b) for a, b in zip(first, second, strict=False) if a != b]
+        if len(first) == len(second) and len(differing) == 1 and all(map(_may_be_a_side, differing[0])):
+            swaps[min(differing[0]), max(differing[0])] += 1
+    partners = Counter(word for pair in swaps for word in pair)
+    return any(times >= _HABIT and partners[a] == partners[b] == 1 for (a, b), times in swaps.items())
 
 
 def pairs_by_name(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -46,7 +46,7 @@ class StorageError(BpnetError, OSError):
 def is_stored(word: str | Path) -> bool:
     """Whether a word is a URL of a file or folder: not a local path, and not a stream such as rtsp://..."""
     match = _URL.match(word) if isinstance(word, str) else None
-    return is_remote(word) or match is not None and not _STREAM.fullmatch(match[1].lower()) and not os.path.exists(word)
+    return is_remote(word) or bool(match and not _STREAM.fullmatch(match[1].lower()) and not os.path.exists(word))
 
 
 def is_remote(path: object) -> TypeGuard[Stored]:

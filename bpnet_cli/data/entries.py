@@ -31,10 +31,17 @@ _MOST_SHOWN = 100
 _IMAGE_KEYS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "id": (id_of, "a whole number or text"),
     "file_name": (lambda value: value if isinstance(value, str) and _NAME.fullmatch(value) else None, _NAME_WORDS),
-    "height": (whole, "a whole number"),
-    "width": (whole, "a whole number"),
+    "height": (lambda value: _side(value), "a whole number"),
+    "width": (lambda value: _side(value), "a whole number"),
 }
+_MOST_PIXELS = 1 << 31
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
+
+
+def _side(value: Any) -> int | None:
+    """A height or width; None for what can't be one."""
+    side = whole(value)
+    return side if side is not None and side < _MOST_PIXELS else None
 
 
 def checked_image(path: Path, entry: dict[str, Any]) -> tuple[Id, Image]:

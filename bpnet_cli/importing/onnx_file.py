@@ -210,7 +210,9 @@ def _prelu(op: _Operator) -> Node:
 
 def _clip(op: _Operator) -> Node:
     bounds = [op.attributes.get(name, op.constant(index)) for index, name in ((1, "min"), (2, "max"))]
-    low, high = (None if bound is None else float(np.asarray(bound)) for bound in bounds)
+    if any(bound is not None and np.size(bound) != 1 for bound in bounds):
+        raise op.unknown("its bounds are not single numbers")
+    low, high = (None if bound is None else float(np.asarray(bound).item()) for bound in bounds)
     return op.make(
         "activation", function="clip", low=-np.inf if low is None else low, high=np.inf if high is None else high
     )

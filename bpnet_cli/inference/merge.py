@@ -117,8 +117,11 @@ def _text(path: Path) -> str:
 def _entries(lines: Iterable[Path]) -> Iterator[str]:
     """The line of each photo. Raises BpnetError where a line is no entry."""
     for path in lines:
-        head, *entries, end = _text(path).split("\n")
-        if end or len(entries) != typed(_Head, head).photos:
+        text = _text(path)
+        if not text.endswith("\n"):
+            raise _damaged(path)
+        head, *entries, _ = text.split("\n")
+        if len(entries) != typed(_Head, head).photos:
             raise _damaged(path)
         for entry in entries:
             try:

@@ -173,6 +173,12 @@ def _yaml(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_SIDES = (
+    "First: write the left/right pairs into {}, as in `flip_pairs: [[left name, right name], ...]`, or `flip_pairs: []`"
+    " if the keypoints have no sides. Without them, mirrored crops teach the wrong side"
+)
+
+
 def _comment(line: str) -> list[str]:
     return textwrap.wrap(line, _WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
 
@@ -185,11 +191,13 @@ def _summary(base: str, targets: Mapping[str, Path], skeleton: Proposal, fitted:
         "quickstart": "a tiny network, to see in minutes whether everything works; for photos of people, write"
         " `bpnet spec init finetune --annotations ... -o OTHER`, which starts from the model in the box",
     }
+    sides = [] if "flip_pairs" in skeleton.values else [_SIDES.format(targets["skeleton.yaml"])]
     return [
         f"{targets['skeleton.yaml']}: {keypoints} keypoints, {limbs} limbs, {pairs} left/right pairs",
         *(f"  {line}" for line in skeleton.lines),
         f"{spec}: from {base}{f' ({about[base]})' if base in about else ''}",
         *(f"  {line}" for line in fitted.lines),
+        *sides,
         f"Next: bpnet dataset show -e {shlex.quote(os.fspath(spec))} -o labels.png",
         f"Then: bpnet train -e {shlex.quote(os.fspath(spec))} -r {shlex.quote(run)}",
     ]

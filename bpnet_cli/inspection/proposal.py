@@ -14,7 +14,7 @@ from bpnet_cli.errors import DataError
 from bpnet_cli.inspection.limbs import Pair, mean_distances, spanning_limbs
 from bpnet_cli.inspection.sigmas import measured_sigmas
 from bpnet_cli.pose.skeleton import groups_of
-from bpnet_cli.sides import pairs_by_name, without_partner
+from bpnet_cli.sides import may_have_sides, pairs_by_name, without_partner
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.skeleton_file import default_sigma
 
@@ -61,7 +61,7 @@ def propose_skeleton(labels: Labels, name: str) -> Proposal:
         "flip_pairs": [list(pair) for pair in pairs],
         "sigmas": sigmas,
     }
-    if not pairs and without_partner(names, pairs):
+    if not pairs and (without_partner(names, pairs) or may_have_sides(names)):
         del values["flip_pairs"]  # an empty list would say that the keypoints have no sides
     lines = [*_limb_lines(names, given, added), *_sigma_lines(sigmas, measured, twice)]
     if unlabelled := [name for k, name in enumerate(names) if not (people[:, k, 2] > 0).any()]:

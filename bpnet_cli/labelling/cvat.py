@@ -60,7 +60,7 @@ def _parsed(path: Path) -> Element:
         return ElementTree.parse(path, ElementTree.XMLParser(target=_Builder())).getroot()
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise DataError(f"{path}: not XML, or cut off: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from None

@@ -38,6 +38,8 @@ def load_network(path: str | Path) -> tuple[Any, ModelMetadata]:
     except Exception as error:  # noqa: BLE001 - on damaged and hostile files, Keras raises any exception
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: Keras can't load it ({reason[:_REASON]})") from None
+    if not isinstance(network, keras.Model):
+        raise ModelFileError(f"{path}: holds a {type(network).__name__}, and no network")
     return network, metadata
 
 

@@ -179,20 +179,23 @@ PLAN = {
         ({}, {}, "detections-00000-of-00001.jsonl", b""),
         ({}, {}, "detections-00000-of-00001.jsonl", b"{}"),
         ({}, {}, "detections-00000-of-00001.jsonl", b"{}\n{}\n"),
+        ({}, {}, "detections-00000-of-00001.jsonl", None),
         ({}, {}, "coco_results-00000-of-00001.json", b"\xff"),
         ({}, {}, "coco_results-00000-of-00001.json", b"[1"),
         ({}, {}, "detections-00000-of-00001.csv", b"\xff"),
     ],
 )
 def test_parts_that_are_damaged(
-    tmp_path: Path, plan: dict[str, Any], head: dict[str, Any], name: str, data: bytes
+    tmp_path: Path, plan: dict[str, Any], head: dict[str, Any], name: str, data: bytes | None
 ) -> None:
     (tmp_path / "parts.json").write_text(json.dumps(PLAN | plan))
     lines = tmp_path / "detections-00000-of-00001.jsonl"
     (tmp_path / "coco_results-00000-of-00001.json").write_text("[]")
     (tmp_path / "detections-00000-of-00001.csv").write_text("a\r\n")
-    lines.write_bytes(json.dumps(HEAD | head).encode() + b"\n" + (data if name == lines.name else b"{}\n"))
-    if name and name != lines.name:
+    lines.write_bytes(json.dumps(HEAD | head).encode() + b"\n" + ((data or b"") if name == lines.name else b"{}\n"))
+    if data is None:
+        lines.write_bytes(json.dumps(HEAD).encode())
+    elif name and name != lines.name:
         (tmp_path / name).write_bytes(data)
     with pytest.raises(BpnetError, match="is not a part of this run|is not a file that bpnet infer wrote"):
         merge_parts(tmp_path)
@@ -263,3 +266,32 @@ def test_an_input_that_would_fill_the_memory() -> None:
     predictor = load_predictor(None, ["inference.input_height=8192", "inference.max_aspect_ratio=1000"])
     with pytest.raises(BpnetError, match=r"an input of 8192 x \d+ pixels is larger than 67,108,864 pixels"):
         predictor.prepare(np.zeros((2, 400, 3), np.uint8))
+
+
+def test_a_photo_of_a_size_that_no_number_has(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, [coco_person()])
+    labels = json.loads(path.read_text())
+    labels["images"][0]["width"] = 10**400
+    path.write_text(json.dumps(labels))
+    with pytest.raises(DataError, match="width must be a whole number"):
+        open_source(tmp_path / "images", path)
+
+
+def test_an_encoding_that_nobody_knows(tmp_path: Path) -> None:
+    (tmp_path / "annotations.xml").write_text('<?xml version="1.0" encoding="ut-8"?><annotations/>')
+    with pytest.raises(DataError, match="not XML, or cut off: unknown encoding"):
+        import_labels(tmp_path / "annotations.xml", tmp_path / "out", format="cvat")
+
+
+def test_a_keras_file_of_a_single_layer(tmp_path: Path, keras_loaded: None) -> None:
+    import keras
+
+    from bpnet_cli.models.box import box_keras
+    from bpnet_cli.models.model_file import load_network
+
+    layer = keras.saving.serialize_keras_object(keras.layers.InputLayer(shape=(8, 8, 3)))
+    with zipfile.ZipFile(box_keras()) as box, zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        for name in box.namelist():
+            archive.writestr(name, json.dumps(layer) if name == "config.json" else box.read(name))
+    with pytest.raises(ModelFileError, match="holds a InputLayer, and no network|Keras can't load it"):
+        load_network(tmp_path / "m.keras")

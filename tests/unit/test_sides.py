@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bpnet_cli.sides import canonical, match_names, pairs_by_name, without_partner
+from bpnet_cli.sides import canonical, match_names, may_have_sides, pairs_by_name, without_partner
 
 PAIRS = [
     ("left_eye", "right_eye"), ("L_Eye", "R_Eye"), ("LHip", "RHip"), ("leftEye", "rightEye"), ("LeftEye", "RightEye"),
@@ -86,3 +86,17 @@ def test_names_match_in_any_spelling() -> None:
     # The same name counts before another spelling, and what fits twice fits none.
     assert match_names(["L_Eye", "left_eye"], wanted) == {"left_eye": "left_eye"}
     assert match_names(["L_Eye", "LEye"], wanted) == {}
+
+
+@pytest.mark.parametrize(("left", "right"), [("links", "rechts"), ("gauche", "droite"), ("izq", "der")])
+def test_words_of_other_languages(left: str, right: str) -> None:
+    names = ["nase", *(f"{part}_{side}" for part in ("auge", "knie") for side in (left, right))]
+    assert pairs_by_name(names) == [(f"auge_{left}", f"auge_{right}"), (f"knie_{left}", f"knie_{right}")]
+
+
+def test_sides_in_a_language_that_is_not_known() -> None:
+    names = [f"{part}_{side}" for part in ("oko", "ucho", "kolano") for side in ("lewe", "prawe")]
+    assert pairs_by_name(names) == []
+    assert may_have_sides(names)
+    assert not may_have_sides(names[:4])
+    assert not may_have_sides([f"{finger}_{joint}" for finger in ("a", "b", "c", "d") for joint in ("x", "y", "z")])
