@@ -6,6 +6,7 @@ This module imports only click, so that `--help` answers at once. Each verb impo
 from __future__ import annotations
 
 import signal
+import sys
 from typing import Any
 
 import click
@@ -26,6 +27,11 @@ from bpnet_cli.signals import handled
 _ALIASES = {"inference": "infer"}
 
 
+def on_a_terminal() -> bool:
+    """Whether a person reads the errors. In logs and programs, an error is its message alone."""
+    return sys.stderr.isatty()
+
+
 class _Group(click.Group):
     """Turns errors for the user into one message and exit code 1. Any other error is a bug and keeps its traceback.
 
@@ -40,7 +46,7 @@ class _Group(click.Group):
         except StoppedByUser:
             ctx.exit(1)  # without this, click prints "Aborted!"
         except BpnetError as error:
-            more = f"\nMore: bpnet docs {error.page}" if error.page else ""
+            more = f"\nMore: bpnet docs {error.page}" if error.page and on_a_terminal() else ""
             raise click.ClickException(shown(str(error)) + more) from error
         except MemoryError as error:
             reason = f" ({error})" if str(error) else ""

@@ -61,6 +61,8 @@ def test_an_error_names_its_page(
     bpnet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], page: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert "More: " not in bpnet(*words).output
+    monkeypatch.setattr("bpnet_cli.cli.on_a_terminal", lambda: True)
     result = bpnet(*words)
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == f"More: bpnet docs {page}"

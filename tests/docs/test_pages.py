@@ -124,7 +124,10 @@ def split_json(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "console" for b in blocks(page))])
-def test_the_output_is_what_the_page_shows(page: str, page_folder: Path, bpnet: Run) -> None:
+def test_the_output_is_what_the_page_shows(
+    page: str, page_folder: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bpnet_cli.cli.on_a_terminal", lambda: True)
     Path("mine.yaml").write_text("name: mine\nmodel:\n  stagse: 3\n")
     sides = ", ".join(f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "elbow", "wrist"))
     Path("arm.yaml").write_text(f"name: arm\nkeypoints: [{sides}]\nlimbs: [[left_shoulder, left_elbow], {WRONG}]\n")
