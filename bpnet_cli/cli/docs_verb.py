@@ -8,13 +8,12 @@ import click
 
 from bpnet_cli.errors import BpnetError, did_you_mean
 
-_PACKAGE = Path(__file__).parents[1]
-
 
 def pages_folder() -> Path:
-    """The folder of the pages: inside an installed package, and beside the package in a clone."""
-    inside = _PACKAGE / "docs"
-    return inside if inside.is_dir() else _PACKAGE.parent / "docs"
+    """The folder of the pages."""
+    from bpnet_cli.spec.shipped import folder_beside
+
+    return folder_beside("docs")
 
 
 @click.command()

@@ -27,21 +27,23 @@ _CROWDS = {"0": False, "1": True, "false": False, "true": True, "no": False, "ye
 # A path: no control characters, which could pass for lines of ours, and no more characters than systems take.
 _NAME, _NAME_WORDS = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,4096}"), "a path, without control characters"
 _MOST_SHOWN = 100
-# By key of an image, in the order of `Image`: the reader, which returns None for what it can't read, and the kind.
-_IMAGE_KEYS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "id": (id_of, "a whole number or text"),
-    "file_name": (lambda value: value if isinstance(value, str) and _NAME.fullmatch(value) else None, _NAME_WORDS),
-    "height": (lambda value: _side(value), "a whole number"),
-    "width": (lambda value: _side(value), "a whole number"),
-}
 _MOST_PIXELS = 1 << 31
-NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
 def _side(value: Any) -> int | None:
     """A height or width; None for what can't be one."""
     side = whole(value)
     return side if side is not None and side < _MOST_PIXELS else None
+
+
+# By key of an image, in the order of `Image`: the reader, which returns None for what it can't read, and the kind.
+_IMAGE_KEYS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "id": (id_of, "a whole number or text"),
+    "file_name": (lambda value: value if isinstance(value, str) and _NAME.fullmatch(value) else None, _NAME_WORDS),
+    "height": (_side, "a whole number"),
+    "width": (_side, "a whole number"),
+}
+NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
 def checked_image(path: Path, entry: dict[str, Any]) -> tuple[Id, Image]:

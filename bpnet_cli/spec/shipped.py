@@ -14,13 +14,15 @@ _PACKAGE = Path(__file__).parents[1]
 _SCHEMA_LINE = re.compile(r"(?<=\$schema=)\S+")
 
 
-def shipped_folder() -> Path:
-    """The folder of the shipped specs and of `schema/experiment.schema.json`.
+def folder_beside(name: str) -> Path:
+    """A folder that `setup.py` copies into the package: inside an installed package, and beside it in a clone."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
 
-    It is inside an installed package, and beside the package in a clone.
-    """
-    inside = _PACKAGE / "specs"
-    return inside if inside.is_dir() else _PACKAGE.parent / "specs"
+
+def shipped_folder() -> Path:
+    """The folder of the shipped specs and of `schema/experiment.schema.json`."""
+    return folder_beside("specs")
 
 
 def shipped_specs() -> dict[str, Path]:

@@ -30,11 +30,11 @@ def spec_keys_page(schema: Schema) -> str:
     parts = [_HEAD, *(f"## {key}\n\n{_table([(key, about)], definitions)}" for key, about in plain)]
     done: set[str] = set()
     for key, about in sections:
-        parts += [f"## {key}", f"{_sentence(about['description'])}", *_tables(key, about, definitions, done, "###")]
+        parts += [f"## {key}", _sentence(about["description"]), *_tables(key, about, definitions, done)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _tables(path: str, about: Schema, definitions: Schema, done: set[str], level: str) -> list[str]:
+def _tables(path: str, about: Schema, definitions: Schema, done: set[str]) -> list[str]:
     """The tables of an object's keys, then those of the objects inside of it. done: tables that are on the page."""
     parts: list[str] = []
     kinds = _objects(about)
@@ -43,7 +43,7 @@ def _tables(path: str, about: Schema, definitions: Schema, done: set[str], level
         name = properties.get("name", {}).get("const")
         if name or len(kinds) > 1 or kind in done:
             title = f"`{path}`: `name: {name}`" if name else f"`{path}`: {definitions[kind]['description'].rstrip('.')}"
-            parts.append(f"{level} {title}")
+            parts.append(f"### {title}")
         if kind in done:
             parts.append("The keys are those above.")
             continue
@@ -53,8 +53,8 @@ def _tables(path: str, about: Schema, definitions: Schema, done: set[str], level
         for key, value in items:
             inner = [kind for kind in _objects(value) if kind not in done]
             if inner:
-                head = [] if len(inner) > 1 else [f"{level} `{path}.{key}`"]
-                parts += [*head, *_tables(f"{path}.{key}", value, definitions, done, level)]
+                head = [] if len(inner) > 1 else [f"### `{path}.{key}`"]
+                parts += [*head, *_tables(f"{path}.{key}", value, definitions, done)]
     return parts
 
 

@@ -42,8 +42,12 @@ def blocks(page: str) -> list[Block]:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words of each `bpnet` line of a shell block, without comments; lines with a backslash go on."""
-    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+    """The words of each `bpnet` line of a shell block, without comments.
+
+    Lines with a backslash go on, and so do values in quotes.
+    """
+    joined = re.sub(r"'[^']*'", lambda match: re.sub(r"\s+", " ", match[0]), text)
+    for line in re.sub(r"\\\n\s*", " ", joined).splitlines():
         try:
             words = shlex.split(line.removeprefix("$ "), comments=True)
         except ValueError:
@@ -52,12 +56,6 @@ def commands(text: str) -> Iterator[list[str]]:
         if words[:1] == ["bpnet"]:
             ends = [place for place, word in enumerate(words) if word in ("|", "&&", ";", ">", "&")]
             yield words[1 : ends[0] if ends else None]
-
-
-def whole_commands(text: str) -> Iterator[list[str]]:
-    """As `commands`, where a quoted value may go over several lines."""
-    joined = re.sub(r"'[^']*'", lambda match: re.sub(r"\s+", " ", match[0]), text)
-    yield from commands(joined)
 
 
 def inline_commands(page: str) -> list[str]:

@@ -13,7 +13,7 @@ from bpnet_cli.cli import main
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.spec.loader import load_spec_text
 from tests.cli.conftest import Run
-from tests.docs.blocks import OTHERS, ROOT, RUN, Block, blocks, inline_commands, pages, whole_commands
+from tests.docs.blocks import OTHERS, ROOT, RUN, Block, blocks, commands, inline_commands, pages
 
 PAGES = pages()
 RUNNABLE = [page for page in PAGES if any(b.language in ("bash", "python") and not b.reason for b in blocks(page))]
@@ -57,7 +57,7 @@ def test_the_commands_are_right(page: str, monkeypatch: pytest.MonkeyPatch, tmp_
     for block in blocks(page):
         if block.language not in ("bash", "console"):
             continue
-        for words in whole_commands(block.text):
+        for words in commands(block.text):
             try:
                 load_spec_text("name: page", "page", parsed(words))
             except click.exceptions.Exit:
@@ -88,7 +88,7 @@ def test_the_examples_run(page: str, page_folder: Path, bpnet: Run) -> None:
         if block.reason:
             continue
         if block.language == "bash":
-            ran = [run(words, bpnet, block) for words in whole_commands(block.text)]
+            ran = [run(words, bpnet, block) for words in commands(block.text)]
             assert ran, f"{page}:{block.line}: no bpnet line, so give a reason why it is not run"
         elif block.language == "python":
             exec(compile("\n" * (block.line - 1) + block.text, page, "exec"), names)
@@ -134,7 +134,7 @@ def test_the_output_is_what_the_page_shows(
     for block in blocks(page):
         if block.language == "console" and not block.reason:
             first, *output = block.text.splitlines()
-            (words,) = whole_commands(first)
+            (words,) = commands(first)
             assert bpnet(*words).output.splitlines() == output, f"{page}:{block.line}"
 
 

@@ -295,3 +295,20 @@ def test_a_keras_file_of_a_single_layer(tmp_path: Path, keras_loaded: None) -> N
             archive.writestr(name, json.dumps(layer) if name == "config.json" else box.read(name))
     with pytest.raises(ModelFileError, match="holds a InputLayer, and no network|Keras can't load it"):
         load_network(tmp_path / "m.keras")
+
+
+def test_an_operator_with_several_bounds_where_one_can_be(tmp_path: Path, keras_loaded: None) -> None:
+    onnx = pytest.importorskip("onnx")
+    from bpnet_cli.importing.workflow import ImportRequest, import_model
+    from tests.unit.pytorch_style import pose_network
+
+    model = pose_network()
+    rectifier = next(node for node in model.graph.node if node.op_type == "Relu")
+    rectifier.op_type = "Clip"
+    rectifier.input.append("bounds")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(3, np.float32), "bounds"))
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    request = ImportRequest(str(tmp_path / "m.onnx"), str(tmp_path / "o.keras"), colour="rgb", mean=[0.0], scale=[1.0])
+    with pytest.raises(ModelFileError, match=r"(?i)clip.*its bounds are not single numbers"):
+        import_model(request)
+    assert not (tmp_path / "o.keras").exists()
