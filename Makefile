@@ -8,7 +8,7 @@ BPNET = $(VENV)/bin/bpnet
 DEMO ?= demo
 PHOTOS = $(addprefix $(DEMO)/package/skimage/data/, astronaut.png camera.png)
 
-.PHONY: demo test test-slow package docs lint format clean fuzz faults lock audit sbom docker-lint
+.PHONY: demo test test-slow package docs notebooks lint format clean fuzz faults lock audit sbom docker-lint
 
 # With LOCK=requirements/dev.txt, the very packages of the lock file are installed, checked by their checksums.
 LOCK ?=
@@ -61,6 +61,12 @@ faults: $(VENV)/installed
 # `python docs/make/reference.py` writes the pages anew, `python docs/make/pictures.py --photos DIR` draws the pictures.
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
+# Runs the notebooks at small size. `%%bash` cells find bpnet through the PATH. BPNET_SMALL= runs them as readers do.
+BPNET_SMALL ?= 1
+notebooks: $(VENV)/installed
+	PATH="$(abspath $(VENV))/bin:$$PATH" BPNET_SMALL=$(BPNET_SMALL) \
+		$(VENV)/bin/python -m pytest -p no:xdist --nbmake --nbmake-timeout=900 examples
 
 # Builds the files to publish, and tests the wheel in a fresh environment.
 package: $(VENV)/installed

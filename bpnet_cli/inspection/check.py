@@ -18,7 +18,7 @@ from bpnet_cli.data.sources import open_sources
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.log import progress
 from bpnet_cli.pose.skeleton import Skeleton
-from bpnet_cli.sides import pairs_by_name, without_partner
+from bpnet_cli.sides import may_have_sides, pairs_by_name, without_partner
 from bpnet_cli.spec.dataset import RecordSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 
@@ -81,6 +81,8 @@ def _report(source: LabelSource, skeleton: Skeleton | None, training: Experiment
     if training:
         tables.append(_crops(photos, training))
     told = [line.removeprefix(f"{source.labels.path}: ") for line in (*source.notes, *summarise(problems))]
+    if skeleton is None and may_have_sides(names := source.labels.keypoint_names) and not pairs_by_name(names):
+        told.append(_NO_PAIRS)
     lines = ["what is unusual:", *(f"  {line}" for line in told)] if told else ["nothing is unusual"]
     return "\n\n".join("\n".join(f"  {line}" for line in part) for part in (*tables, lines) if part)
 
@@ -119,6 +121,13 @@ def _contents(source: LabelSource, problems: Sequence[Problem]) -> list[str]:
     return _table(heading, rows[:2] + [row for row in rows[2:] if row[1]])
 
 
+_RIGHT_WITHOUT_SIDES = " (right if the keypoints have no sides)"
+_NO_PAIRS = (
+    "no left/right pairs are found, but the names look as if the keypoints have sides: write the pairs into"
+    " `flip_pairs` of the skeleton file, because mirrored crops teach the wrong side without them"
+)
+
+
 def _categories(labels: Labels) -> list[str]:
     if len(labels.categories) < 2:
         return []
@@ -132,7 +141,7 @@ def _keypoints(labels: Labels, skeleton: Skeleton | None) -> list[str]:
     names, points = labels.keypoint_names, people.keypoints
     known = np.ones(len(names), np.bool_)
     pairs = pairs_by_name(names)
-    lines = [f"left/right pairs that are found by name: {len(pairs)}"]
+    lines = [f"left/right pairs that are found by name: {len(pairs)}{'' if pairs else _RIGHT_WITHOUT_SIDES}"]
     if alone := without_partner(names, pairs):
         lines.append(f"without a partner on the other side: {', '.join(alone)}")
     if skeleton:

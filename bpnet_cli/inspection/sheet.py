@@ -20,9 +20,11 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.storage import local_path
 
 LEGEND = (
-    "Left is blue, right orange, the middle green. Hollow keypoints are occluded. The loss ignores hatched parts.",
+    "{} Hollow keypoints are occluded. The loss ignores hatched parts.",
     "Below each crop are its targets: keypoints (largest heatmap) and limbs (longest PAF vector).",
 )
+_SIDES = "Left is blue, right orange, the middle green."
+_NO_SIDES = "All is green, because the skeleton has no left/right pairs."
 GAP = 12
 LINE_HEIGHT = 20
 _PAPER, _INK, _PALE_INK = 255, (25, 25, 25), (95, 95, 95)
@@ -44,7 +46,9 @@ def show_samples(spec: ExperimentSpec, output: str | Path, count: int, columns: 
     shape = (spec.targets.heatmap_sigma_px, spec.targets.paf_half_width_px)
     tiles = [_draw(loader, position, *shape) for position in progress(range(count), count, "drawing")]
     captions = [describe(loader, position) for position in range(count)]
-    sheet = arrange(tiles, captions, columns, (f"{spec.name}: the first {count} training samples", *LEGEND))
+    colours = _SIDES if loader.skeleton.flip_pairs else _NO_SIDES
+    heading = [f"{spec.name}: the first {count} training samples", *(line.format(colours) for line in LEGEND)]
+    sheet = arrange(tiles, captions, columns, heading)
     with atomic_path(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
     return path

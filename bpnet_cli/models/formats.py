@@ -65,6 +65,8 @@ def format_of(path: str | Path) -> Format:
     path = Path(path)
     if (path / _SAVED_MODEL).is_file():
         return FORMATS["saved_model"]
+    if (best := path / "model.keras").is_file():
+        raise ModelFileError(f"{path}: is a folder of a training run; its model is {best}")
     if path.is_dir():
         raise ModelFileError(f"{path}: is a folder, but not a SavedModel: it has no {_SAVED_MODEL}")
     if not path.is_file():

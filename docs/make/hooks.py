@@ -2,6 +2,7 @@
 
 - Links to files of the repository (../examples/onnx_client.py) go to copies in the site, so that it needs no other one.
 - CONTRIBUTING.md, SECURITY.md and CHANGELOG.md are pages.
+- The notebooks of examples/ are pages.
 - Equations between $$ become MathML, which browsers show without a script.
 """
 
@@ -10,15 +11,22 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from notebooks import notebook_page
+
 ROOT = Path(__file__).parents[2]
 # Pages of the site that lie in the folder above docs/, by their names there.
 OUTSIDE = {"CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md", "CHANGELOG.md": "changelog.md"}
+# The folder of the notebooks' pages.
+NOTEBOOKS = "notebooks/"
 _LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 _BLOCK = re.compile(r"^```.*?^```[ ]*$", re.MULTILINE | re.DOTALL)
 _EQUATION = re.compile(r"^\$\$\n?(.+?)\n?\$\$$", re.MULTILINE | re.DOTALL)
@@ -29,6 +37,11 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages above docs/, and copies of the files that pages link to."""
     for source, page in OUTSIDE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    for path in sorted((ROOT / "examples").glob("*.ipynb")):
+        text, pictures = notebook_page(path)
+        files.append(File.generated(config, f"{NOTEBOOKS}{path.stem}.md", content=text))
+        for name, content in pictures.items():
+            files.append(File.generated(config, NOTEBOOKS + name, content=content))
     for path in sorted(_linked(files)):
         target = f"files/{path.relative_to(ROOT).as_posix()}"
         files.append(File.generated(config, target, abs_src_path=str(path)))
@@ -56,7 +69,9 @@ def _site_link(link: str, page: str) -> str:
     if path is None:
         return link
     name = path.relative_to(ROOT).as_posix()
-    target = OUTSIDE.get(name) or (name.removeprefix("docs/") if name.startswith("docs/") else f"files/{name}")
+    target = f"{NOTEBOOKS}{path.stem}.md"
+    if path.suffix != ".ipynb" or target == page:  # a notebook's own page links to the file
+        target = OUTSIDE.get(name) or (name.removeprefix("docs/") if name.startswith("docs/") else f"files/{name}")
     return posixpath.relpath(target, posixpath.dirname(page) or ".")
 
 
@@ -64,7 +79,10 @@ def _target(link: str, page: str) -> Path | None:
     """The file of the repository that a link of a page means; None for addresses and files that are not there."""
     if re.match(r"\w+:", link):
         return None
-    folder = ROOT if page in OUTSIDE.values() else (ROOT / "docs" / page).parent
+    if page.startswith(NOTEBOOKS):
+        folder = ROOT / "examples"
+    else:
+        folder = ROOT if page in OUTSIDE.values() else (ROOT / "docs" / page).parent
     path = Path(os.path.normpath(folder / link))
     return path if path.is_file() and path.is_relative_to(ROOT) else None
 

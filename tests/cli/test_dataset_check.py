@@ -79,6 +79,27 @@ def test_a_sound_set_has_nothing_unusual_and_a_refused_one_is_told(tmp_path: Pat
     assert "are crowds (iscrowd: 1)" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("names", "unusual"),
+    [
+        (["bal kez", "jobb kez", "bal lab", "jobb lab", "bal szem", "jobb szem"], True),  # Hungarian: left and right
+        (["wrist", "thumb", "index", "middle", "ring", "pinky"], False),
+    ],
+)
+def test_names_that_may_have_sides_without_pairs_are_unusual(
+    tmp_path: Path, drawn: Path, bpnet: Run, names: list[str], unusual: bool
+) -> None:
+    raw = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
+    raw["categories"] = [{"id": 1, "name": "person", "keypoints": names}]
+    for entry in raw["annotations"]:
+        entry["keypoints"] = entry["keypoints"][: 3 * len(names)]
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(raw))
+    text = bpnet("dataset", "check", "--images", drawn / "images", "--annotations", labels).stdout
+    assert "left/right pairs that are found by name: 0" in text
+    assert ("no left/right pairs are found, but the names look as if" in text) == unusual
+
+
 def test_what_stops_training_is_found(tmp_path: Path, drawn: Path, bpnet: Run) -> None:
     raw = json.loads((drawn / "annotations" / "person_keypoints.json").read_text())
     labels = tmp_path / "labels.json"

@@ -49,6 +49,26 @@ def test_a_skeleton_without_pairs_is_told(tmp_path: Path, spec: Path, bpnet: Run
     assert "skeleton head" not in bpnet(*words, "--set", "skeleton.flip_pairs=[]").output
 
 
+def test_the_legend_speaks_of_sides_only_where_there_are_pairs(
+    tmp_path: Path, spec: Path, bpnet: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headings: list[str] = []
+
+    def noted(tiles: object, captions: object, columns: object, heading: list[str]) -> np.ndarray:
+        headings.append(" ".join(heading))
+        return np.zeros((8, 8, 3), np.uint8)
+
+    monkeypatch.setattr("bpnet_cli.inspection.sheet.arrange", noted)
+    for words in (
+        (),
+        ("--set", "skeleton={name: head, keypoints: [nose, neck], limbs: [[nose, neck]], flip_pairs: []}"),
+    ):
+        assert bpnet("dataset", "show", "-e", spec, "-o", tmp_path / "s.png", "--count", 1, *words).exit_code == 0
+    assert "Left is blue" in headings[0]
+    assert "Left is blue" not in headings[1]
+    assert "no left/right pairs" in headings[1]
+
+
 def test_the_sheet_follows_the_seed_and_is_the_same_twice(tmp_path: Path, spec: Path, bpnet: Run) -> None:
     sheets = []
     for name, seed in (("a", 1), ("b", 2), ("c", 1)):

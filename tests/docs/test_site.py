@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +40,28 @@ def test_the_page_of_keys_has_every_key() -> None:
                 assert any(about["description"] in row for row in rows), key
 
 
+def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
+    from notebooks import notebook_page  # type: ignore[import-not-found]
+
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "text"]},
+        {
+            "cell_type": "code",
+            "source": "%%bash\nset -e\nbpnet --version",
+            "outputs": [
+                {"output_type": "stream", "text": "\x1b[31mone\x1b[0m\n"},
+                {"output_type": "stream", "text": ["two\n"]},
+                {"output_type": "display_data", "data": {"image/png": base64.b64encode(b"p").decode()}},
+            ],
+        },
+    ]
+    (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}))
+    text, pictures = notebook_page(tmp_path / "n.ipynb")
+    assert text.startswith("# Title\ntext\n\n*This page")
+    assert "```bash\nbpnet --version\n```\n\n```text\none\ntwo\n```\n\n![" in text
+    assert pictures == {"n/1.png": b"p"}
+
+
 def test_links_and_equations_of_the_site() -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("latex2mathml")
@@ -49,7 +73,8 @@ def page(text, name): return to_site(text, N(file=N(src_uri=name)), None, None)
 print(page("[a](../examples/onnx_client.py) [b](../CONTRIBUTING.md#the-house) [c](infer.md)", "start.md"))
 print(page("[a](../../examples/onnx_client.py) [b](../infer.md)", "deploy/index.md"))
 print(page("[a](docs/start.md) [b](LICENSE)", "contributing.md"))
-print(page("[a](../examples/nothing.py) [b](https://example.org/a.md)", "tao.md"))
+print(page("[a](../examples/nothing.py) [b](../examples/1_find_people.ipynb)", "tao.md"))
+print(page("[a](2_fine_tune.ipynb) [b](../docs/results.md) [c](1_find_people.ipynb)", "notebooks/1_find_people.md"))
 print(page("```\\n$$\\nx\\n$$\\n[a](../LICENSE)\\n```\\n", "tao.md"))
 print(page("$$\\n\\\\frac{1}{2}\\n$$\\nit costs $ 5", "tao.md"))
 """
@@ -58,7 +83,8 @@ print(page("$$\\n\\\\frac{1}{2}\\n$$\\nit costs $ 5", "tao.md"))
     assert lines[0] == "[a](files/examples/onnx_client.py) [b](contributing.md#the-house) [c](infer.md)"
     assert lines[1] == "[a](../files/examples/onnx_client.py) [b](../infer.md)"
     assert lines[2] == "[a](start.md) [b](files/LICENSE)"
-    assert lines[3] == "[a](../examples/nothing.py) [b](https://example.org/a.md)"
-    assert lines[4:9] == ["```", "$$", "x", "$$", "[a](../LICENSE)"]
+    assert lines[3] == "[a](../examples/nothing.py) [b](notebooks/1_find_people.md)"
+    assert lines[4] == "[a](2_fine_tune.md) [b](../results.md) [c](../files/examples/1_find_people.ipynb)"
+    assert lines[5:10] == ["```", "$$", "x", "$$", "[a](../LICENSE)"]
     assert "<mfrac><mrow><mn>1</mn></mrow><mrow><mn>2</mn></mrow></mfrac>" in result.stdout
     assert lines[-1] == "it costs $ 5"

@@ -175,7 +175,8 @@ def contents(folder: Path) -> dict[str, str]:
     """
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or path.name.startswith(".") or "tensorboard" in path.parts:
+        parts = path.relative_to(folder).parts
+        if path.is_dir() or any(part.startswith(".") or part == "tensorboard" for part in parts):
             continue
         data = path.read_bytes()
         if zipfile.is_zipfile(path):

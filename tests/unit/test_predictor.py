@@ -133,6 +133,10 @@ def test_load_predictor_names_what_is_wrong(tmp_path: Path) -> None:
 
     with pytest.raises(BpnetError, match="no such model file"):
         load_predictor(tmp_path / "none.onnx")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").write_text("")
+    with pytest.raises(BpnetError, match=r"run: is a folder of a training run; its model is .*model\.keras$"):
+        load_predictor(tmp_path / "run")
     (tmp_path / "m.txt").write_text("")
     with pytest.raises(BpnetError, match="must be a .keras file, an .onnx file, an .xml file"):
         load_predictor(tmp_path / "m.txt")
