@@ -12,6 +12,8 @@ import av.filter
 
 # A step back in time of more seconds than this is a new clock, as after a cut or a new connection.
 _NEW_CLOCK = 0.5
+# bwdif needs 3 columns and 4 rows; colours have half of the pixels in each direction.
+_SMALLEST = 8
 
 
 class Clock:
@@ -44,17 +46,24 @@ class Clock:
 
 
 class Deinterlacer:
-    """FFmpeg's filter `bwdif`, from the first interlaced picture on. Progressive pictures pass as they are."""
+    """FFmpeg's filter `bwdif`, from the first interlaced picture on. Progressive pictures pass as they are.
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    A filter is made for pictures of one size and format: others crash it. So each change makes a new one.
+    """
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._time_base = time_base
         self._graph: Any = None
+        self._kind: tuple[int, int, str] | None = None
 
     def through(self, pictures: Iterable[Any]) -> Iterator[Any]:
         """The same pictures without interlacing; some come later."""
         for picture in pictures:
-            if self._graph is None and picture.interlaced_frame:
-                self._graph = self._built()
+            kind = (picture.width, picture.height, picture.format.name)
+            if self._kind != kind:
+                yield from self.rest()
+            if self._graph is None and picture.interlaced_frame and min(kind[:2]) >= _SMALLEST:
+                self._graph, self._kind = self._built(picture), kind
             if self._graph is None:
                 yield picture
             else:
@@ -62,15 +71,18 @@ class Deinterlacer:
                 yield from self._pulled()
 
     def rest(self) -> Iterator[Any]:
-        """The pictures that the filter still holds."""
+        """The pictures that the filter still holds. The next interlaced picture gets a new filter."""
         if self._graph is not None:
             self._graph.push(None)
             yield from self._pulled()
+            self._graph = self._kind = None
 
-    def _built(self) -> Any:
+    def _built(self, picture: Any) -> Any:
         graph = av.filter.Graph()
         nodes = [
-            graph.add_buffer(template=self._stream, time_base=self._stream.time_base),
+            graph.add_buffer(
+                width=picture.width, height=picture.height, format=picture.format, time_base=self._time_base
+            ),
             graph.add("bwdif", "mode=send_frame:deint=interlaced"),
             graph.add("buffersink"),
         ]

@@ -106,6 +106,7 @@ class VideoReader:
         if size[0] * size[1] > most_pixels():
             self._close()
             raise DataError(f"{self.shown}: has {size[0]} x {size[1]} pixels, more than {most_pixels():,}")
+        self.stream.codec_context.options = {"max_pixels": str(most_pixels())}  # pictures within may be larger
         self.stream.thread_type = "AUTO"
         self.base = Fraction(self.stream.time_base)
         self.rate = self._average_rate() / self.every
@@ -204,7 +205,7 @@ class VideoReader:
     def _pictures(self) -> Iterator[tuple[Any, list[Any]]]:
         """Decoded pictures without interlacing, each with the packets of sound that were read before it."""
         sound: list[Any] = []
-        woven = Deinterlacer(self.stream)
+        woven = Deinterlacer(self.stream.time_base)
         for packet in self._packets():
             if packet.stream is self.sound:
                 if packet.pts is not None:

@@ -21,6 +21,7 @@ import pytest
 
 from bpnet_cli import BpnetError
 from bpnet_cli.data.address import is_address
+from bpnet_cli.data.images import PIXELS_VARIABLE
 from bpnet_cli.data.live import Camera, Stream, open_video
 from bpnet_cli.data.pictures import Clock
 from bpnet_cli.data.video import Frame, VideoReader
@@ -125,6 +126,31 @@ def test_interlaced_pictures_become_whole_ones(tmp_path: Path) -> None:
     for frame, picture in list(zip(frames, pictures, strict=True))[1:-1]:
         assert frame.image.max() > 180
         assert combs(frame.image) < 0.35 * combs(picture)
+
+
+def joined(path: Path, *sizes: tuple[int, int]) -> Path:
+    """Interlaced films of (height, width) one behind the other in one file, as in broadcasts."""
+    options = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
+    parts = [encode(path.with_name(f"{k}.ts"), flat(GREY[:6], *size), options=options) for k, size in enumerate(sizes)]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def test_an_interlaced_film_whose_size_changes(tmp_path: Path) -> None:
+    frames, video = read(joined(tmp_path / "v.ts", (96, 128), (480, 640), (96, 64)))
+    assert [frame.image.shape[:2] for frame in frames] == [(96, 128)] * 6 + [(480, 640)] * 6 + [(96, 64)] * 6
+    for frame, grey in zip(frames, GREY[:6] * 3, strict=True):
+        np.testing.assert_allclose(frame.image, grey, atol=4)
+    assert video.problem == ""
+
+
+def test_pictures_that_are_too_large_later_in_a_film_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PIXELS_VARIABLE, "20000")
+    frames, video = read(joined(tmp_path / "v.ts", (96, 128), (480, 640)))
+    assert {frame.image.shape[:2] for frame in frames} == {(96, 128)}
+    assert "damaged" in video.problem
 
 
 def test_pixels_that_are_not_square_and_turned_films(tmp_path: Path) -> None:
