@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpnet_cli.data.heic import is_heic, read_heic
-from bpnet_cli.data.pixels import eight_bits, hidden_as_white, may_be_transparent
+from bpnet_cli.data.pixels import eight_bits, hidden_as_white, is_cut_png, may_be_transparent
 from bpnet_cli.errors import DataError
 from bpnet_cli.storage import is_remote
 
@@ -88,7 +88,8 @@ def decode_image(data: bytes, name: str, flag: int = cv2.IMREAD_COLOR) -> NDArra
     if is_heic(data):
         return read_heic(data, name, flag)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_ANYDEPTH) if data else None
+        readable = data and not is_cut_png(data)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_ANYDEPTH) if readable else None
         if image is None:
             raise DataError(f"{name}: {_refusal(data)}")
         shown = eight_bits(image)

@@ -43,6 +43,18 @@ def may_be_transparent(data: bytes) -> bool:
     return not data.startswith(b"\xff\xd8")
 
 
+def is_cut_png(data: bytes) -> bool:
+    """Whether an encoded image is a PNG of which a part ends after the file does. OpenCV makes room for such parts first:
+    4 GB for a few bytes.
+    """
+    if not data.startswith(PNG):
+        return False
+    place = len(PNG)
+    while place + 8 <= len(data) and data[place + 4 : place + 8] != b"IEND":
+        place += 12 + int.from_bytes(data[place : place + 4], "big")  # length, name, content, checksum
+    return place + 8 > len(data)
+
+
 def hidden_as_white(image: NDArray[np.uint8], data: bytes) -> NDArray[np.uint8]:
     """The decoded image (H, W, 3), white where its file is wholly transparent: such pixels may hold any colours.
 

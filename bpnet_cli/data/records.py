@@ -195,9 +195,10 @@ def _sources_of(
 ) -> Iterator[LabelSource]:
     """The sources of one converted set. Raises DataError if a shard of the set is missing."""
     first = group[0][1]
-    missing = set(range(first.shards)) - {header.shard for _, header, _ in group}
-    if missing:
-        raise DataError(f"{pattern}: shard {min(missing)} of {first.shards} is missing, counted from 0")
+    there = {header.shard for _, header, _ in group}
+    missing = next((number for number in range(first.shards) if number not in there), None)
+    if missing is not None:
+        raise DataError(f"{pattern}: shard {missing} of {first.shards} is missing, counted from 0")
     problems = [problem for _, header, _ in group for problem in header.problems]
     by_source: dict[int, list[tuple[str, dict[str, list[Any]]]]] = {}
     try:

@@ -29,7 +29,7 @@ from bpnet_cli.untrusted import json_of, typed
 # Photos in a part: so many that there are about `_PARTS` parts, within bounds. Small parts share out work evenly, large
 # ones keep the number of files low.
 _PARTS, _FEWEST, _MOST = 256, 8, 512
-_MOST_PARTS = 10_000_000
+_MOST_PARTS = 1_000_000
 _ANY_PART = f"{Path(DETECTIONS).stem}-*-of-*.jsonl"
 
 

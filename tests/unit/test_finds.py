@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -144,6 +145,18 @@ def test_a_heic_photo_that_is_cut_off(tmp_path: Path) -> None:
         path.write_bytes(data[:length])
         with pytest.raises(DataError):
             read_photo(path)
+
+
+def test_a_png_with_a_part_of_gigabytes_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV took 4 GB of memory for a file of 12 KB."""
+    data = cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    place = data.index(b"IDAT") - 4
+    (tmp_path / "p.png").write_bytes(data[:place] + b"\xff\x00\x00\x00" + data[place + 4 :])
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(DataError, match=r"p\.png: can't be decoded as an image"):
+        read_photo(tmp_path / "p.png")
 
 
 def test_records_that_are_none(keras_loaded: None) -> None:

@@ -158,7 +158,19 @@ def lose_all(out: Path) -> None:
         path.unlink()
 
 
+def state_many(out: Path) -> None:
+    """A number of shards that no list can hold."""
+    import tensorflow as tf
+
+    for path in out.glob("*.index"):
+        first, *rest = [bytes(record.numpy()) for record in tf.data.TFRecordDataset([str(path)])]
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in (json.dumps(json.loads(first) | {"shards": 10**18}).encode(), *rest):
+                writer.write(record)
+
+
 SPOILT = [
+    (state_many, r"train-\*: shard 3 of 1000000000000000000 is missing, counted from 0"),
     (cut_shard, r"train-00001-of-00003.tfrecord: has \d+ bytes, but its index says \d+; copy or convert it again"),
     (lose_index, r"train-00001-of-00003.tfrecord: its index .*train-00001-of-00003.index is missing"),
     (cut_index, r"train-00001-of-00003.index: can't be read"),
