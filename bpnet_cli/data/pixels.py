@@ -44,8 +44,9 @@ def may_be_transparent(data: bytes) -> bool:
 
 
 def is_cut_png(data: bytes) -> bool:
-    """Whether an encoded image is a PNG of which a part ends after the file does. OpenCV makes room for such parts first:
-    4 GB for a few bytes.
+    """Whether an encoded image is a PNG of which a part ends after the file does.
+
+    OpenCV makes room for a part before it reads it: 4 GB for a few bytes.
     """
     if not data.startswith(PNG):
         return False
