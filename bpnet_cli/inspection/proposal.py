@@ -24,6 +24,8 @@ _FEW = 0.1
 _MIDDLE = 0.5
 # Crops hold this share of the people from side to side.
 _WIDE = 0.75
+# So many keypoints with the same sigma are not named one by one.
+_MANY_SIGMAS = 6
 _SIGMAS = "sigmas (how exact a keypoint must be for AP)"
 # Limits of the input's height, pixels, and its step.
 _LEAST_INPUT, _MOST_INPUT, _INPUT_STEP = 160, 640, 32
@@ -135,6 +137,12 @@ def _sigma_lines(sigmas: dict[str, float], measured: dict[str, float], twice: in
         if name not in measured:
             groups.setdefault(sigma, []).append(name)
     if groups:
-        defaults = "; ".join(f"{sigma:g} for {', '.join(names)}" for sigma, names in groups.items())
+        largest = max(groups, key=lambda sigma: len(groups[sigma]))
+        rest = f"the other {len(groups[largest])}" if len(groups) > 1 or measured else f"all {len(groups[largest])}"
+        texts = {sigma: ", ".join(names) for sigma, names in groups.items()}
+        if len(groups[largest]) >= _MANY_SIGMAS:  # the file has them all
+            del texts[largest]
+            texts[largest] = rest
+        defaults = "; ".join(f"{sigma:g} for {text}" for sigma, text in texts.items())
         lines.append(f"{_SIGMAS}, not measured but COCO's for the name, or else 0.05: {defaults}")
     return lines

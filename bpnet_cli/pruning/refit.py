@@ -34,7 +34,7 @@ def refit(
     rng = np.random.default_rng(_SEED)
     before, after = Walk(network, photos), Walk(pruned, photos)
     fitted = []
-    for layer in progress(pruned.layers, len(pruned.layers), "fitting"):
+    for layer in progress(pruned.layers, len(pruned.layers), "fitting layers"):
         wanted = before.run(layer.name)
         numbers = channels.inputs.get(layer.name)
         if is_convolution(layer) and numbers is not None and gone & set(numbers.tolist()):

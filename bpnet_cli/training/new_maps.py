@@ -83,7 +83,7 @@ class NewMaps:
         crops = self._crops(old)
         places = _places(network)
         before, after = Walk(old, [c.image for c in crops]), Walk(network, [c.image for c in crops])
-        for layer in progress(network.layers, len(network.layers), f"fitting new maps to {len(crops)} crops"):
+        for layer in progress(network.layers, len(network.layers), f"fitting new maps to {len(crops)} crops, layers"):
             wanted = before.run(layer.name)
             channels = new.get(layer.name)
             if channels is None or not (channels.read.any() or channels.made.any()):

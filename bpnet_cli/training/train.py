@@ -184,7 +184,10 @@ def _fit_and_tell(run: Run, watchers: Sequence[keras.callbacks.Callback]) -> Non
     if done.best_epoch:
         say(f"best: AP {done.best_ap:.3f} after epoch {done.best_epoch}")
     elif done.best_epoch == 0:
-        say(f"best: AP {done.best_ap:.3f} before training, which no epoch reached; {run.folder.best} has those weights")
+        say(
+            f"best: AP {done.best_ap:.3f} before training, which no epoch reached; {run.folder.best} has those weights;"
+            " to get further: more photos, or a smaller optimizer.learning_rate"
+        )
 
 
 def _set_up_keras(seed: int, precision: str, deterministic: bool) -> None:

@@ -53,6 +53,7 @@ def test_what_is_written_trains_and_is_understood(bpnet: Run, hands: Path, keras
     assert values["flip_pairs"] == []
     assert "Then: bpnet train -e 'my hands/spec.yaml' -r 'runs/my hands'" in said
     assert "no left/right pairs" not in said  # a hand has no sides
+    assert "0.062 for wrist; 0.05 for the other 20\n" in said
     held, rest = (json.loads(Path(f"my hands/{name}.json").read_text()) for name in ("validation", "train"))
     files = [{image["file_name"] for image in part["images"]} for part in (held, rest)]
     assert [len(part) for part in files] == [3, 27]
