@@ -101,8 +101,7 @@ def restrict(truth: Labels, skeleton: Skeleton) -> Labels:
         raise DataError(
             f"{truth.path}: labels none of the keypoints of skeleton {skeleton.name}, but"
             f" {', '.join(truth.keypoint_names)}; if they are the same under other names, write"
-            " `rename: {name in the file: name in the skeleton}`"
-            " beside `annotations` in the spec"
+            " `rename: {name in the file: name in the skeleton}` beside `annotations` in the spec"
         )
     people = replace(truth.people, keypoints=truth.people.keypoints[:, kept], unknown=truth.people.unknown[:, kept])
     return replace(truth, keypoint_names=tuple(truth.keypoint_names[i] for i in kept), people=people, limbs=())
