@@ -1,4 +1,4 @@
-"""Decoded pictures of a video: their time stamps, and pictures without interlacing."""
+"""Decoded pictures of a video: their time stamps and those of the sound, and pictures without interlacing."""
 
 from __future__ import annotations
 
@@ -43,6 +43,27 @@ class Clock:
             time = after
         self._last = time
         return time, duration
+
+
+class SoundClock:
+    """Time stamps of sound packets, which never go back: a large step back starts a new clock, as in `Clock`."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._end = self._shift = 0
+
+    def moved(self, packet: Any) -> bool:
+        """Move a packet's time stamps to the clock. False: it lies a little before the last one; leave it out."""
+        time = packet.pts + self._shift
+        if self._last is not None and time < self._last:
+            if (self._last - time) * packet.time_base <= _NEW_CLOCK:
+                return False
+            self._shift += self._end - time
+            time = self._end
+        packet.pts = time
+        packet.dts = time if packet.dts is None else packet.dts + self._shift
+        self._last, self._end = time, time + (packet.duration or 1)
+        return True
 
 
 class Deinterlacer:

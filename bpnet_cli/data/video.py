@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bpnet_cli.data.address import is_address, without_login
 from bpnet_cli.data.images import most_pixels
-from bpnet_cli.data.pictures import Clock, Deinterlacer
+from bpnet_cli.data.pictures import Clock, Deinterlacer, SoundClock
 from bpnet_cli.errors import DataError
 from bpnet_cli.storage import is_remote, place
 
@@ -205,10 +205,10 @@ class VideoReader:
     def _pictures(self) -> Iterator[tuple[Any, list[Any]]]:
         """Decoded pictures without interlacing, each with the packets of sound that were read before it."""
         sound: list[Any] = []
-        woven = Deinterlacer(self.stream.time_base)
+        woven, heard = Deinterlacer(self.stream.time_base), SoundClock()
         for packet in self._packets():
             if packet.stream is self.sound:
-                if packet.pts is not None:
+                if packet.pts is not None and heard.moved(packet):
                     sound.append(packet)
                     self._heard = max(self._heard, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                 continue

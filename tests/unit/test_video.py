@@ -128,18 +128,21 @@ def test_interlaced_pictures_become_whole_ones(tmp_path: Path) -> None:
         assert combs(frame.image) < 0.35 * combs(picture)
 
 
-def joined(path: Path, *sizes: tuple[int, int]) -> Path:
+def joined(path: Path, *sizes: tuple[int, int], sound: str = "") -> Path:
     """Interlaced films of (height, width) one behind the other in one file, as in broadcasts."""
     options = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
-    parts = [encode(path.with_name(f"{k}.ts"), flat(GREY[:6], *size), options=options) for k, size in enumerate(sizes)]
+    parts = [
+        encode(path.with_name(f"{k}.ts"), flat(GREY, *size), options=options, sound=sound)
+        for k, size in enumerate(sizes)
+    ]
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
 
 
 def test_an_interlaced_film_whose_size_changes(tmp_path: Path) -> None:
     frames, video = read(joined(tmp_path / "v.ts", (96, 128), (480, 640), (96, 64)))
-    assert [frame.image.shape[:2] for frame in frames] == [(96, 128)] * 6 + [(480, 640)] * 6 + [(96, 64)] * 6
-    for frame, grey in zip(frames, GREY[:6] * 3, strict=True):
+    assert [frame.image.shape[:2] for frame in frames] == [(96, 128)] * 11 + [(480, 640)] * 11 + [(96, 64)] * 11
+    for frame, grey in zip(frames, GREY * 3, strict=True):
         np.testing.assert_allclose(frame.image, grey, atol=4)
     assert video.problem == ""
 
@@ -205,6 +208,24 @@ def test_a_copy_has_the_sound_the_time_stamps_and_the_length(tmp_path: Path, end
             assert abs(samples / 44100 - 3) < 0.1
             assert abs(seconds - 3) < 0.1
     assert [round(1000 * frame.seconds) for frame in read(copy)[0]] == times
+
+
+@pytest.mark.parametrize("sound", ["aac", "ac3"])
+def test_a_copy_of_joined_films_has_the_sound_of_both(tmp_path: Path, sound: str) -> None:
+    """In the file, all time stamps begin again at the second film."""
+    path = joined(tmp_path / "v.ts", (96, 128), (48, 64), sound=sound)
+    copy = tmp_path / "copy.mp4"
+    with VideoReader(str(path)) as video, VideoWriter(copy, video.rate, video.base, video.sound) as writer:
+        for frame in video.frames():
+            writer.add(frame.image, frame.time * frame.base, frame.duration * frame.base)
+            writer.add_sound(frame.sound)
+        writer.add_sound(video.late_sound)
+    with av.open(str(copy)) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert abs(samples / 44100 - 6) < 0.2
+    seconds = [frame.seconds for frame in read(copy)[0]]
+    np.testing.assert_allclose(np.diff(seconds), 0.1, atol=0.01)
+    assert len(seconds) == 22
 
 
 def test_a_film_that_begins_late_has_a_copy_that_begins_at_zero(tmp_path: Path) -> None:
