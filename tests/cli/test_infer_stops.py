@@ -48,6 +48,7 @@ def test_sigterm_keeps_what_is_done_as_ctrl_c_does(
     def third(*arguments: object, **options: object) -> object:
         pictures.append(1)
         if len(pictures) == 3:
+            time.sleep(0.5)  # the main thread has taken the results before and waits for this one
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)  # the signal comes to the main thread
         return draw(*arguments, **options)
