@@ -99,6 +99,11 @@ def without_partner(names: Sequence[str], pairs: Iterable[Sequence[str]]) -> lis
     ]
 
 
+def lacks_pairs(names: Sequence[str]) -> bool:
+    """Whether the names look as if they had sides, but no pairs are found by name."""
+    return not pairs_by_name(names) and (bool(without_partner(names, ())) or may_have_sides(names))
+
+
 def likely_partner(name: str, names: Iterable[str]) -> str | None:
     """Of names without a partner, the one on the other side whose spelling is nearest; None if none is near."""
     (side, *rest), others = canonical(name), {}

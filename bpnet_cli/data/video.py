@@ -103,10 +103,11 @@ class VideoReader:
             raise DataError(f"{self.shown}: {why}")
         self.stream = usable[0]
         size = (self.stream.codec_context.width, self.stream.codec_context.height)
-        if size[0] * size[1] > most_pixels():
+        most = most_pixels()
+        if size[0] * size[1] > most:
             self._close()
-            raise DataError(f"{self.shown}: has {size[0]} x {size[1]} pixels, more than {most_pixels():,}")
-        self.stream.codec_context.options = {"max_pixels": str(most_pixels())}  # pictures within may be larger
+            raise DataError(f"{self.shown}: has {size[0]} x {size[1]} pixels, more than {most:,}")
+        self.stream.codec_context.options = {"max_pixels": str(most)}  # pictures within may be larger
         self.stream.thread_type = "AUTO"
         self.base = Fraction(self.stream.time_base)
         self.rate = self._average_rate() / self.every

@@ -18,12 +18,17 @@ from bpnet_cli.data.sources import open_sources
 from bpnet_cli.errors import BpnetError, DataError
 from bpnet_cli.log import progress
 from bpnet_cli.pose.skeleton import Skeleton
-from bpnet_cli.sides import may_have_sides, pairs_by_name, without_partner
+from bpnet_cli.sides import lacks_pairs, pairs_by_name, without_partner
 from bpnet_cli.spec.dataset import RecordSource, Source
 from bpnet_cli.spec.experiment import ExperimentSpec
 
 UNDECODABLE = "photos that can't be decoded, where training would stop"
 _READERS = 4
+_RIGHT_WITHOUT_SIDES = " (right if the keypoints have no sides)"
+_NO_PAIRS = (
+    "no left/right pairs are found, but the names look as if the keypoints have sides: write the pairs into"
+    " `flip_pairs` of the skeleton file, because mirrored crops teach the wrong side without them"
+)
 
 
 def check_spec(spec: ExperimentSpec) -> tuple[list[str], int]:
@@ -81,7 +86,7 @@ def _report(source: LabelSource, skeleton: Skeleton | None, training: Experiment
     if training:
         tables.append(_crops(photos, training))
     told = [line.removeprefix(f"{source.labels.path}: ") for line in (*source.notes, *summarise(problems))]
-    if skeleton is None and may_have_sides(names := source.labels.keypoint_names) and not pairs_by_name(names):
+    if skeleton is None and lacks_pairs(source.labels.keypoint_names):
         told.append(_NO_PAIRS)
     lines = ["what is unusual:", *(f"  {line}" for line in told)] if told else ["nothing is unusual"]
     return "\n\n".join("\n".join(f"  {line}" for line in part) for part in (*tables, lines) if part)
@@ -119,13 +124,6 @@ def _contents(source: LabelSource, problems: Sequence[Problem]) -> list[str]:
     ]
     heading = ("", "there", "used", "ignored in the loss", "left out")
     return _table(heading, rows[:2] + [row for row in rows[2:] if row[1]])
-
-
-_RIGHT_WITHOUT_SIDES = " (right if the keypoints have no sides)"
-_NO_PAIRS = (
-    "no left/right pairs are found, but the names look as if the keypoints have sides: write the pairs into"
-    " `flip_pairs` of the skeleton file, because mirrored crops teach the wrong side without them"
-)
 
 
 def _categories(labels: Labels) -> list[str]:

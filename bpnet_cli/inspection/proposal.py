@@ -14,7 +14,7 @@ from bpnet_cli.errors import DataError
 from bpnet_cli.inspection.limbs import Pair, mean_distances, spanning_limbs
 from bpnet_cli.inspection.sigmas import measured_sigmas
 from bpnet_cli.pose.skeleton import groups_of
-from bpnet_cli.sides import may_have_sides, pairs_by_name, without_partner
+from bpnet_cli.sides import lacks_pairs, pairs_by_name
 from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.spec.skeleton_file import default_sigma
 
@@ -63,7 +63,7 @@ def propose_skeleton(labels: Labels, name: str) -> Proposal:
         "flip_pairs": [list(pair) for pair in pairs],
         "sigmas": sigmas,
     }
-    if not pairs and (without_partner(names, pairs) or may_have_sides(names)):
+    if lacks_pairs(names):
         del values["flip_pairs"]  # an empty list would say that the keypoints have no sides
     lines = [*_limb_lines(names, given, added), *_sigma_lines(sigmas, measured, twice)]
     if unlabelled := [name for k, name in enumerate(names) if not (people[:, k, 2] > 0).any()]:
@@ -137,12 +137,11 @@ def _sigma_lines(sigmas: dict[str, float], measured: dict[str, float], twice: in
         if name not in measured:
             groups.setdefault(sigma, []).append(name)
     if groups:
-        largest = max(groups, key=lambda sigma: len(groups[sigma]))
-        rest = f"the other {len(groups[largest])}" if len(groups) > 1 or measured else f"all {len(groups[largest])}"
         texts = {sigma: ", ".join(names) for sigma, names in groups.items()}
-        if len(groups[largest]) >= _MANY_SIGMAS:  # the file has them all
+        largest = max(groups, key=lambda sigma: len(groups[sigma]))
+        if (many := len(groups[largest])) >= _MANY_SIGMAS:  # the file has them all
             del texts[largest]
-            texts[largest] = rest
+            texts[largest] = f"{'the other' if many < len(sigmas) else 'all'} {many}"
         defaults = "; ".join(f"{sigma:g} for {text}" for sigma, text in texts.items())
         lines.append(f"{_SIGMAS}, not measured but COCO's for the name, or else 0.05: {defaults}")
     return lines

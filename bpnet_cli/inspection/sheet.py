@@ -20,7 +20,7 @@ from bpnet_cli.spec.experiment import ExperimentSpec
 from bpnet_cli.storage import local_path
 
 LEGEND = (
-    "{} Hollow keypoints are occluded. The loss ignores hatched parts.",
+    "Hollow keypoints are occluded. The loss ignores hatched parts.",
     "Below each crop are its targets: keypoints (largest heatmap) and limbs (longest PAF vector).",
 )
 _SIDES = "Left is blue, right orange, the middle green."
@@ -47,7 +47,7 @@ def show_samples(spec: ExperimentSpec, output: str | Path, count: int, columns: 
     tiles = [_draw(loader, position, *shape) for position in progress(range(count), count, "drawing")]
     captions = [describe(loader, position) for position in range(count)]
     colours = _SIDES if loader.skeleton.flip_pairs else _NO_SIDES
-    heading = [f"{spec.name}: the first {count} training samples", *(line.format(colours) for line in LEGEND)]
+    heading = (f"{spec.name}: the first {count} training samples", f"{colours} {LEGEND[0]}", *LEGEND[1:])
     sheet = arrange(tiles, captions, columns, heading)
     with atomic_path(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())

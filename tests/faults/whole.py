@@ -8,7 +8,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,11 +20,8 @@ import yaml
 def broken(folder: Path, but: Sequence[str] = ()) -> list[str]:
     """A line for each file that is not whole. Names that begin with a dot are temporary. but: folders to leave out."""
     lines = []
-    for path in sorted(folder.rglob("*")):
+    for path in _finished(folder, but):
         name = path.relative_to(folder)
-        # TensorBoard's events are a log, whose reader leaves out a record that is cut off.
-        if path.is_dir() or any(part.startswith(".") or part in ("tensorboard", *but) for part in name.parts):
-            continue
         check = next((CHECKS[suffix] for suffix in CHECKS if path.name.endswith(suffix)), None)
         if check is None:
             lines.append(f"{name}: no check for this kind of file")
@@ -34,6 +31,16 @@ def broken(folder: Path, but: Sequence[str] = ()) -> list[str]:
         except Exception as error:  # noqa: BLE001 - the libraries raise any exception for files that are not whole
             lines.append(f"{name}: {type(error).__name__}: {str(error)[:200]}")
     return lines
+
+
+def _finished(folder: Path, but: Sequence[str] = ()) -> Iterator[Path]:
+    """The files, in order, without those under temporary names, which begin with a dot. but: folders to leave out."""
+    # TensorBoard's events are a log, whose reader leaves out a record that is cut off.
+    left_out = ("tensorboard", *but)
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if not path.is_dir() and not any(part.startswith(".") or part in left_out for part in parts):
+            yield path
 
 
 def hidden(folder: Path) -> list[str]:
@@ -174,10 +181,7 @@ def contents(folder: Path) -> dict[str, str]:
     Of films, pages and logs, which hold the time, and of SavedModels and OpenVINO's files, only the names count.
     """
     found = {}
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_dir() or any(part.startswith(".") or part == "tensorboard" for part in parts):
-            continue
+    for path in _finished(folder):
         data = path.read_bytes()
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

@@ -78,6 +78,15 @@ def read(path: str | Path, **options: Any) -> tuple[list[Frame], VideoReader]:
         return list(video.frames()), video
 
 
+def write_copy(path: Path, copy: Path) -> None:
+    """A copy of a film with its pictures, time stamps and sound, as `infer` writes it."""
+    with VideoReader(str(path)) as video, VideoWriter(copy, video.rate, video.base, video.sound) as writer:
+        for frame in video.frames():
+            writer.add(frame.image, frame.time * frame.base, frame.duration * frame.base)
+            writer.add_sound(frame.sound)
+        writer.add_sound(video.late_sound)
+
+
 def test_frames_are_in_order_with_the_time_stamps_of_the_file(tmp_path: Path) -> None:
     times = [0, 40, 80, 500, 540, 1500, 1540, 2000, 2040, 2700, 2740]
     path = encode(tmp_path / "v.mkv", flat(GREY), times)
@@ -193,11 +202,7 @@ def test_a_copy_has_the_sound_the_time_stamps_and_the_length(tmp_path: Path, end
     times = [0, 40, 80, 500, 540, 1500, 1540, 2000, 2040, 2700, 2740]
     path = encode(tmp_path / f"v.{ending}", flat(GREY), times, sound=sound)
     copy = tmp_path / "copy" / f"v.{ending}"
-    with VideoReader(str(path)) as video, VideoWriter(copy, video.rate, video.base, video.sound) as writer:
-        for frame in video.frames():
-            writer.add(frame.image, frame.time * frame.base, frame.duration * frame.base)
-            writer.add_sound(frame.sound)
-        writer.add_sound(video.late_sound)
+    write_copy(path, copy)
     with av.open(str(copy)) as container:
         assert container.streams.video[0].codec_context.name == "h264"
         heard = [stream.codec_context.name for stream in container.streams.audio]
@@ -215,11 +220,7 @@ def test_a_copy_of_joined_films_has_the_sound_of_both(tmp_path: Path, sound: str
     """In the file, all time stamps begin again at the second film."""
     path = joined(tmp_path / "v.ts", (96, 128), (48, 64), sound=sound)
     copy = tmp_path / "copy.mp4"
-    with VideoReader(str(path)) as video, VideoWriter(copy, video.rate, video.base, video.sound) as writer:
-        for frame in video.frames():
-            writer.add(frame.image, frame.time * frame.base, frame.duration * frame.base)
-            writer.add_sound(frame.sound)
-        writer.add_sound(video.late_sound)
+    write_copy(path, copy)
     with av.open(str(copy)) as container:
         samples = sum(frame.samples for frame in container.decode(audio=0))
     assert abs(samples / 44100 - 6) < 0.2
