@@ -195,7 +195,13 @@ def _teacher_of(spec: ExperimentSpec) -> TeacherPlan | None:
     theirs = spec.distillation
     if theirs.teacher is None:
         return None
-    return TeacherPlan(theirs.teacher, spec.model.input_height, spec.model.input_width, theirs.scales, theirs.flip)
+    return TeacherPlan(
+        box_or_path(theirs.teacher, keras=False),
+        spec.model.input_height,
+        spec.model.input_width,
+        theirs.scales,
+        theirs.flip,
+    )
 
 
 def _start_of(spec: ExperimentSpec, skeleton: Skeleton) -> StartPlan:

@@ -187,10 +187,10 @@ class LossSpec(Model):
 class DistillationSpec(Model):
     """Learning from the maps of another network, in addition to the labels."""
 
-    teacher: Annotated[str | None, OnDisk("file")] = Field(
+    teacher: Annotated[str | None, OnDisk("file", ("box",))] = Field(
         default=None,
-        description="network to learn from, which runs on every crop: .onnx, .keras or OpenVINO's .xml; null: "
-        "only labels",
+        description="network to learn from, which runs on every crop: .onnx, .keras, OpenVINO's .xml, or box (the "
+        "model in the box); null: only labels",
     )
     share: float = Field(
         default=0.5,
@@ -214,8 +214,8 @@ class PruningSpec(Model):
 
     criterion: Literal["norm", "effect"] | None = Field(
         default=None,
-        description="which channels are removed first: norm (small weights) or effect (those that change the next "
-        "layers' outputs least on photos); null: effect with --refit-images, else norm",
+        description="which channels are removed first: norm (small weights) or effect (those that change the "
+        "maps least on photos); null: effect with --refit-images, else norm",
     )
     refit: bool = Field(default=True, description="with --refit-images: refit the layers that read removed channels")
     granularity: int = Field(

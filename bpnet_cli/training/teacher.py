@@ -10,6 +10,7 @@ from bpnet_cli.errors import SpecError, hinting
 from bpnet_cli.inference.backends import load_backend
 from bpnet_cli.inference.predictor import InputSize, Predictor
 from bpnet_cli.plan import TeacherPlan
+from bpnet_cli.pose.averaging import resample_maps
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.strides import STRIDE
 
@@ -29,10 +30,13 @@ def make_teacher(plan: TeacherPlan, skeleton: Skeleton) -> Teacher:
             f" has {skeleton.name} at stride {STRIDE}: keypoints, limbs and stride must be the same"
         )
 
+    rows, columns = plan.height // STRIDE, plan.width // STRIDE
     predictor = Predictor(backend, InputSize(plan.height, plan.width), scales=plan.scales, flip=plan.flip)
 
     def teach(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        heatmaps, pafs, _ = predictor.maps(image)
+        heatmaps, pafs, matrix = predictor.maps(image)
+        if heatmaps.shape[:2] != (rows, columns):
+            heatmaps, pafs = (resample_maps(maps, rows, columns, matrix, STRIDE) for maps in (heatmaps, pafs))
         return np.concatenate([heatmaps, pafs], axis=-1)
 
     return teach

@@ -167,6 +167,8 @@ def test_paths_that_are_there_are_not_named(bpnet: Run) -> None:
     for weights in ("none", "box", "imagenet"):
         words = ("--set", f"model.pretrained={weights}", "--set", "model.backbone=vgg19")
         assert bpnet("spec", "check", "s.yaml", "--paths", *words).output == f"{UNOPENED}\ns.yaml: ok\n"
+    words = ("--paths", "--set", "distillation.teacher=box")
+    assert bpnet("spec", "check", "s.yaml", *words).output == f"{UNOPENED}\ns.yaml: ok\n"
     result = bpnet("spec", "check", "s.yaml", "--set", "model.pretrained=b.npz")
     assert result.output.startswith(f"--set model.pretrained=b.npz: model.pretrained: b.npz: no such file {HINT}\n")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,8 +69,13 @@ def test_a_network_is_trained_measured_and_pruned(backend: str, tmp_path: Path, 
     assert result.returncode == 0, result.stderr
     assert "AP" in json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     words = ("--set", "pruning.min_channels=2", "--set", "pruning.granularity=1", "--target-macs", 0.7)
-    result = run(backend, "prune", "-m", model, "-o", tmp_path / "small.keras", *words)
-    assert result.returncode == 0, result.stderr
+    (tmp_path / "photos").mkdir()
+    for number in range(3):  # refitting needs 32 photos
+        for photo in (drawn / "images").iterdir():
+            shutil.copy(photo, tmp_path / "photos" / f"{number}_{photo.name}")
+    for name, more in (("small.keras", ()), ("refitted.keras", ("--refit-images", tmp_path / "photos"))):
+        result = run(backend, "prune", "-m", model, "-o", tmp_path / name, *words, *more)
+        assert result.returncode == 0, result.stderr
     for words in (("export", "-m", model, "-o", tmp_path / "x.onnx"), ("dataset_convert", "-e", spec, "-o", tmp_path)):
         result = run(backend, *words)
         assert result.returncode == 1

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,7 +17,7 @@ from bpnet_cli.errors import BpnetError  # noqa: E402
 from bpnet_cli.models.bodyposenet import macs_by_layer  # noqa: E402
 from bpnet_cli.models.channels import trace_channels  # noqa: E402
 from bpnet_cli.models.walk import patches  # noqa: E402
-from bpnet_cli.pruning.effect import channel_effects  # noqa: E402
+from bpnet_cli.pruning.effect import changes_of_maps, channel_effects  # noqa: E402
 from bpnet_cli.pruning.refit import refit  # noqa: E402
 from bpnet_cli.pruning.surgery import shrink  # noqa: E402
 
@@ -73,6 +79,74 @@ def test_a_constant_channel_matters_least() -> None:
     assert first.index(min(first)) == 5
     assert min(ranks.values()) > 0
     assert max(ranks.values()) == 1
+
+
+def linear_network():
+    """Two stages; `a` and `b` are tied by a sum, which a depthwise layer reads. Without activations."""
+    keras.utils.set_random_seed(5)
+    image = keras.Input((None, None, 3), dtype="uint8", name="image")
+    x = keras.layers.Rescaling(1 / 255, name="normalization")(image)
+    a = keras.layers.Conv2D(4, 3, padding="same", name="a")(x)
+    b = keras.layers.Conv2D(4, 1, name="b")(x)
+    y = keras.layers.DepthwiseConv2D(3, padding="same", name="depthwise")(keras.layers.Add(name="sum")([a, b]))
+    heat1, paf1 = (keras.layers.Conv2D(2, 1, name=f"{kind}1")(y) for kind in ("heat", "paf"))
+    z = keras.layers.Conv2D(3, 3, padding="same", name="c")(keras.layers.Concatenate(name="joined")([y, heat1, paf1]))
+    heat2, paf2 = (keras.layers.Conv2D(2, 1, name=f"{kind}2")(z) for kind in ("heat", "paf"))
+    return keras.Model(image, [heat1, heat2, paf1, paf2])
+
+
+def with_means(model, names: tuple[str, ...], channel: int):
+    """A copy in which this channel of these convolutions is its mean over all photos, everywhere."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    for name in names:
+        part = keras.Model(model.inputs[0], model.get_layer(name).output)
+        mean = np.mean([keras.ops.convert_to_numpy(part(photo))[..., channel].mean() for photo in PHOTOS])
+        kernel, bias = copy.get_layer(name).get_weights()
+        kernel[..., channel], bias[channel] = 0, mean
+        copy.get_layer(name).set_weights([kernel, bias])
+    return copy
+
+
+def test_the_effect_is_the_change_of_the_maps_when_a_channel_becomes_constant() -> None:
+    """In a network without activations the first order is exact; only the random signs are left."""
+    model = linear_network()
+    channels = trace_channels(model)
+    found = changes_of_maps(model, channels, PHOTOS, draws=200)
+    assert len(found) == 7
+    for names, channel in [(("a", "b"), i) for i in range(4)] + [(("c",), i) for i in range(3)]:
+        other, exact = with_means(model, names, channel), 0.0
+        for photo in PHOTOS:
+            for place, (before, after) in enumerate(zip(model(photo), other(photo), strict=True)):
+                change = np.square(keras.ops.convert_to_numpy(before - after)).sum()
+                exact += change * (0.01 if place in (0, 2) else 1.0)
+        number = int(channels.outputs[names[0]][channel])
+        assert found[number] == pytest.approx(exact, rel=0.25), (names, channel)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_each_backend_finds_the_same_effects(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip(backend)
+    model = network()
+    model.save(tmp_path / "m.keras")
+    np.savez(tmp_path / "photos.npz", *PHOTOS)
+    code = f"""
+import json, keras, numpy as np
+from bpnet_cli.models.channels import trace_channels
+from bpnet_cli.pruning.effect import changes_of_maps
+model = keras.saving.load_model({str(tmp_path / "m.keras")!r})
+photos = [*np.load({str(tmp_path / "photos.npz")!r}).values()]
+print(json.dumps([*changes_of_maps(model, trace_channels(model), photos).items()]))
+"""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300, check=True
+    )
+    found = dict(json.loads(result.stdout))
+    expected = changes_of_maps(model, trace_channels(model), PHOTOS)
+    assert found.keys() == expected.keys()
+    for number, value in expected.items():
+        assert found[number] == pytest.approx(value, rel=1e-3, abs=1e-6)
 
 
 def test_an_activation_that_mixes_channels_is_refused() -> None:
