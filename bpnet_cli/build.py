@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from bpnet_cli import __version__
+from bpnet_cli.box import box_or_path
 from bpnet_cli.errors import SpecError, did_you_mean, hinting, naming
 from bpnet_cli.log import say
-from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from bpnet_cli.pose.options import DecodeOptions
 from bpnet_cli.pose.skeleton import BODY_18, Skeleton

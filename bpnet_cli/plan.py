@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal
 
+from bpnet_cli.box import box_or_path
 from bpnet_cli.build import (
     check_multiple,
     metadata_of,
@@ -19,7 +20,6 @@ from bpnet_cli.build import (
     skeleton_of,
 )
 from bpnet_cli.errors import SpecError
-from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.spec.experiment import ExperimentSpec

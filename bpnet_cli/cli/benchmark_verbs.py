@@ -195,8 +195,8 @@ def _sizes(context: click.Context, option: click.Parameter, words: tuple[str, ..
     "models",
     metavar="MODEL",
     multiple=True,
-    help="A .keras or .onnx file, OpenVINO's .xml, or box. May be given several times; ratios are relative to the first"
-    " model.  [the model in the box]",
+    help="A .keras or .onnx file, OpenVINO's .xml, box or box-fast. May be given several times; ratios are relative to"
+    " the first model.  [the model in the box]",
 )
 @engine_option(several=True)
 @click.option(
@@ -254,7 +254,7 @@ def infer(
     """
     from bpnet_cli.benchmark.infer import benchmark_infer
     from bpnet_cli.benchmark.report import describe_inference
-    from bpnet_cli.models.box import box_or_path
+    from bpnet_cli.box import box_or_path
 
     models = tuple(box_or_path(model, keras=False) for model in models) or (model_or_box(None),)
     figures = benchmark_infer(models, sizes, batches, repeats, threads, images, engines)

@@ -50,7 +50,7 @@ def model_option(required: bool = True, box: bool = False, keras: bool = False) 
     """`-m MODEL`. box: `-m` is optional, the default is the model in the box. keras: .onnx files are not allowed."""
 
     def resolve(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-        from bpnet_cli.models.box import box_or_path
+        from bpnet_cli.box import box_or_path
 
         return value if value is None else box_or_path(value, keras=keras)
 
@@ -62,7 +62,7 @@ def model_option(required: bool = True, box: bool = False, keras: bool = False) 
         metavar="MODEL",
         required=required and not box,
         callback=resolve,
-        help=f"A {'.keras' if keras else '.keras or .onnx'} file, or box: the model in the box."
+        help=f"A {'.keras' if keras else '.keras or .onnx'} file, or box or box-fast: the models in the box."
         + ("  [box]" if box else ""),
     )
 
@@ -71,7 +71,7 @@ def model_or_box(path: str | None, *, keras: bool = False) -> str:
     """The model of `-m`. Without `-m`, the model in the box, and a line that says so. Raises ModelFileError."""
     if path:
         return path
-    from bpnet_cli.models.box import box_keras, box_onnx
+    from bpnet_cli.box import box_keras, box_onnx
 
     found = box_keras() if keras else box_onnx()
     click.echo("no -m: using the model in the box (`bpnet docs model_card` says what it can't do)", err=True)

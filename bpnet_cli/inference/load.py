@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bpnet_cli.box import NAMES, box_or_path
 from bpnet_cli.build import decode_options_of
 from bpnet_cli.errors import BpnetError
 from bpnet_cli.inference.backends import Backend, KerasBackend, load_backend
 from bpnet_cli.inference.predictor import InputSize, Predictor
-from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.formats import format_of
 from bpnet_cli.models.metadata import ModelMetadata
 from bpnet_cli.spec.experiment import ExperimentSpec
@@ -28,7 +28,8 @@ def load_predictor(
     engine: str = "onnxruntime",
     threads: int | None = None,
 ) -> Predictor:
-    """A predictor for a model file of any format; without a path, or for "box", for the model in the box.
+    """A predictor for a model file of any format; without a path, for the model in the box; "box" and
+    "box-fast" are the models in the box.
 
     overrides: `key=value` changes to the spec in the file, as for `--set`. spec: used instead of the spec in the file;
     then `overrides` have no effect. engine: the runtime for an `.onnx` file, `onnxruntime` or `openvino`. threads:
@@ -37,7 +38,7 @@ def load_predictor(
     Raises BpnetError if there is no such file, if it is not a supported model, or if the engine is not installed or
     can't run it.
     """
-    path = box_or_path(str(path or "box"), keras=False)
+    path = box_or_path(str(path or NAMES[0]), keras=False)
     backend = load_backend(path, threads, engine)
     return make_predictor(backend, spec or spec_of(backend.metadata, path, overrides))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from bpnet_cli.box import NAMES
 from bpnet_cli.build import skeleton_of, tell_sides
 from bpnet_cli.data.choice import Choice
 from bpnet_cli.data.labels import Labels, summarise
@@ -77,7 +78,7 @@ def write_new_spec(request: NewSpec) -> list[str]:
     skeleton = propose_skeleton(labels, _name_of(labels))
     shipped = load_spec(base)
     fitted = propose_values(labels, shipped)
-    if shipped.model.pretrained == "box":
+    if shipped.model.pretrained in NAMES:
         renamed = {ours: theirs for ours, theirs in names.items() if ours != theirs}
         fitted.values.update({"model.pretrained_keypoints": renamed} if renamed else {})
     data = _data(request, targets)

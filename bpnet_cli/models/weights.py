@@ -11,10 +11,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from bpnet_cli.box import box_or_path
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.log import say
 from bpnet_cli.models.backbones import BACKBONES
-from bpnet_cli.models.box import box_or_path
 from bpnet_cli.models.formats import FORMATS
 from bpnet_cli.models.model_file import load_network
 from bpnet_cli.models.transfer import Transfer, Weights, heatmap_channels, paf_channels, same_maps, with_names
@@ -27,8 +27,8 @@ def load_pretrained(
 ) -> list[str]:
     """Copy pretrained weights into `network` by layer name; returns the names of the completely filled layers.
 
-    source: "none"; "imagenet" for backbones that keras.applications has; "box" for the model in the box; or the path
-    of a `.npz` or `.keras` file.
+    source: "none"; "imagenet" for backbones that keras.applications has; "box" or "box-fast" for a model in the box; or
+    the path of a `.npz` or `.keras` file.
     skeleton: the skeleton of `network`. If the source has another skeleton, the channels of its maps are matched by the
     names of keypoints and limbs. renamed: see `transfer.with_names`.
     Raises ModelFileError if the source is missing or if nothing in it fits, SpecError for names of keypoints that a
@@ -48,7 +48,7 @@ def load_pretrained(
             return _copy_layers(model, network, source)
         return _transfer_layers(model, theirs, network, skeleton, source)
     raise ModelFileError(
-        f"model.pretrained: must be none, imagenet, box, or a path ending in .npz or .keras (got {source!r})"
+        f"model.pretrained: must be none, imagenet, box, box-fast, or a path ending in .npz or .keras (got {source!r})"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
+from bpnet_cli import box
 from bpnet_cli.spec.base import Model, OnDisk, refusal
 from bpnet_cli.strides import INPUT_MULTIPLES, STRIDE
 
@@ -48,12 +49,13 @@ class RefinementStageSpec(StageSpec):
     head_channels: _HeadChannels = 128
 
 
-_WEIGHTS = ("none", "imagenet", "box")
+_WEIGHTS = ("none", "imagenet", *box.NAMES)
+_A_BOX = " or ".join(box.NAMES)
 
 
 def _known_weights(value: str) -> str:
     if value not in _WEIGHTS and not value.endswith((".npz", ".keras")):
-        raise refusal("must be 'none', 'imagenet', 'box' or a path to a .npz or .keras file", choices=_WEIGHTS)
+        raise refusal(f"must be none, imagenet, {_A_BOX}, or a path to a .npz or .keras file", choices=_WEIGHTS)
     return value
 
 
@@ -78,8 +80,8 @@ class ModelSpec(Model):
     )
     pretrained: Annotated[str, AfterValidator(_known_weights), OnDisk("file", _WEIGHTS)] = Field(
         default="none",
-        description="weights to start from: none, imagenet, box (the model in the box), or a path to a .npz or .keras "
-        "file relative to the working directory",
+        description=f"weights to start from: none, imagenet, {_A_BOX} (the models in the box), or a path to a .npz or "
+        ".keras file relative to the working directory",
     )
     pretrained_keypoints: dict[str, str] = Field(
         default={},
@@ -123,11 +125,15 @@ class ModelSpec(Model):
                 raise refusal(f"must be a multiple of {multiple} for {self.backbone}", (key,), getattr(self, key))
         return self
 
+    @property
+    def _starts_from_a_model(self) -> bool:
+        return self.pretrained in box.NAMES or self.pretrained.endswith(".keras")
+
     @model_validator(mode="after")
     def _keypoints_of_a_model(self) -> ModelSpec:
-        if self.pretrained_keypoints and self.pretrained != "box" and not self.pretrained.endswith(".keras"):
+        if self.pretrained_keypoints and not self._starts_from_a_model:
             raise refusal(
-                "has no effect without a model to start from; set model.pretrained to box or a .keras file",
+                f"has no effect without a model to start from; set model.pretrained to {_A_BOX} or a .keras file",
                 ("pretrained_keypoints",),
                 self.pretrained_keypoints,
             )
@@ -137,9 +143,9 @@ class ModelSpec(Model):
     def _graph_of_a_file_is_whole(self) -> ModelSpec:
         if self.graph == "spec":
             return self
-        if self.pretrained != "box" and not self.pretrained.endswith(".keras"):
+        if not self._starts_from_a_model:
             raise refusal(
-                "must be box or a .keras file with graph: file, which takes the graph from it",
+                f"must be {_A_BOX} or a .keras file with graph: file, which takes the graph from it",
                 ("pretrained",),
                 self.pretrained,
             )
@@ -187,10 +193,10 @@ class LossSpec(Model):
 class DistillationSpec(Model):
     """Learning from the maps of another network, in addition to the labels."""
 
-    teacher: Annotated[str | None, OnDisk("file", ("box",))] = Field(
+    teacher: Annotated[str | None, OnDisk("file", box.NAMES)] = Field(
         default=None,
-        description="network to learn from, which runs on every crop: .onnx, .keras, OpenVINO's .xml, or box (the "
-        "model in the box); null: only labels",
+        description=f"network to learn from, which runs on every crop: .onnx, .keras, OpenVINO's .xml, or {_A_BOX}; "
+        "null: only labels",
     )
     share: float = Field(
         default=0.5,

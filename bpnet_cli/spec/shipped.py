@@ -27,7 +27,7 @@ def shipped_folder() -> Path:
 
 def shipped_specs() -> dict[str, Path]:
     """The files of the shipped specs by name."""
-    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"))}
+    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def shipped_skeletons() -> dict[str, Path]:

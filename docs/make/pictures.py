@@ -70,7 +70,7 @@ def _bodyposenet() -> str:
 
 
 def _box() -> str:
-    from bpnet_cli.models.box import box_keras
+    from bpnet_cli.box import box_keras
     from bpnet_cli.models.model_file import load_network
 
     return networks.network_diagram(load_network(box_keras())[0], networks.BOX)

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bpnet_cli.models.box import box_keras, box_onnx
+from bpnet_cli.box import NAMES, box_keras, box_onnx
 from tests.cli.conftest import Run
 
 SPECS = Path(__file__).parents[2] / "specs"
 
 
-def test_infer_finds_the_people_of_a_real_photo(shared_data: Path, tmp_path: Path, bpnet: Run) -> None:
+@pytest.mark.parametrize("model", [None, *NAMES])
+def test_infer_finds_the_people_of_a_real_photo(
+    shared_data: Path, tmp_path: Path, bpnet: Run, model: str | None
+) -> None:
     """On photos that the model learnt from, so this says that it works, not how well."""
     truth = json.loads((shared_data / "coco-train" / "annotations" / "person_keypoints.json").read_text())
     large = [a for a in truth["annotations"] if a["num_keypoints"] >= 16 and a["bbox"][3] > 300 and not a["iscrowd"]]
@@ -24,7 +27,7 @@ def test_infer_finds_the_people_of_a_real_photo(shared_data: Path, tmp_path: Pat
     (tmp_path / "photos").mkdir()
     for name in names:
         shutil.copy(shared_data / "coco-train" / "images" / name, tmp_path / "photos")
-    result = bpnet("infer", tmp_path / "photos", "-r", tmp_path / "r")
+    result = bpnet("infer", tmp_path / "photos", "-r", tmp_path / "r", *(("-m", model) if model else ()))
     assert result.exit_code == 0, result.output
     entries = json.loads((tmp_path / "r" / "detections.json").read_text())["images"]
     assert sum(bool(entry["persons"]) for entry in entries) >= 0.8 * len(names)
@@ -47,15 +50,16 @@ def test_the_python_interface_uses_it_too() -> None:
     assert predictor.predict(np.zeros((64, 64, 3), np.uint8)) == []
 
 
-def test_both_files_are_one_network_made_by_a_shipped_spec(keras_loaded: None) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_both_files_are_one_network_made_by_a_shipped_spec(name: str, keras_loaded: None) -> None:
     from bpnet_cli.inference.backends import KerasBackend, OnnxBackend
     from bpnet_cli.models.model_file import load_network
     from bpnet_cli.spec.experiment import ExperimentSpec
     from bpnet_cli.spec.loader import dump_spec, load_spec
 
-    network, metadata = load_network(box_keras())
-    onnx = OnnxBackend(box_onnx())
-    spec = load_spec(SPECS / "box.yaml")
+    network, metadata = load_network(box_keras(name))
+    onnx = OnnxBackend(box_onnx(name))
+    spec = load_spec(SPECS / f"{name}.yaml")
     for found in (metadata.spec, onnx.metadata.spec):
         inside = ExperimentSpec.model_validate_json(json.dumps(found))  # with the keys that are newer than the file
         assert inside.model == spec.model
@@ -66,17 +70,25 @@ def test_both_files_are_one_network_made_by_a_shipped_spec(keras_loaded: None) -
         assert np.abs(exact - got).max() < 0.1
 
 
-def test_finetune_starts_from_every_layer_of_it(drawn: Path, tmp_path: Path, bpnet: Run, keras_loaded: None) -> None:
+def test_the_fast_one_is_small() -> None:
+    assert Path(box_onnx("box-fast")).stat().st_size <= 3_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_finetune_starts_from_every_layer_of_it(
+    name: str, drawn: Path, tmp_path: Path, bpnet: Run, keras_loaded: None
+) -> None:
     source = f"{{images: {drawn / 'images'}, annotations: {drawn / 'annotations' / 'person_keypoints.json'}}}"
     words = ["--set", f"dataset.train={source}", "--set", f"dataset.validation={source}", "--set", "training.epochs=1"]
     words += ["--set", "training.batch_size=4", "--set", "model.input_height=64", "--set", "model.input_width=64"]
+    words += ["--set", f"model.pretrained={name}"]
     result = bpnet("train", "-e", SPECS / "finetune.yaml", "-r", tmp_path / "run", *words)
     assert result.exit_code == 0, result.output
     assert "not filled whole: none" in result.output
 
 
 def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bpnet: Run) -> None:
-    monkeypatch.setattr("bpnet_cli.models.box._ASSETS", tmp_path)
+    monkeypatch.setattr("bpnet_cli.box._ASSETS", tmp_path)
     result = bpnet("infer", SPECS, "-r", tmp_path / "r")
     assert result.exit_code == 1
     assert f"{tmp_path / 'box.onnx'}: the model in the box is missing" in result.output

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from bpnet_cli import BODY_18, DecodeOptions, Person, Skeleton, decode, decode_peaks, render_targets
+from bpnet_cli.box import box_onnx
 from bpnet_cli.data.images import read_image
 from bpnet_cli.inference.backends import OnnxBackend
-from bpnet_cli.models.box import box_onnx
 from bpnet_cli.pose.geometry import cell_to_pixel, letterbox, network_input_size
 from bpnet_cli.pose.peaks import find_peaks, sane
 from tests.unit.people import FISH, SWIMMING, crowd, hostile, people_at

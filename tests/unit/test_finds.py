@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import pytest
 
+from bpnet_cli.box import box_onnx
 from bpnet_cli.data.records import from_example
 from bpnet_cli.data.sources import open_source
 from bpnet_cli.errors import BpnetError, DataError, ModelFileError
 from bpnet_cli.inference.merge import merge_parts
 from bpnet_cli.inference.photo_files import read_photo
 from bpnet_cli.labelling.workflow import import_labels
-from bpnet_cli.models.box import box_onnx
 from bpnet_cli.untrusted import arrays_of, json_of, member_of, typed
 from tests.conftest import coco_person, write_coco
 from tests.unit import other_tools
@@ -299,7 +299,7 @@ def test_an_encoding_that_nobody_knows(tmp_path: Path) -> None:
 def test_a_keras_file_of_a_single_layer(tmp_path: Path, keras_loaded: None) -> None:
     import keras
 
-    from bpnet_cli.models.box import box_keras
+    from bpnet_cli.box import box_keras
     from bpnet_cli.models.model_file import load_network
 
     layer = keras.saving.serialize_keras_object(keras.layers.InputLayer(shape=(8, 8, 3)))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bpnet_cli.box import box_keras, box_onnx
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.inference.backends import LOADERS, OnnxBackend, load_backend
 from bpnet_cli.inference.info import DESCRIBERS
-from bpnet_cli.models.box import box_keras, box_onnx
 from bpnet_cli.models.formats import FORMATS, check_format, format_of
 from tests.unit.test_house import loaded_after
 
@@ -110,6 +110,6 @@ def test_an_xml_of_ours_is_not_imported_as_a_foreign_one(ours_in_openvino: Path,
 
 
 def test_the_table_needs_neither_keras_nor_an_engine() -> None:
-    code = "from bpnet_cli.models.formats import format_of; from bpnet_cli.models.box import *"
+    code = "from bpnet_cli.models.formats import format_of; from bpnet_cli.box import *"
     code += "; [format_of(p()).metadata(p()) for p in (box_onnx, box_keras)]"
     assert not loaded_after(code) & {"keras", "tensorflow", "onnx", "onnxruntime", "openvino"}

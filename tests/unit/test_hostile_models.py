@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 import pytest
 
+from bpnet_cli.box import box_keras, box_onnx
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.inference.backends import load_backend
-from bpnet_cli.models.box import box_keras, box_onnx
 from bpnet_cli.models.formats import format_of
 from bpnet_cli.models.metadata import KERAS_MEMBER, ONNX_KEY
 from bpnet_cli.untrusted import json_of, member_of

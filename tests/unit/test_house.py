@@ -18,7 +18,7 @@ LAYERS = (
     {"errors"},
     {"storage"},
     {"log"},
-    {"files", "lock", "engine", "timing", "strides", "signals", "sides", "sharing", "untrusted"},
+    {"files", "lock", "engine", "timing", "strides", "box", "signals", "sides", "sharing", "untrusted"},
     {"pose", "spec"},
     {"data", "models"},
     {"build"},

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from bpnet_cli import BpnetError, DecodeOptions, load_predictor
+from bpnet_cli.box import box_keras, box_onnx
 from bpnet_cli.data.synthetic import generate
 from bpnet_cli.errors import ModelFileError
 from bpnet_cli.export.peaks import add_peaks
 from bpnet_cli.inference.backends import Backend, OnnxBackend, load_backend
 from bpnet_cli.inference.openvino import OpenVinoNetwork
 from bpnet_cli.inference.photo_files import read_photo
-from bpnet_cli.models.box import box_keras, box_onnx
 from tests.unit.test_onnx_layout import write_network
 from tests.unit.test_runtimes import export_network
 

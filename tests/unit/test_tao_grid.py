@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bpnet_cli import BODY_18, load_predictor
+from bpnet_cli.box import box_keras
 from bpnet_cli.inference.backends import OnnxBackend
-from bpnet_cli.models.box import box_keras
 from bpnet_cli.models.metadata import ModelMetadata, read_keras_metadata
 from tests.unit.people import assert_same_people, people_at
 

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("keras")
 
+from bpnet_cli.box import box_onnx
 from bpnet_cli.inference.backends import load_backend
 from bpnet_cli.inference.predictor import InputSize, Predictor
-from bpnet_cli.models.box import box_onnx
 from bpnet_cli.plan import TeacherPlan, plan_of
 from bpnet_cli.pose.skeleton import BODY_18
 from bpnet_cli.spec.loader import load_spec
