@@ -44,7 +44,7 @@ def pack(sources: Sequence[str], target: str) -> None:
 
 
 def mean_in_half_precision(files: Sequence[bytes]) -> bytes:
-    """The means of the float32 data sets of HDF5 files, as float16. Other data are those of the first file."""
+    """The means of the floating-point data sets of HDF5 files, as float16. Other data are those of the first file."""
     result = io.BytesIO()
     with ExitStack() as stack:
         old, *others = [stack.enter_context(h5py.File(io.BytesIO(data))) for data in files]
@@ -53,8 +53,9 @@ def mean_in_half_precision(files: Sequence[bytes]) -> bytes:
         def copy(path: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
                 values = item[()]
-                if values.dtype == np.float32:
-                    values = np.mean([values, *(other[path][()] for other in others)], axis=0).astype(np.float16)
+                if np.issubdtype(values.dtype, np.floating):
+                    weights = [values, *(other[path][()] for other in others)]
+                    values = np.mean(weights, axis=0, dtype=np.float32).astype(np.float16)
                 made = new.create_dataset(path, data=values)
             else:
                 made = new.require_group(path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,25 @@ def test_both_files_are_one_network_made_by_a_shipped_spec(name: str, keras_load
     photo = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)
     for exact, got in zip(KerasBackend(network, metadata).maps(photo), onnx.maps(photo), strict=True):
         assert np.abs(exact - got).max() < 0.1
+
+
+def test_packing_takes_the_mean_of_the_files_and_the_spec(tmp_path: Path, keras_loaded: None) -> None:
+    from bpnet_cli.models.model_file import load_network, save_network
+
+    source = box_keras("box-fast")
+    network, metadata = load_network(source)
+    weights = network.get_weights()
+    network.set_weights([weight + 0.5 for weight in weights])
+    save_network(network, replace(metadata, spec=None), tmp_path / "more.keras")
+    pack = runpy.run_path(str(SPECS / "pack_box.py"))["pack"]
+    pack([source, str(tmp_path / "more.keras")], str(tmp_path / "box-fast.keras"))
+    packed, metadata = load_network(tmp_path / "box-fast.keras")
+    for weight, got in zip(weights, packed.get_weights(), strict=True):
+        np.testing.assert_allclose(got, weight + 0.25, rtol=1e-3, atol=1e-4)
+    assert metadata.spec is not None
+    assert metadata.spec["name"] == "box-fast"
+    with pytest.raises((KeyError, ValueError)):
+        pack([source, box_keras()], str(tmp_path / "box-fast.keras"))
 
 
 def test_the_fast_one_is_small() -> None:
