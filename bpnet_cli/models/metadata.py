@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bpnet_cli.errors import ModelFileError, SpecError
+from bpnet_cli.box import NAMES
+from bpnet_cli.errors import ModelFileError, SpecError, did_you_mean
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.untrusted import json_of, member_of
 
@@ -138,7 +139,7 @@ def read_keras_metadata(path: str | Path) -> ModelMetadata:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file")
+        raise ModelFileError(f"{path}: no such model file{did_you_mean(str(path), NAMES)}")
     try:
         text = member_of(path, KERAS_MEMBER, MOST_BYTES)
     except zipfile.BadZipFile:

@@ -113,3 +113,12 @@ def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     result = bpnet("infer", SPECS, "-r", tmp_path / "r")
     assert result.exit_code == 1
     assert f"{tmp_path / 'box.onnx'}: the model in the box is missing" in result.output
+
+
+def test_a_name_that_is_nearly_right_is_answered(bpnet: Run) -> None:
+    for verb, wrong, words in (("info", "box_fast", ()), ("export", "boxfast", ("-o", "x.onnx"))):
+        result = bpnet(verb, "-m", wrong, *words)
+        assert (result.exit_code, result.output) == (
+            1,
+            f"Error: {wrong}: no such model file, did you mean 'box-fast'?\n",
+        )
