@@ -50,12 +50,12 @@ class RefinementStageSpec(StageSpec):
 
 
 _WEIGHTS = ("none", "imagenet", *box.NAMES)
-_A_BOX = " or ".join(box.NAMES)
+_BOXES = ", ".join(box.NAMES)
 
 
 def _known_weights(value: str) -> str:
     if value not in _WEIGHTS and not value.endswith((".npz", ".keras")):
-        raise refusal(f"must be none, imagenet, {_A_BOX}, or a path to a .npz or .keras file", choices=_WEIGHTS)
+        raise refusal(f"must be none, imagenet, {_BOXES} or a path to a .npz or .keras file", choices=_WEIGHTS)
     return value
 
 
@@ -80,7 +80,7 @@ class ModelSpec(Model):
     )
     pretrained: Annotated[str, AfterValidator(_known_weights), OnDisk("file", _WEIGHTS)] = Field(
         default="none",
-        description=f"weights to start from: none, imagenet, {_A_BOX} (the models in the box), or a path to a .npz or "
+        description=f"weights to start from: none, imagenet, {_BOXES} (the models in the box), or a path to a .npz or "
         ".keras file relative to the working directory",
     )
     pretrained_keypoints: dict[str, str] = Field(
@@ -133,7 +133,7 @@ class ModelSpec(Model):
     def _keypoints_of_a_model(self) -> ModelSpec:
         if self.pretrained_keypoints and not self._starts_from_a_model:
             raise refusal(
-                f"has no effect without a model to start from; set model.pretrained to {_A_BOX} or a .keras file",
+                f"has no effect without a model to start from; set model.pretrained to {_BOXES} or a .keras file",
                 ("pretrained_keypoints",),
                 self.pretrained_keypoints,
             )
@@ -145,7 +145,7 @@ class ModelSpec(Model):
             return self
         if not self._starts_from_a_model:
             raise refusal(
-                f"must be {_A_BOX} or a .keras file with graph: file, which takes the graph from it",
+                f"must be {_BOXES} or a .keras file with graph: file, which takes the graph from it",
                 ("pretrained",),
                 self.pretrained,
             )
@@ -195,8 +195,8 @@ class DistillationSpec(Model):
 
     teacher: Annotated[str | None, OnDisk("file", box.NAMES)] = Field(
         default=None,
-        description=f"network to learn from, which runs on every crop: .onnx, .keras, OpenVINO's .xml, or {_A_BOX}; "
-        "null: only labels",
+        description=f"network to learn from, which runs on every crop: {_BOXES} (the models in the box), or a .onnx, "
+        ".keras or OpenVINO .xml file; null: only labels",
     )
     share: float = Field(
         default=0.5,
