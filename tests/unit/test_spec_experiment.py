@@ -78,8 +78,8 @@ def test_one_source_and_a_list_of_one_are_the_same() -> None:
                                                                  "so that a kernel has a centre (got 4)"),
         ("model: {pretrained: imagnet}", "1: model.pretrained: must be none, imagenet, box, box-fast or a path to a "
                                          ".npz or .keras file, did you mean 'imagenet'? (got 'imagnet')"),
-        ("model: {graph: file}", "1: model.pretrained: must be box, box-fast or a .keras file with graph: file, which takes "
-                                 "the graph from it (got 'none', the default)"),
+        ("model: {graph: file}", "1: model.pretrained: must be box, box-fast or a .keras file with graph: file, which "
+                                 "takes the graph from it (got 'none', the default)"),
         ("model:\n  graph: file\n  pretrained: box\n  stages: 2",
          "4: model.stages: has no effect with graph: file; leave it out (got 2)"),
         ("loss: {heatmap_weight: 0, paf_weight: 0}", "1: loss: heatmap_weight and paf_weight are both 0: nothing would "
