@@ -111,11 +111,11 @@ def test_dataset_convert(cluster: str, drawn: Path, tmp_path: Path, bpnet: Run) 
 
 
 def test_errors_name_what_to_do(cluster: str, drawn: Path, exported: Path, tmp_path: Path) -> None:
-    words = ("infer", drawn / "images", "-m", exported, "-r", tmp_path / "out", "--no-annotate")
+    words = ("infer", drawn / "images", "-m", exported, "--no-annotate")
     too_large, nowhere, window = (
-        start(*words, "--ray", cluster, "--ray-cpus", 64),
-        start(*words, "--ray", "127.0.0.1:9"),
-        start(*words, "--ray", cluster, "--show"),
+        start(*words, "-r", tmp_path / "too_large", "--ray", cluster, "--ray-cpus", 64),
+        start(*words, "-r", tmp_path / "nowhere", "--ray", "127.0.0.1:9"),
+        start(*words, "-r", tmp_path / "window", "--ray", cluster, "--show"),
     )
     assert "no worker of 64 cores and 0 GPUs fits: the cluster has 2 cores and 0 GPUs" in finish(too_large, 1)
     assert "--ray 127.0.0.1:9: no Ray cluster was reached" in finish(nowhere, 1)
