@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bpnet_cli.errors import ModelFileError
+from bpnet_cli.errors import ModelFileError, did_you_mean
 
 _ASSETS = Path(__file__).with_name("assets")
 
@@ -31,6 +31,11 @@ def box_keras(name: str = NAMES[0]) -> str:
     """Path of the `.keras` file of a model in the box, for export and further training. Raises ModelFileError if
     missing."""
     return _existing(f"{name}.keras")
+
+
+def no_such_model(path: str | Path) -> ModelFileError:
+    """The error for a model file that isn't there. If a model in the box has a similar name, it names that."""
+    return ModelFileError(f"{path}: no such model file{did_you_mean(str(path), NAMES)}")
 
 
 def _existing(name: str) -> str:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
 
-from bpnet_cli.box import NAMES
-from bpnet_cli.errors import ModelFileError, did_you_mean
+from bpnet_cli.box import no_such_model
+from bpnet_cli.errors import ModelFileError
 from bpnet_cli.models.metadata import KERAS_MEMBER, MOST_BYTES, ONNX_KEY, ModelMetadata, read_keras_metadata
 from bpnet_cli.untrusted import member_of
 
@@ -71,7 +71,7 @@ def format_of(path: str | Path) -> Format:
     if path.is_dir():
         raise ModelFileError(f"{path}: is a folder, but not a SavedModel: it has no {_SAVED_MODEL}")
     if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file{did_you_mean(str(path), NAMES)}")
+        raise no_such_model(path)
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     by_ending = next((each for each in FORMATS.values() if each.suffix and each.suffix == path.suffix), None)

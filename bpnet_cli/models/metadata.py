@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bpnet_cli.box import NAMES
-from bpnet_cli.errors import ModelFileError, SpecError, did_you_mean
+from bpnet_cli.box import no_such_model
+from bpnet_cli.errors import ModelFileError, SpecError
 from bpnet_cli.pose.skeleton import Skeleton
 from bpnet_cli.untrusted import json_of, member_of
 
@@ -139,7 +139,7 @@ def read_keras_metadata(path: str | Path) -> ModelMetadata:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelFileError(f"{path}: no such model file{did_you_mean(str(path), NAMES)}")
+        raise no_such_model(path)
     try:
         text = member_of(path, KERAS_MEMBER, MOST_BYTES)
     except zipfile.BadZipFile:
